@@ -1,0 +1,186 @@
+"""
+The whole path: embeddings → codes → clicks
+===========================================
+
+How much do semantic IDs add to a click model, and which ones? One table and one picture answer, on a made catalogue
+whose best possible AUC is known:
+
+    python examples/plot_quickstart.py
+
+or on your own data, an items table, its embeddings (row i belongs to row i) and a log:
+
+    python examples/plot_quickstart.py --items items.parquet --embeddings embeddings.npy --interactions log.parquet
+
+A log with a ``click`` column is split by time, the last fifth for the test. A log without one is taken as positives:
+each user's last interaction is the test, the one before is left for tuning, and every positive gets one item that the
+user never touched as its negative.
+"""
+
+# %%
+# Data
+# ----
+# Everything below needs four things: an `ItemTable`, training rows, test rows, and the names of the columns to use.
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.pipeline import Pipeline
+
+from semid.ctr import DeepFMClassifier
+from semid.datasets import expected_auc, leave_last_out, make_clicks, make_items, sample_negatives
+from semid.features import ItemTable, SemanticIDEncoder
+from semid.tokenizers import (
+    MixtureOfCodesTokenizer,
+    ParallelKMeansTokenizer,
+    RQVAETokenizer,
+    VQVAETokenizer,
+)
+
+
+class Task(NamedTuple):
+    items: ItemTable
+    train: pd.DataFrame
+    test: pd.DataFrame
+    fields: list[str]  # columns of the impressions to use; the item-id column among them
+    item: str  # the item-id column
+    best_auc: float | None  # of the true click probabilities, where they are known
+
+
+def made_task(random_state=0):
+    """A catalogue of 2,000 items and 100,000 impressions, in order of time; the last fifth is the test."""
+    items = make_items(n_items=2000, random_state=random_state)
+    clicks = make_clicks(items, n_impressions=100_000, n_users=2000, random_state=random_state)
+    train, test = clicks.frame[:80_000], clicks.frame[80_000:]
+    table = ItemTable(items.frame["item_id"], items.embeddings)
+    best_auc = expected_auc(clicks.click_probability[80_000:])
+    return Task(table, train, test, ["user_id", "item_id", "hour"], "item_id", best_auc)
+
+
+def task_from_files(arguments):
+    """The user's data; see the module's first lines for what becomes of a log."""
+    user, item, order = arguments.user, arguments.item, arguments.order
+    table = ItemTable(pd.read_parquet(arguments.items)[item], arguments.embeddings)
+    log = pd.read_parquet(arguments.interactions)
+    fields = [user, item, *arguments.fields]
+    if "click" in log:
+        log = log.sort_values(order, kind="stable") if order in log else log
+        cut = int(0.8 * len(log))
+        return Task(table, log[:cut], log[cut:], fields, item, None)
+    part = leave_last_out(log, user=user, order=order)
+    negatives = sample_negatives(log, table.ids, user=user, item=item, random_state=0)
+    impressions = pd.concat([log.assign(click=1), negatives.assign(click=0)], ignore_index=True)
+    part = np.concatenate([part, part])
+    return Task(table, impressions[part == "train"], impressions[part == "test"], fields, item, None)
+
+
+# %%
+# Models
+# ------
+# A tokenizer learns codes from the catalogue; `SemanticIDEncoder` puts them beside the item id; DeepFM learns an
+# embedding for each code, and its fusion mixes those of an item. Defaults throughout.
+def click_model(task, tokenizer, fusion, memory):
+    """A Pipeline from impressions to click probabilities; without a tokenizer, ids and fields alone."""
+    classifier = DeepFMClassifier(fusion=fusion, random_state=0)
+    if tokenizer is None:
+        return Pipeline([("ctr", classifier)])
+    encoder = SemanticIDEncoder(tokenizer, task.items, memory=memory)
+    features = ColumnTransformer(
+        [("codes", encoder, [task.item]), ("fields", "passthrough", task.fields)],
+        verbose_feature_names_out=False,
+    ).set_output(transform="pandas")
+    return Pipeline([("features", features), ("ctr", classifier)])
+
+
+def arms():
+    """What is compared: a name, a tokenizer, a fusion."""
+    mixture = MixtureOfCodesTokenizer(n_codebooks=7, random_state=0)
+    graded = MixtureOfCodesTokenizer(n_codebooks=7, codebook_size="graded", random_state=0)
+    return [
+        ("no codes", None, "concat"),
+        ("one code (VQ-VAE)", VQVAETokenizer(random_state=0), "concat"),
+        ("RQ-VAE 7x", RQVAETokenizer(n_codebooks=7, random_state=0), "concat"),
+        ("MoC 7x", mixture, "concat"),
+        ("MoC 7x, gate", mixture, "gate"),
+        ("MoC 7x, graded sizes, gate", graded, "gate"),
+        ("parallel k-means 7x, graded sizes", ParallelKMeansTokenizer(random_state=0), "concat"),
+    ]
+
+
+# %%
+# Results
+# -------
+# AUC is the chance that a click is ranked above no click, log loss measures the probabilities themselves, and the
+# seconds are those of the fit: tokenizer and click model (the tokenizer only once where two models share it).
+def compare(task, arms):
+    """Fit and score each arm; returns one row per arm."""
+    rows = []
+    print(f"{'':<34}{'test AUC':>9}{'log loss':>10}{'seconds':>9}")
+    with tempfile.TemporaryDirectory() as memory:
+        for name, tokenizer, fusion in arms:
+            model = click_model(task, tokenizer, fusion, memory)
+            start = time.perf_counter()
+            model.fit(task.train[task.fields], task.train["click"])
+            seconds = time.perf_counter() - start
+            probability = model.predict_proba(task.test[task.fields])[:, 1]
+            auc = roc_auc_score(task.test["click"], probability)
+            loss = log_loss(task.test["click"], probability)
+            rows.append({"model": name, "auc": auc, "log_loss": loss, "seconds": seconds})
+            print(f"{name:<34}{auc:>9.4f}{loss:>10.4f}{seconds:>9.1f}", flush=True)
+    if task.best_auc is not None:
+        print(f"{'best possible':<34}{task.best_auc:>9.4f}")
+    return pd.DataFrame(rows)
+
+
+def draw(results, task):
+    """Test AUC per arm as dots, with the model without codes as the line to beat."""
+    figure, axes = plt.subplots(figsize=(7.5, 3.4), layout="constrained")
+    baseline = results["auc"].iloc[0]
+    places = np.arange(len(results))[::-1]
+    axes.axvline(baseline, color="0.6", linewidth=1, linestyle="--")
+    axes.hlines(places, baseline, results["auc"], color="tab:blue", linewidth=2)
+    axes.plot(results["auc"], places, "o", color="tab:blue", markersize=7)
+    for place, auc in zip(places, results["auc"], strict=True):
+        axes.annotate(f"{auc:.3f}", (auc, place), xytext=(8, 0), textcoords="offset points", va="center")
+    if task.best_auc is not None:
+        axes.axvline(task.best_auc, color="tab:green", linewidth=1)
+        axes.annotate("best possible", (task.best_auc, places[0]), xytext=(-6, 0), textcoords="offset points",
+                      ha="right", va="center", color="tab:green")  # fmt: skip
+    axes.set_yticks(places, results["model"])
+    axes.set_xlabel("test AUC")
+    axes.set_title("What codes add to a click model")
+    axes.margins(x=0.12)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Compare semantic IDs in a click model.")
+    parser.add_argument("--items", help="parquet file, one row per item")
+    parser.add_argument("--embeddings", help="npy file (n_items, n_features), row i for row i of the items")
+    parser.add_argument("--interactions", help="parquet file, one row per interaction or impression")
+    parser.add_argument("--user", default="user_id", help="column of the user (default: user_id)")
+    parser.add_argument("--item", default="item_id", help="column of the item (default: item_id)")
+    parser.add_argument("--order", default="position", help="column that grows with time (default: position)")
+    parser.add_argument("--fields", nargs="*", default=[], help="more columns of the log to use")
+    parser.add_argument("--output", default="outputs/quickstart.png", help="where the picture goes")
+    arguments = parser.parse_args()
+    files = [arguments.items, arguments.embeddings, arguments.interactions]
+    if any(files) and not all(files):
+        parser.error("--items, --embeddings and --interactions go together")
+
+    task = task_from_files(arguments) if all(files) else made_task()
+    results = compare(task, arms())
+    Path(arguments.output).parent.mkdir(parents=True, exist_ok=True)
+    draw(results, task).savefig(arguments.output, dpi=150)
+    print(f"picture: {arguments.output}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Semantic IDs for recommendation, as scikit-learn estimators.
+
+Item embeddings become a few integer codes per item (``semid.tokenizers``), the codes become fields of impressions
+(``semid.features``), and click models learn an embedding per code (``semid.ctr``). Everything between the stages is
+a numpy array or a DataFrame. ``semid.metrics`` says what codes are worth, ``semid.datasets`` makes data to try it on.
+
+The public names below are imported on first use, so that ``import semid`` does not load torch.
+"""
+
+import importlib
+
+__version__ = "0.1.0.dev0"
+
+_MODULE_OF = {
+    "DeepFMClassifier": "ctr",
+    "ItemTable": "features",
+    "MixtureOfCodesTokenizer": "tokenizers",
+    "MultiEmbeddingTokenizer": "tokenizers",
+    "ParallelKMeansTokenizer": "tokenizers",
+    "RQVAETokenizer": "tokenizers",
+    "RandomTokenizer": "tokenizers",
+    "ResidualKMeansTokenizer": "tokenizers",
+    "SemanticIDEncoder": "features",
+    "VQVAETokenizer": "tokenizers",
+}
+
+__all__ = ["__version__", *_MODULE_OF]
+
+
+def __getattr__(name):
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(f"semid.{_MODULE_OF[name]}"), name)
+    if name in {"ctr", "datasets", "features", "metrics", "tokenizers"}:
+        return importlib.import_module(f"semid.{name}")
+    raise AttributeError(f"module 'semid' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,82 @@
+"""Checks of parameters, and the one phrase in which they fail: name, rule, value."""
+
+from math import inf, isfinite
+from numbers import Integral, Real
+
+import numpy as np
+
+from semid._graded import graded_sizes
+
+
+def check_integer(name, value, minimum):
+    """Return `value` as an int, or raise unless it is an integer of at least `minimum`."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}.")
+    if value < minimum:
+        raise ValueError(f"{name} must be at least {minimum}, got {value!r}.")
+    return int(value)
+
+
+def check_number(name, value, minimum=0.0, maximum=inf, *, open_minimum=False, open_maximum=False):
+    """Return `value` as a float, or raise unless it is finite and lies between the bounds."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r}.")
+    too_low = value <= minimum if open_minimum else value < minimum
+    too_high = value >= maximum if open_maximum else value > maximum
+    if not isfinite(value) or too_low or too_high:
+        left, right = "(" if open_minimum else "[", ")" if open_maximum or maximum == inf else "]"
+        raise ValueError(f"{name} must lie in {left}{minimum}, {maximum}{right}, got {value!r}.")
+    return float(value)
+
+
+def check_option(name, value, options):
+    """Return `value`, or raise unless it is one of `options`."""
+    if not any(value is option or (type(value) is type(option) and value == option) for option in options):
+        allowed = ", ".join(repr(option) for option in options)
+        raise ValueError(f"{name} must be one of {allowed}, got {value!r}.")
+    return value
+
+
+def check_layer_sizes(name, value):
+    """Return a tuple of layer widths from an int or a sequence of ints; empty means no hidden layer."""
+    sizes = (value,) if isinstance(value, Integral) else value
+    if isinstance(sizes, str) or not hasattr(sizes, "__iter__"):
+        raise TypeError(f"{name} must be a sequence of integers, got {value!r}.")
+    return tuple(check_integer(f"each of {name}", size, 1) for size in sizes)
+
+
+def check_codebook_sizes(codebook_size, n_codebooks, n_items):
+    """Return one int per codebook from ``codebook_size``: an int, one int per codebook, or ``"graded"``.
+
+    ``"graded"`` is scaled down for a small catalogue, to 8 items per code on average in the largest codebook.
+    """
+    if isinstance(codebook_size, str):
+        check_option("codebook_size given as text", codebook_size, ("graded",))
+        largest = int(np.clip(n_items // 8, 2, 1024))
+        return graded_sizes(n_codebooks, min(16, largest), largest)
+    if np.ndim(codebook_size) == 0:
+        return [check_integer("codebook_size", codebook_size, 2)] * n_codebooks
+    sizes = [check_integer("each codebook_size", size, 2) for size in codebook_size]
+    if len(sizes) != n_codebooks:
+        raise ValueError(
+            f"codebook_size must have one entry for each of the n_codebooks={n_codebooks}, "
+            f"got {len(sizes)}: {sizes}. Pass one int for all, or set n_codebooks={len(sizes)}."
+        )
+    return sizes
+
+
+def check_sample_weight(sample_weight, n_rows):
+    """Return one float64 weight per row, ones for None; raise unless finite, not negative, and not all zero."""
+    if sample_weight is None:
+        return np.ones(n_rows)
+    weights = np.asarray(sample_weight, dtype=np.float64)
+    if weights.shape != (n_rows,):
+        raise ValueError(
+            f"sample_weight must have one entry per row, shape ({n_rows},), got shape {weights.shape}."
+        )
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        bad = weights[~(np.isfinite(weights) & (weights >= 0))][0]
+        raise ValueError(f"sample_weight must be finite and not negative, got {bad}.")
+    if not weights.any():
+        raise ValueError("sample_weight must not be zero for every row; leave it out to weight all rows alike.")
+    return weights

@@ -1,0 +1,34 @@
+"""Codebook sizes of several granularities."""
+
+import numpy as np
+
+
+def graded_sizes(n_codebooks, smallest=16, largest=1024):
+    """Return codebook sizes from coarse to fine, evenly spaced on a logarithmic scale.
+
+    A coarse code groups many items, so that a ranker learns it from few clicks; a fine code tells items apart.
+    Codebooks of several granularities offer both, and gave a click model the best codes of all that were
+    compared for this project (README, table of results).
+
+    Parameters
+    ----------
+    n_codebooks : int
+        How many sizes; a single one is the geometric mean of the two ends.
+    smallest, largest : int, default 16 and 1024
+        Number of codes in the first and in the last codebook.
+
+    Returns
+    -------
+    sizes : list of int, length n_codebooks
+
+    Examples
+    --------
+    >>> from semid.tokenizers import graded_sizes
+    >>> graded_sizes(7)
+    [16, 32, 64, 128, 256, 512, 1024]
+    >>> graded_sizes(3, smallest=8, largest=128)
+    [8, 32, 128]
+    """
+    if n_codebooks == 1:
+        return [round((smallest * largest) ** 0.5)]
+    return [round(size) for size in np.geomspace(smallest, largest, n_codebooks)]

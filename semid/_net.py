@@ -1,0 +1,136 @@
+"""The engine under the click models: a skorch net that trains on tensors which stay where they are.
+
+As skorch comes, its DataLoader collates row by row and its loop reads each batch's loss back; slicing resident
+tensors and reading once per epoch is twice as fast. The net lives in ``fit`` alone: estimators keep numpy.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.metrics import roc_auc_score
+from skorch import NeuralNet
+from skorch.callbacks import EarlyStopping, PrintLog
+from skorch.helper import predefined_split
+from torch.utils.data import Dataset
+
+
+class Impressions(Dataset):
+    """Encoded impressions as tensors on one device."""
+
+    def __init__(self, categories, numbers, y, weights, device, dtype):
+        self.categories = torch.as_tensor(categories, device=device)  # (n, C) int64
+        self.numbers = torch.as_tensor(numbers, dtype=dtype, device=device)  # (n, M)
+        self.y = torch.as_tensor(y, dtype=dtype, device=device)  # (n,)
+        self.weights = torch.as_tensor(weights, dtype=dtype, device=device)  # (n,)
+
+    def __len__(self):
+        return len(self.y)
+
+    def __getitem__(self, rows):
+        return self.categories[rows], self.numbers[rows], self.y[rows], self.weights[rows]
+
+
+class Batches:
+    """Iterates over a dataset in slices; takes the place of the DataLoader in skorch."""
+
+    def __init__(self, dataset, batch_size, generator=None):
+        self.dataset, self.batch_size, self.generator = dataset, batch_size, generator
+
+    def __iter__(self):
+        order = torch.arange(len(self.dataset))
+        if self.generator is not None:
+            order = torch.randperm(len(self.dataset), generator=self.generator)
+        for rows in order.to(self.dataset.y.device).split(self.batch_size):
+            yield self.dataset[rows]
+
+
+class ClickNet(NeuralNet):
+    """Trains a module (categories, numbers) → logits (B,) on the weighted log loss."""
+
+    def get_dataset(self, X, y=None):
+        return X
+
+    def train_step(self, batch, **fit_params):
+        categories, numbers, y, weights = batch
+        self._set_training(True)
+        self.optimizer_.zero_grad(set_to_none=True)
+        logits = self.module_(categories, numbers)
+        losses = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
+        loss = (losses * weights).sum() / weights.sum()
+        loss.backward()
+        self.optimizer_.step()
+        return loss.detach() * weights.sum()
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        if iterator is None:
+            return
+        if not training:
+            self._validate(iterator)
+            return
+        total = sum(step_fn(batch) for batch in iterator)
+        self.history.record("train_loss", float(total / iterator.dataset.weights.sum()))
+
+    def _validate(self, iterator):
+        held_out = iterator.dataset
+        self._set_training(False)
+        with torch.inference_mode():
+            logits = torch.cat([self.module_(categories, numbers) for categories, numbers, _, _ in iterator])
+            losses = F.binary_cross_entropy_with_logits(logits, held_out.y, reduction="none")
+            loss = (losses * held_out.weights).sum() / held_out.weights.sum()
+        self.history.record("valid_loss", float(loss))
+        y, scores, weights = (t.cpu().numpy() for t in (held_out.y, logits, held_out.weights))
+        self.history.record("valid_auc", float(roc_auc_score(y, scores, sample_weight=weights)))
+
+
+class NetOptions(NamedTuple):
+    max_iter: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    n_iter_no_change: int
+    verbose: bool
+
+
+def train_click_model(module, train, held_out, options, generator):
+    """Train `module` in place with Adam; return the history, one entry per epoch.
+
+    With `held_out` impressions (or None), training stops when their AUC has not improved for ``n_iter_no_change``
+    epochs, and the module goes back to its best epoch.
+    """
+    net = ClickNet(
+        module,
+        criterion=torch.nn.BCEWithLogitsLoss,  # skorch wants one; train_step computes the weighted loss itself
+        optimizer=torch.optim.Adam,
+        optimizer__weight_decay=options.weight_decay,
+        optimizer__fused=True,
+        lr=options.learning_rate,
+        max_epochs=options.max_iter,
+        batch_size=options.batch_size,
+        iterator_train=Batches,
+        iterator_train__generator=generator,
+        iterator_valid=Batches,
+        train_split=None if held_out is None else predefined_split(held_out),
+        callbacks=_callbacks(options, held_out is not None),
+        callbacks__valid_loss=None,
+        callbacks__train_loss=None,
+        callbacks__print_log=None,
+        verbose=int(options.verbose),
+        device=str(train.y.device),
+    )
+    net.fit(train, None)
+    names = [name for name in ("train_loss", "valid_loss", "valid_auc") if name in net.history[0]]
+    return {name: np.array(net.history[:, name]) for name in names}
+
+
+def _callbacks(options, has_held_out):
+    callbacks = []
+    if options.verbose:
+        callbacks.append(("log", PrintLog()))
+    if has_held_out:
+        stopping = EarlyStopping(
+            "valid_auc", patience=options.n_iter_no_change, lower_is_better=False, load_best=True, threshold=0
+        )
+        callbacks.append(("early_stopping", stopping))
+    return callbacks

@@ -1,0 +1,56 @@
+"""Fitted state as numpy arrays; the live torch module as a cache that can be rebuilt from them at any time.
+
+An estimator keeps ``state_``, a plain ``dict[str, ndarray]``. It pickles small, loads where there is no GPU, hashes
+the same in every process, and holds no GPU memory. The module that computes with it is built on first use.
+"""
+
+import threading
+
+import torch
+
+
+def resolve_device(device):
+    """Return the `torch.device` meant by `device`; ``"auto"`` is CUDA where there is one, else the CPU."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:<index>', got {device!r}.") from error
+    if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device must be present, got {device!r} and {torch.cuda.device_count()} CUDA device(s). "
+            "Pass device='auto' to use what there is."
+        )
+    return resolved
+
+
+def export_state(module):
+    """Return the parameters and buffers of `module` as numpy arrays of their own, by name."""
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in module.state_dict().items()}
+
+
+class LiveModule:
+    """The torch modules built from one fitted state, by device and dtype; empty again in every copy and pickle."""
+
+    def __init__(self):
+        self._modules = {}
+        self._lock = threading.Lock()
+
+    def get(self, build, state, device, dtype=torch.float32):
+        """Return ``build()`` with `state` loaded, in evaluation mode, on `device`; built once, then kept."""
+        with self._lock:
+            key = (str(device), dtype)
+            if key not in self._modules:
+                self._modules[key] = _load(build, state).to(device=device, dtype=dtype)
+            return self._modules[key]
+
+    def __reduce__(self):
+        return LiveModule, ()
+
+
+def _load(build, state):
+    with torch.random.fork_rng(devices=[]):
+        module = build()
+    module.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
+    return module.eval().requires_grad_(False)

@@ -1,0 +1,244 @@
+"""What all click models share: from a table and clicks to a trained module, and from a table to probabilities."""
+
+from abc import abstractmethod
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d, validate_data
+
+from semid._checks import check_integer, check_layer_sizes, check_number, check_option, check_sample_weight
+from semid._net import Impressions, NetOptions, train_click_model
+from semid._state import LiveModule, export_state, resolve_device
+from semid.ctr._encoding import ImpressionEncoder
+from semid.nn._fusions import FUSIONS
+
+_PREDICT_ROWS = 65_536  # impressions scored at once
+_EARLY_STOPPING_ROWS = 10_000
+
+
+class Fields(NamedTuple):
+    """What a module must know of the data."""
+
+    vocabulary_sizes: list[int]  # rows of each categorical field's table
+    n_numeric: int
+    code_groups: list[slice]  # fields that hold the codes of one item
+    base_logit: float  # log-odds of the weighted share of clicks
+
+
+class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
+    """Contract of all click models: a table of fields in, click probabilities out.
+
+    A subclass gives the parameters and ``_build_module``, which returns a module (categories, numbers) → logits for
+    ``fields_``. The fitted model is ``encoder_``, ``fields_`` and ``state_``, numpy arrays by name.
+    """
+
+    # Training in float64 is for the tests alone, where repeated and weighted rows must agree to seven digits.
+    _dtype = torch.float32
+
+    def fit(self, X, y, sample_weight=None):
+        """Learn from impressions.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_impressions, n_fields)
+            One row per impression. A missing value in a categorical column is a category of its own; numeric
+            columns must be complete.
+        y : array-like of shape (n_impressions,)
+            Labels of exactly two kinds; the one that sorts last is the click.
+        sample_weight : array-like of shape (n_impressions,), default None
+            Weight of each impression; those of weight 0 are left out.
+
+        Returns
+        -------
+        self : object
+            The fitted classifier.
+
+        Raises
+        ------
+        ValueError
+            If `X` is empty or not 2-D, if a numeric column holds NaN or infinity, if `y` does not hold exactly two
+            classes, or if a parameter or `sample_weight` is out of its range.
+        """
+        self._check_parameters()
+        device = resolve_device(self.device)
+        X, y, weights = self._check_training_data(X, y, sample_weight)
+        random_state = check_random_state(self.random_state)
+        seed = int(random_state.randint(np.iinfo(np.int32).max))
+
+        self.encoder_ = ImpressionEncoder(self.categorical_features, self.code_features, self.min_frequency)
+        encoded = self.encoder_.fit_encode(X, weights)
+        rate = np.average(y, weights=weights)
+        self.fields_ = Fields(
+            self.encoder_.vocabulary_sizes,
+            len(self.encoder_.numeric_),
+            self.encoder_.code_groups_,
+            float(np.log(rate / (1 - rate))),
+        )
+        self._live = LiveModule()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            module = self._build_module().to(device=device, dtype=self._dtype)
+        train, held_out = self._split(encoded, y, weights, random_state, device)
+        options = NetOptions(
+            max_iter=self.max_iter,
+            batch_size=self._batch_size_for(len(train)),
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            n_iter_no_change=self.n_iter_no_change,
+            verbose=bool(self.verbose),
+        )
+        self.history_ = train_click_model(
+            module, train, held_out, options, torch.Generator().manual_seed(seed)
+        )
+        self.n_iter_ = len(self.history_["train_loss"])
+        self.state_ = export_state(module)
+        return self
+
+    def decision_function(self, X):
+        """Return the logit of each impression, (n_impressions,): the log-odds of a click.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_impressions, n_fields)
+            Columns as in `fit`.
+
+        Returns
+        -------
+        logits : ndarray of shape (n_impressions,), float32
+        """
+        check_is_fitted(self)
+        encoded = self.encoder_.encode(self._check_table(X, reset=False))
+        device = resolve_device(self.device)
+        module = self._live.get(self._build_module, self.state_, device, self._dtype)
+        logits = np.empty(len(encoded.categories), dtype=module.bias.cpu().numpy().dtype)
+        for start in range(0, len(logits), _PREDICT_ROWS):
+            rows = slice(start, start + _PREDICT_ROWS)
+            with torch.inference_mode():
+                categories = torch.as_tensor(encoded.categories[rows], device=device)
+                numbers = torch.as_tensor(encoded.numbers[rows], dtype=self._dtype, device=device)
+                logits[rows] = module(categories, numbers).cpu().numpy()
+        return logits
+
+    def predict_proba(self, X):
+        """Return the probability of each class, (n_impressions, 2), in the order of ``classes_``.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_impressions, n_fields)
+            Columns as in `fit`.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_impressions, 2), float32
+        """
+        logits = torch.from_numpy(self.decision_function(X))
+        return torch.stack([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=1).numpy()
+
+    def predict(self, X):
+        """Return the more probable label of each impression, (n_impressions,).
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_impressions, n_fields)
+            Columns as in `fit`.
+
+        Returns
+        -------
+        labels : ndarray of shape (n_impressions,)
+        """
+        return self.classes_[(self.decision_function(X) > 0).astype(int)]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "state_")
+
+    @abstractmethod
+    def _build_module(self):
+        """Return the untrained module for ``fields_``."""
+
+    def _check_parameters(self):
+        check_integer("embedding_dim", self.embedding_dim, 1)
+        check_layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
+        check_option("fusion", self.fusion, tuple(FUSIONS))
+        check_integer("fusion_rank", self.fusion_rank, 1)
+        check_integer("min_frequency", self.min_frequency, 1)
+        check_number("dropout", self.dropout, 0, 1, open_maximum=True)
+        check_number("embedding_init_std", self.embedding_init_std, 0, open_minimum=True)
+        check_integer("max_iter", self.max_iter, 1)
+        if self.batch_size != "auto":
+            check_integer("batch_size", self.batch_size, 1)
+        check_number("learning_rate", self.learning_rate, 0, open_minimum=True)
+        check_number("weight_decay", self.weight_decay, 0)
+        check_option("early_stopping", self.early_stopping, (True, False, "auto"))
+        check_number("validation_fraction", self.validation_fraction, 0, 1, open_minimum=True, open_maximum=True)
+        check_integer("n_iter_no_change", self.n_iter_no_change, 1)
+
+    def _check_training_data(self, X, y, sample_weight):
+        """Return the table, the labels as 0 and 1, and the weights, without the rows of weight 0."""
+        validate_data(self, X, y, skip_check_array=True)
+        X = self._check_table(X, reset=True)
+        y = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True)
+        check_consistent_length(X, y)
+        weights = check_sample_weight(sample_weight, len(y))
+
+        kind = type_of_target(y, input_name="y", raise_unknown=True)
+        if kind not in ("binary", "multiclass"):
+            raise ValueError(f"Unknown label type: {kind}. y must hold two classes, such as 0 and 1.")
+        kept = weights > 0
+        self.classes_, y = np.unique(y, return_inverse=True)
+        if len(self.classes_) > 2:
+            raise ValueError(
+                f"Only binary classification is supported. The type of the target is {kind}, "
+                f"with {len(self.classes_)} classes."
+            )
+        if len(np.unique(y[kept])) < 2:
+            raise ValueError(
+                f"y must hold two classes among the rows of positive weight, got one class: {self.classes_[y[kept]][0]!r}."
+            )
+        X = X[kept] if isinstance(X, np.ndarray) else X.loc[kept]
+        return X, y[kept], weights[kept]
+
+    def _check_table(self, X, *, reset):
+        """Return `X` as a DataFrame or a 2-D array, after the checks that need no knowledge of its columns."""
+        if not reset:
+            validate_data(self, X, skip_check_array=True, reset=False)
+        if not isinstance(X, pd.DataFrame):
+            return check_array(X, dtype=None, ensure_all_finite=False, estimator=self, input_name="X")
+        if X.shape[0] == 0 or X.shape[1] == 0:
+            raise ValueError(f"X must have at least one row and one column, got shape {X.shape}.")
+        return X
+
+    def _split(self, encoded, y, weights, random_state, device):
+        """Return the impressions to train on and, with early stopping, those held out, of both classes each."""
+        def impressions(rows):
+            return Impressions(
+                encoded.categories[rows], encoded.numbers[rows], y[rows], weights[rows], device, self._dtype
+            )
+
+        stops_early = self.early_stopping
+        if stops_early == "auto":
+            stops_early = len(y) > _EARLY_STOPPING_ROWS
+        if not stops_early:
+            return impressions(slice(None)), None
+        held_out = random_state.uniform(size=len(y)) < self.validation_fraction
+        for part, name in ((~held_out, "training"), (held_out, "held-out")):
+            if len(np.unique(y[part])) < 2:
+                raise ValueError(
+                    f"early_stopping needs both classes in the {name} part of the data, got {int(part.sum())} rows; "
+                    "set early_stopping=False or change validation_fraction."
+                )
+        return impressions(~held_out), impressions(held_out)
+
+    def _batch_size_for(self, n_rows):
+        if self.batch_size == "auto":
+            return int(np.clip(n_rows // 50, 64, 2048))
+        return self.batch_size

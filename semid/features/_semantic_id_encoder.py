@@ -1,0 +1,208 @@
+"""From item ids to codes, inside a table of impressions."""
+
+import warnings
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
+
+from semid._checks import check_option
+from semid.features._item_table import ItemTable
+
+UNKNOWN_CODE = -1
+
+
+class SemanticIDEncoder(TransformerMixin, BaseEstimator):
+    """Replace item-id columns of an impression table by the items' codes.
+
+    The tokenizer is fitted on the catalogue (`items`), not on the impressions that `fit` is given: an item needs its
+    codes whether or not it was shown. Only item content is used, no clicks, so that nothing leaks from the rows that
+    a cross-validation holds out.
+
+    Meant for a `ColumnTransformer`, which passes the item-id column and leaves the others as they are. Ask that one for
+    ``set_output(transform="pandas")``: the names of the code columns tell the click model what they are.
+
+    Parameters
+    ----------
+    tokenizer : estimator
+        Tokenizer to fit on ``items.embeddings``, for example `MixtureOfCodesTokenizer`. Cloned, never fitted itself.
+    items : ItemTable
+        Ids and embeddings of the catalogue.
+    memory : None, str or joblib.Memory, default None
+        Where to keep fitted tokenizers, by class, parameters and content of `items`, so that a search over other
+        parameters of a pipeline fits each tokenizer once. Used for tokenizers with an integer `random_state` only;
+        for others a warning says so.
+    handle_unknown : {"use_encoded_value", "error"}, default "use_encoded_value"
+        What an id that is not in `items` becomes: the code -1 in every column, or an error.
+
+    Attributes
+    ----------
+    tokenizer_ : estimator
+        The fitted tokenizer.
+    ids_ : ndarray of shape (n_items,)
+        Ids of the catalogue.
+    codes_ : ndarray of shape (n_items, n_codebooks), int64
+        Their codes.
+    n_features_in_ : int
+        Number of id columns seen in `fit`.
+    feature_names_in_ : ndarray of str
+        Their names, if they had names of type str.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from semid.datasets import make_items
+    >>> from semid.features import ItemTable, SemanticIDEncoder
+    >>> from semid.tokenizers import ResidualKMeansTokenizer
+    >>> items = make_items(n_items=500, random_state=0)
+    >>> table = ItemTable(items.frame["item_id"], items.embeddings)
+    >>> encoder = SemanticIDEncoder(ResidualKMeansTokenizer(codebook_size=16, random_state=0), items=table)
+    >>> encoder = encoder.set_output(transform="pandas")
+    >>> encoder.fit_transform(pd.DataFrame({"item_id": ["item00007", "item00007", "gone"]})).iloc[-1].tolist()
+    [-1, -1, -1]
+    >>> encoder.get_feature_names_out().tolist()
+    ['item_id_code0', 'item_id_code1', 'item_id_code2']
+    """
+
+    def __init__(self, tokenizer, items, *, memory=None, handle_unknown="use_encoded_value"):
+        self.tokenizer = tokenizer
+        self.items = items
+        self.memory = memory
+        self.handle_unknown = handle_unknown
+
+    def fit(self, X, y=None):
+        """Fit the tokenizer on the catalogue and keep the codes of all items.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_impressions, n_id_columns)
+            Columns of item ids.
+        y : None
+            Ignored, present for Pipelines.
+
+        Returns
+        -------
+        self : object
+        """
+        check_option("handle_unknown", self.handle_unknown, ("use_encoded_value", "error"))
+        if not isinstance(self.items, ItemTable):
+            raise TypeError(
+                f"items must be an ItemTable, got {type(self.items).__name__}; "
+                "pass items=ItemTable(ids, embeddings)."
+            )
+        if not (hasattr(self.tokenizer, "fit") and hasattr(self.tokenizer, "transform")):
+            raise TypeError(f"tokenizer must be an estimator with fit and transform, got {self.tokenizer!r}.")
+        columns = self._id_columns(X, reset=True)
+        self.tokenizer_, self.codes_ = self._fit_tokenizer()
+        self.ids_ = self.items.ids
+        self._warn_if_no_id_is_known(columns)
+        return self
+
+    def transform(self, X):
+        """Return the codes of the items in each row.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_impressions, n_id_columns)
+            Columns of item ids.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_impressions, n_id_columns * n_codebooks), int64
+            The codes of the first id column, then those of the second, and so on; -1 for unknown items.
+        """
+        check_is_fitted(self)
+        index = pd.Index(self.ids_)
+        codes = np.vstack([self.codes_, np.full((1, self.codes_.shape[1]), UNKNOWN_CODE)])
+        blocks = []
+        for column in self._id_columns(X, reset=False):
+            rows = index.get_indexer(column)
+            if self.handle_unknown == "error" and (rows < 0).any():
+                unknown = pd.unique(column[rows < 0])
+                raise ValueError(
+                    f"ids must be in the item table, got {len(unknown)} that are not, for example {unknown[0]!r}. "
+                    'Add them to items, or pass handle_unknown="use_encoded_value".'
+                )
+            blocks.append(codes[rows])
+        return np.hstack(blocks)
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the code columns: ``<id column>_code0``, ``<id column>_code1``, ...
+
+        Parameters
+        ----------
+        input_features : array-like of str, default None
+            Names of the id columns; None for those seen in `fit`, or ``x0``, ``x1``, ...
+
+        Returns
+        -------
+        names : ndarray of str objects
+        """
+        check_is_fitted(self)
+        if input_features is None:
+            default = [f"x{i}" for i in range(self.n_features_in_)]
+            input_features = getattr(self, "feature_names_in_", default)
+        if len(input_features) != self.n_features_in_:
+            raise ValueError(
+                f"input_features should have length equal to the number of features seen in fit "
+                f"({self.n_features_in_}), got {len(input_features)}."
+            )
+        n_codebooks = self.codes_.shape[1]
+        names = [f"{column}_code{n}" for column in input_features for n in range(n_codebooks)]
+        return np.array(names, dtype=object)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def _id_columns(self, X, *, reset):
+        """Return the id columns as object or numeric Indexes, after scikit-learn's checks of their number and names."""
+        if isinstance(X, pd.Series):
+            raise ValueError(
+                f"Expected 2D array, got the column {X.name!r} alone. Reshape your data: select a list of columns, "
+                f"X[[{X.name!r}]], and in a ColumnTransformer name [{X.name!r}]."
+            )
+        if not isinstance(X, pd.DataFrame):
+            X = check_array(X, dtype=None, ensure_all_finite=False, estimator=self, input_name="X")
+        elif X.shape[0] == 0 or X.shape[1] == 0:
+            raise ValueError(f"X must have at least one row and one column of ids, got shape {X.shape}.")
+        validate_data(self, X, skip_check_array=True, reset=reset)
+        if isinstance(X, pd.DataFrame):
+            return [pd.Index(X.iloc[:, i]) for i in range(X.shape[1])]
+        return [pd.Index(column) for column in X.T]
+
+    def _fit_tokenizer(self):
+        seed = getattr(self.tokenizer, "random_state", 0)
+        if self.memory is not None and not isinstance(seed, Integral):
+            warnings.warn(
+                f"memory keeps nothing for random_state={seed!r}: each fit is to differ. Pass an int.",
+                UserWarning,
+                stacklevel=3,
+            )
+            return _fit_on_catalogue(clone(self.tokenizer), "", self.items)
+        cached = check_memory(self.memory).cache(_fit_on_catalogue, ignore=["items"])
+        return cached(clone(self.tokenizer), self.items.fingerprint if self.memory is not None else "", self.items)
+
+    def _warn_if_no_id_is_known(self, columns):
+        index = pd.Index(self.ids_)
+        for name, column in zip(self.get_feature_names_out()[:: self.codes_.shape[1]], columns, strict=True):
+            if not column.isin(index).any():
+                warnings.warn(
+                    f"no id of column {name.removesuffix('_code0')!r} is in the item table: the column holds ids like "
+                    f"{column[0]!r}, the table like {self.ids_[0]!r}. All its codes are unknown.",
+                    UserWarning,
+                    stacklevel=3,
+                )
+
+
+def _fit_on_catalogue(tokenizer, fingerprint, items):
+    """Return the fitted tokenizer and the codes of the catalogue; `fingerprint` stands for `items` in a cache's key."""
+    codes = np.asarray(tokenizer.fit(items.embeddings).transform(items.embeddings))
+    return tokenizer, codes

@@ -1,0 +1,1 @@
+"""Torch blocks that two models share. Internal: import the estimators instead."""

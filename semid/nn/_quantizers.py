@@ -1,0 +1,220 @@
+"""Codebooks, alone, in a row (residual) and side by side (parallel).
+
+Letters: B rows, D width of the latent, N codebooks, K codes in a codebook, d width of a code vector.
+
+Two things that share a value but not a gradient have two names here: ``code_vectors`` is what the codebooks hold
+(its gradient goes to them), ``straight_through`` is what a decoder sees (its gradient goes to the encoder, scale 1).
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from semid.nn._kmeans import kmeans
+
+
+class QuantizerOutput(NamedTuple):
+    decoder_input: Tensor  # (B, D), straight-through: the gradient reaches z once, with scale 1
+    codes: Tensor  # (B, N)
+    codebook_loss: Tensor  # (B,), mean squared distance over a code vector, summed over codebooks; moves the codebooks
+    commitment_loss: Tensor  # (B,), the same number; moves the encoder
+    inputs: tuple[Tensor, ...]  # N tensors (B, d): what each codebook quantized, without gradient
+
+
+class CertainCodes(NamedTuple):
+    codes: Tensor  # (B, N)
+    certain: Tensor  # (B,) bool, False where rounding could have decided
+
+
+class Codebook(nn.Module):
+    """K code vectors of width d; quantizes a row to the nearest of them.
+
+    Shape: (B, d) → codes (B,)
+    """
+
+    def __init__(self, size, dim, *, learnable=False):
+        super().__init__()
+        self.code_vectors = nn.Parameter(torch.zeros(size, dim), requires_grad=learnable)
+
+    def __len__(self):
+        return len(self.code_vectors)
+
+    def forward(self, x):
+        with torch.no_grad():
+            return self._scores(x).argmin(1)
+
+    def nearest(self, x, tolerance):
+        """Return the codes of `x`, and where they are beyond doubt by more than `tolerance` of |x|² + |e|².
+
+        Code vectors closer to one another than that count as one: the first of them is the code.
+        """
+        scores = self._scores(x)
+        best = scores.min(1, keepdim=True).values
+        largest_norm = self.code_vectors.square().sum(1).max()
+        within = scores <= best + tolerance * (x.square().sum(1, keepdim=True) + largest_norm)
+        return within.to(torch.uint8).argmax(1), within.sum(1) == 1
+
+    @torch.no_grad()
+    def initialize(self, x, weights, generator, max_iter, on_iteration=None):
+        """Set the code vectors to the k-means centers of all of `x`; return the result."""
+        result = kmeans(
+            x, weights, len(self), max_iter=max_iter, generator=generator, on_iteration=on_iteration
+        )
+        self.code_vectors.copy_(result.centers)
+        return result
+
+    def _scores(self, x):
+        """Half the squared distance to each code vector, less half of |x|²: (B, K)."""
+        return self.code_vectors.square().sum(1) / 2 - x @ self.code_vectors.T
+
+
+class ResidualQuantizer(nn.Module):
+    """N codebooks in a row, each quantizing what the ones before it left over.
+
+    Lee et al., 2022, arXiv:2203.01941, section 3.1 (from memory). The latent is approximated by the SUM of the
+    code vectors.
+    """
+
+    def __init__(self, sizes, dim, *, learnable=False):
+        super().__init__()
+        self.codebooks = nn.ModuleList(Codebook(size, dim, learnable=learnable) for size in sizes)
+
+    def forward(self, z):
+        residual, total = z, 0.0
+        codes, inputs, codebook_loss, commitment_loss = [], [], 0.0, 0.0
+        for codebook in self.codebooks:
+            code = codebook(residual)
+            code_vectors = codebook.code_vectors[code]
+            codebook_loss = codebook_loss + (residual.detach() - code_vectors).square().mean(1)
+            commitment_loss = commitment_loss + (residual - code_vectors.detach()).square().mean(1)
+            codes.append(code)
+            inputs.append(residual.detach())
+            total = total + code_vectors.detach()
+            # Detached, so that every level's commitment loss reaches the encoder.
+            residual = residual - code_vectors.detach()
+        return QuantizerOutput(
+            straight_through(z, total), torch.stack(codes, 1), codebook_loss, commitment_loss, tuple(inputs)
+        )
+
+    def encode(self, z, tolerance):
+        residual, codes, certain = z, [], torch.ones(len(z), dtype=torch.bool, device=z.device)
+        for codebook in self.codebooks:
+            code, sure = codebook.nearest(residual, tolerance)
+            residual = residual - codebook.code_vectors[code]
+            codes.append(code)
+            certain &= sure
+        return CertainCodes(torch.stack(codes, 1), certain)
+
+    def decode(self, codes):
+        return sum(book.code_vectors[code] for book, code in zip(self.codebooks, codes.T, strict=True))
+
+    @torch.no_grad()
+    def initialize(self, z, weights, generator, max_iter, on_iteration=None):
+        """K-means on all of `z`, level by level; returns one `KMeansResult` per codebook."""
+        residual, results = z, []
+        for codebook in self.codebooks:
+            results.append(codebook.initialize(residual, weights, generator, max_iter, on_iteration))
+            residual = residual - codebook.code_vectors[results[-1].labels]
+        return results
+
+
+class CopiedCodeQuantizer(ResidualQuantizer):
+    """One codebook whose code is given `n_copies` times: "Multi-Embedding" in Zhang et al., 2024, arXiv:2410.09560v1."""
+
+    def __init__(self, size, n_copies, dim, *, learnable=False):
+        super().__init__([size], dim, learnable=learnable)
+        self.n_copies = n_copies
+
+    def encode(self, z, tolerance):
+        codes, certain = super().encode(z, tolerance)
+        return CertainCodes(codes.expand(-1, self.n_copies), certain)
+
+    def decode(self, codes):
+        return super().decode(codes[:, :1])
+
+
+class ParallelQuantizer(nn.Module):
+    """N independent codebooks side by side; the latent is approximated by the MEAN of their code vectors.
+
+    The multi-codebook quantizer of Mixture-of-Codes (Zhang et al., 2024, arXiv:2410.09560v1). With a
+    `projection_dim`, each codebook quantizes a linear projection of its own of the latent, and its code vectors are
+    projected back before the mean; without, all of them quantize the latent itself.
+    """
+
+    def __init__(self, sizes, dim, *, projection_dim=None, learnable=False):
+        super().__init__()
+        width = dim if projection_dim is None else projection_dim
+        self.codebooks = nn.ModuleList(Codebook(size, width, learnable=learnable) for size in sizes)
+        if projection_dim is None:
+            self.down = self.up = nn.ModuleList(nn.Identity() for _ in sizes)
+        else:
+            self.down = nn.ModuleList(nn.Linear(dim, width, bias=False) for _ in sizes)
+            self.up = nn.ModuleList(nn.Linear(width, dim, bias=False) for _ in sizes)
+            self._deal_out_dimensions()
+
+    @torch.no_grad()
+    def _deal_out_dimensions(self):
+        """Give each codebook every N-th dimension of the latent, as cards are dealt, again and again if they run out.
+
+        Projections that start at random all find the same leading dimensions, and their codebooks become copies.
+        """
+        n_codebooks, (width, dim) = len(self.codebooks), self.down[0].weight.shape
+        for n, (down, up) in enumerate(zip(self.down, self.up, strict=True)):
+            cards = n + n_codebooks * torch.arange(width)
+            # Each new round through the dimensions starts one later, so that a codebook gets none of them twice.
+            down.weight.copy_(torch.eye(dim)[(cards + cards // dim) % dim])
+            up.weight.copy_(down.weight.T)
+
+    def forward(self, z):
+        total = 0.0
+        codes, inputs, codebook_loss, commitment_loss = [], [], 0.0, 0.0
+        for codebook, down, up in zip(self.codebooks, self.down, self.up, strict=True):
+            x = down(z)
+            code = codebook(x)
+            code_vectors = codebook.code_vectors[code]
+            codebook_loss = codebook_loss + (x.detach() - code_vectors).square().mean(1)
+            commitment_loss = commitment_loss + (x - code_vectors.detach()).square().mean(1)
+            codes.append(code)
+            inputs.append(x.detach())
+            total = total + up(straight_through(x, code_vectors.detach()))
+        return QuantizerOutput(
+            total / len(self.codebooks), torch.stack(codes, 1), codebook_loss, commitment_loss, tuple(inputs)
+        )
+
+    def encode(self, z, tolerance):
+        pairs = [
+            book.nearest(down(z), tolerance) for book, down in zip(self.codebooks, self.down, strict=True)
+        ]
+        codes, certain = zip(*pairs, strict=True)
+        return CertainCodes(torch.stack(codes, 1), torch.stack(certain).all(0))
+
+    def decode(self, codes):
+        parts = zip(self.codebooks, self.up, codes.T, strict=True)
+        return sum(up(book.code_vectors[code]) for book, up, code in parts) / len(self.codebooks)
+
+    @torch.no_grad()
+    def initialize(self, z, weights, generator, max_iter, on_iteration=None):
+        """K-means of each projection of all of `z`, then the way back by least squares; one `KMeansResult` each."""
+        results = [
+            book.initialize(down(z), weights, generator, max_iter, on_iteration)
+            for book, down in zip(self.codebooks, self.down, strict=True)
+        ]
+        if isinstance(self.up[0], nn.Linear):
+            parts = [book.code_vectors[r.labels] for book, r in zip(self.codebooks, results, strict=True)]
+            self._fit_way_back(torch.cat(parts, 1) / len(parts), z, weights)
+        return results
+
+    def _fit_way_back(self, parts, z, weights, ridge=1e-3):
+        """Solve for the `up` projections that map the code vectors `parts` (n, N·d) best onto `z` (n, D)."""
+        weighted = parts * weights[:, None]
+        gram = weighted.T @ parts
+        gram += ridge * gram.diagonal().mean().clamp(min=1e-30) * torch.eye(len(gram)).to(gram)
+        solution = torch.linalg.solve(gram, weighted.T @ z)  # (N·d, D)
+        for up, block in zip(self.up, solution.chunk(len(self.up)), strict=True):
+            up.weight.copy_(block.T)
+
+
+def straight_through(z, code_vectors):
+    """The value of `code_vectors` with the gradient of `z` (Bengio et al., 2013, arXiv:1308.3432)."""
+    return z + (code_vectors - z).detach()

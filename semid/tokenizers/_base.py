@@ -1,0 +1,253 @@
+"""What all tokenizers share: fit on the catalogue, codes that never waver, and the way back to embeddings."""
+
+import warnings
+from abc import abstractmethod
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from semid._checks import check_codebook_sizes, check_integer, check_sample_weight
+from semid._state import LiveModule, export_state, resolve_device
+from semid.metrics import reconstruction_r2
+from semid.tokenizers._rows import distinct_rows
+
+_ENCODE_ROWS = 8_192  # rows encoded at once
+# A code is taken from float32 arithmetic where the nearest code vector leads the next by more than this share of the
+# squared norms, far above the rounding of an encoder; the few other items are encoded again in float64.
+_FLOAT32_DOUBT = 3e-5
+_FLOAT64_TIE = 1e-11
+
+
+class Catalogue(NamedTuple):
+    """The distinct items that a tokenizer learns from."""
+
+    rows: np.ndarray  # (n, n_features) float32, as given
+    x: torch.Tensor  # (n, n_features), standardised, on the device
+    weights: torch.Tensor  # (n,), of mean 1, on the device
+
+
+class BaseTokenizer(TransformerMixin, BaseEstimator):
+    """Contract of all tokenizers: item embeddings in, codes out.
+
+    A subclass gives ``_check_parameters``, ``_build_module`` and ``_learn``. The fitted model is ``state_``, numpy
+    arrays by name, and ``codebook_sizes_``; the torch module that computes with it is rebuilt when it is needed.
+    """
+
+    def fit(self, X, y=None, sample_weight=None):
+        """Learn codebooks from item embeddings.
+
+        The result does not depend on the order of the items, and an item
+        of weight 2 counts exactly as an item listed twice.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_items, n_features)
+            One embedding per item of the catalogue; computed with in float32.
+        y : None
+            Ignored, present for Pipelines.
+        sample_weight : array-like of shape (n_items,), default None
+            Weight of each item, for example its popularity; items of weight 0 are left out. None weights all alike.
+
+        Returns
+        -------
+        self : object
+            The fitted tokenizer.
+
+        Raises
+        ------
+        ValueError
+            If `X` holds NaN or infinity, is empty or not 2-D, has fewer than two rows, if a parameter is out of its
+            range, or if `sample_weight` is negative, of another length, or zero for every row.
+        """
+        self._check_parameters()
+        device = resolve_device(self.device)
+        X = validate_data(self, X, dtype=np.float32, ensure_min_samples=2)
+        rows, weights = distinct_rows(X, check_sample_weight(sample_weight, len(X)))
+        self.codebook_sizes_ = self._codebook_sizes_for(len(rows))
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        self._live = LiveModule()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            module = self._build_module().to(device)
+        catalogue = _standardize(module, rows, weights, device)
+        self._learn(module, catalogue, torch.Generator().manual_seed(seed))
+        self.state_ = export_state(module)
+        return self
+
+    def transform(self, X):
+        """Return the codes of item embeddings.
+
+        An item's codes do not depend on the other rows of `X`, on their number or order, or on the device.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_items, n_features)
+            Embeddings, of items seen in `fit` or new ones.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_items, n_codebooks), int64
+            Codebook n's code of each item, from 0 to ``codebook_sizes_[n] - 1``.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=np.float32, reset=False)
+        device = resolve_device(self.device)
+        codes, certain = self._encode(X, device, torch.float32, _FLOAT32_DOUBT)
+        doubtful = np.flatnonzero(~certain)
+        if len(doubtful):
+            codes[doubtful], _ = self._encode(X[doubtful], device, torch.float64, _FLOAT64_TIE)
+        return codes
+
+    def inverse_transform(self, X):
+        """Return the embeddings that codes stand for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_items, n_codebooks)
+            Codes, as `transform` returns them.
+
+        Returns
+        -------
+        embeddings : ndarray of shape (n_items, n_features), float32
+        """
+        check_is_fitted(self)
+        codes = self._check_codes(X)
+        device = resolve_device(self.device)
+        module = self._live.get(self._build_module, self.state_, device)
+        embeddings = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
+        for start in range(0, len(codes), _ENCODE_ROWS):
+            rows = slice(start, start + _ENCODE_ROWS)
+            with torch.inference_mode():
+                embeddings[rows] = module.decode(torch.from_numpy(codes[rows]).to(device)).cpu().numpy()
+        return embeddings
+
+    def score(self, X, y=None):
+        """Return the R² of the reconstruction of `X` from its codes.
+
+        ``1 - Σ‖x - x̂‖² / Σ‖x - mean(x)‖²``, over all items and features together: 1 is perfect, 0 is as good as the
+        mean of `X`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_items, n_features)
+            Embeddings.
+        y : None
+            Ignored, present for `GridSearchCV`.
+
+        Returns
+        -------
+        r2 : float
+        """
+        reconstruction = self.inverse_transform(self.transform(X))
+        return reconstruction_r2(validate_data(self, X, dtype=np.float32, reset=False), reconstruction)
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the code columns: ``code0``, ``code1``, ...
+
+        Parameters
+        ----------
+        input_features : array-like of str, default None
+            Ignored but for its length.
+
+        Returns
+        -------
+        names : ndarray of str objects, shape (n_codebooks,)
+        """
+        check_is_fitted(self)
+        if input_features is not None and len(input_features) != self.n_features_in_:
+            raise ValueError(
+                f"input_features should have length equal to the number of features seen in fit "
+                f"({self.n_features_in_}), got {len(input_features)}."
+            )
+        return np.array([f"code{n}" for n in range(len(self.codebook_sizes_))], dtype=object)
+
+    @property
+    def codebooks_(self):
+        """list of ndarray of shape (codebook_size, dim): the code vectors of each codebook."""
+        check_is_fitted(self)
+        vectors = [array for name, array in self.state_.items() if name.endswith(".code_vectors")]
+        return self._in_documented_units(vectors)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "state_")
+
+    @abstractmethod
+    def _check_parameters(self):
+        """Raise for any parameter out of its range, before any work."""
+
+    @abstractmethod
+    def _build_module(self):
+        """Return the untrained `QuantizedAutoencoder` for ``codebook_sizes_`` and ``n_features_in_``."""
+
+    @abstractmethod
+    def _learn(self, module, catalogue, generator):
+        """Fit the encoder, the codebooks and the decoder of `module`; set ``n_iter_`` and ``history_``."""
+
+    def _in_documented_units(self, vectors):
+        return vectors
+
+    def _n_codebooks(self):
+        return check_integer("n_codebooks", self.n_codebooks, 1)
+
+    def _codebook_sizes_for(self, n_distinct):
+        """One size per codebook, none larger than the number of distinct items."""
+        sizes = check_codebook_sizes(self.codebook_size, self._n_codebooks(), n_distinct)
+        if max(sizes) > n_distinct:
+            warnings.warn(
+                f"codebook_size must be at most the number of distinct items, got {max(sizes)} and {n_distinct} items; "
+                f"larger codebooks are cut to {n_distinct} codes. Pass a codebook_size of at most {n_distinct}.",
+                UserWarning,
+                stacklevel=3,
+            )
+        return [min(size, n_distinct) for size in sizes]
+
+    def _encode(self, X, device, dtype, tolerance):
+        """Codes of `X` in arithmetic of `dtype`, and whether they are beyond the doubt that it leaves."""
+        module = self._live.get(self._build_module, self.state_, device, dtype)
+        codes = np.empty((len(X), len(self.codebook_sizes_)), dtype=np.int64)
+        certain = np.empty(len(X), dtype=bool)
+        for start in range(0, len(X), _ENCODE_ROWS):
+            rows = slice(start, start + _ENCODE_ROWS)
+            with torch.inference_mode():
+                encoded = module.encode(torch.tensor(X[rows], dtype=dtype, device=device), tolerance)
+            codes[rows], certain[rows] = encoded.codes.cpu(), encoded.certain.cpu()
+        return codes, certain
+
+    def _check_codes(self, X):
+        codes = np.asarray(X)
+        n_codebooks = len(self.codebook_sizes_)
+        if codes.ndim != 2 or codes.shape[1] != n_codebooks:
+            raise ValueError(f"codes must have shape (n_items, {n_codebooks}), got {codes.shape}.")
+        if codes.dtype.kind not in "iu" and not (codes.dtype.kind == "f" and (codes == codes.round()).all()):
+            raise ValueError(f"codes must be integers, got an array of {codes.dtype}.")
+        wrong = np.argwhere((codes < 0) | (codes >= self.codebook_sizes_))
+        if len(wrong):
+            row, n = wrong[0]
+            raise ValueError(
+                f"codes of codebook {n} must lie in [0, {self.codebook_sizes_[n]}), got {codes[row, n]} in row {row}."
+            )
+        return codes.astype(np.int64)
+
+
+def _standardize(module, rows, weights, device):
+    """Set `module`'s mean and scale from `rows`; return the `Catalogue` with them standardised."""
+    shares = weights.astype(np.float64) / weights.sum(dtype=np.float64)
+    mean = shares @ rows
+    # Scaled before the square, so that neither huge nor tiny embeddings leave the range of floating point.
+    largest = np.abs(rows - mean.astype(np.float32)).max()
+    scale = 0.0
+    if largest > 0:
+        scale = largest * np.sqrt(shares @ np.square((rows - mean) / largest).mean(axis=1))
+    module.mean.copy_(torch.from_numpy(mean))
+    module.scale.fill_(float(scale) if scale > 0 else 1.0)
+    x = module.standardize(torch.from_numpy(rows).to(device))
+    return Catalogue(rows, x, torch.from_numpy(weights).to(device))

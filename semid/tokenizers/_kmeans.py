@@ -1,0 +1,47 @@
+"""What the k-means tokenizers share: codebooks on the embedding itself, no autoencoder."""
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from semid._checks import check_integer
+from semid.nn._autoencoder import QuantizedAutoencoder
+from semid.tokenizers._base import BaseTokenizer
+
+
+class BaseKMeansTokenizer(BaseTokenizer):
+    """A tokenizer whose quantizer is fitted by k-means alone; a subclass gives ``_build_quantizer(dim)``."""
+
+    def _check_parameters(self):
+        self._n_codebooks()
+        check_integer("max_iter", self.max_iter, 1)
+
+    def _build_module(self):
+        return QuantizedAutoencoder(self.n_features_in_, self._build_quantizer(self.n_features_in_))
+
+    def _learn(self, module, catalogue, generator):
+        _, x, weights = catalogue
+        variance = float((x.double().square().sum(1) * weights.double()).sum())
+        with tqdm(desc="k-means", unit=" iterations", disable=not self.verbose) as progress:
+
+            def show(inertia, usage):
+                progress.update()
+                progress.set_postfix(r2=f"{_r2(inertia, variance):.3f}", usage=f"{usage:.0%}")
+
+            clusterings = module.quantizer.initialize(x, weights, generator, self.max_iter, show)
+        self.n_iter_ = max(len(clustering.inertias) for clustering in clusterings)
+        inertias = _per_iteration([clustering.inertias for clustering in clusterings])
+        self.history_ = {
+            "reconstruction_loss": inertias / (float(weights.sum()) * x.shape[1]),
+            "r2": _r2(inertias, variance),
+            "usage": _per_iteration([clustering.usages for clustering in clusterings]),
+        }
+
+
+def _r2(inertia, variance):
+    return 1 - inertia / variance if variance > 0 else np.ones_like(inertia)
+
+
+def _per_iteration(columns):
+    """Stack lists of unequal length as columns; a codebook that stopped early repeats its last value."""
+    n_iter = max(map(len, columns))
+    return np.stack([np.pad(column, (0, n_iter - len(column)), mode="edge") for column in columns], axis=1)

@@ -1,0 +1,116 @@
+"""One code per item, copied: the baseline of the Mixture-of-Codes paper."""
+
+from semid.nn._quantizers import CopiedCodeQuantizer
+from semid.tokenizers._autoencoder import BaseAutoencoderTokenizer
+
+
+class MultiEmbeddingTokenizer(BaseAutoencoderTokenizer):
+    """One VQ-VAE code per item, copied `n_codebooks` times, so that a click model learns as many embeddings for it.
+
+    The baseline "Multi-Embedding" of Zhang et al., 2024, arXiv:2410.09560v1: scale without new information about the
+    item. Same codes as `VQVAETokenizer` of the same parameters.
+
+    Parameters
+    ----------
+    n_codebooks : int, default 7
+        Number of copies.
+    codebook_size : int, list of int, or "graded", default 256
+        Number of codes. A list must repeat one size, since the code is one; ``"graded"`` is therefore refused for
+        more than one copy.
+    latent_dim : int, default 40
+        Width of the latent and of the code vectors.
+    hidden_layer_sizes : sequence of int, default (512, 256, 128)
+        Widths of the encoder's hidden layers; the decoder mirrors them.
+    codebook_update : {"ema", "gradient"}, default "ema"
+        How code vectors learn: as exponential moving averages of what they quantize, or by the gradient of the
+        codebook loss.
+    commitment_weight : float, default 0.1
+        Weight of the commitment loss, which pulls the latent towards its code vector.
+    max_iter : int, default 30
+        Number of epochs.
+    batch_size : int, default 512
+        Items per gradient step.
+    learning_rate : float, default 0.001
+        Of AdamW at the first step; falls to zero along a half cosine.
+    device : str, default "auto"
+        ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
+    random_state : int, RandomState instance or None, default None
+        Seed of the k-means start, the MLPs and the batches. An int makes codes the same in every run.
+    verbose : bool, default False
+        Show a progress bar with the loss, R² and codebook usage.
+
+    Attributes
+    ----------
+    codebooks_ : list of one ndarray of shape (codebook_size, latent_dim), float32
+        Code vectors of the one codebook, in the latent space.
+    codebook_sizes_ : list of int
+        The number of codes, once per copy.
+    history_ : dict of ndarray
+        Per epoch: ``loss``, ``reconstruction_loss``, ``codebook_loss``, ``commitment_loss``, ``r2``, ``usage``; see
+        `RQVAETokenizer`.
+    n_iter_ : int
+        Number of epochs run.
+    n_features_in_ : int
+        Width of the embeddings seen in `fit`.
+    state_ : dict of ndarray
+        The fitted weights by name.
+
+    Examples
+    --------
+    >>> from semid.datasets import make_items
+    >>> from semid.tokenizers import MultiEmbeddingTokenizer
+    >>> items = make_items(n_items=500, random_state=0)
+    >>> tokenizer = MultiEmbeddingTokenizer(
+    ...     n_codebooks=3, codebook_size=16, hidden_layer_sizes=(32,), max_iter=5, random_state=0)
+    >>> codes = tokenizer.fit_transform(items.embeddings)
+    >>> bool((codes == codes[:, :1]).all())
+    True
+    """
+
+    def __init__(
+        self,
+        n_codebooks=7,
+        codebook_size=256,
+        *,
+        latent_dim=40,
+        hidden_layer_sizes=(512, 256, 128),
+        codebook_update="ema",
+        commitment_weight=0.1,
+        max_iter=30,
+        batch_size=512,
+        learning_rate=1e-3,
+        device="auto",
+        random_state=None,
+        verbose=False,
+    ):
+        self.n_codebooks = n_codebooks
+        self.codebook_size = codebook_size
+        self.latent_dim = latent_dim
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.codebook_update = codebook_update
+        self.commitment_weight = commitment_weight
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def inverse_transform(self, X):
+        codes = self._check_codes(X)
+        if (codes != codes[:, :1]).any():
+            raise ValueError("codes must repeat one code in every column, as transform returns them.")
+        return super().inverse_transform(codes)
+
+    def _codebook_sizes_for(self, n_distinct):
+        sizes = super()._codebook_sizes_for(n_distinct)
+        if len(set(sizes)) > 1:
+            raise ValueError(
+                f"codebook_size must be one number, since one code is copied, got {sizes}. "
+                "Use ParallelKMeansTokenizer for codebooks of different sizes."
+            )
+        return sizes
+
+    def _build_quantizer(self, dim):
+        learnable = self._learns_codebooks_by_gradient()
+        return CopiedCodeQuantizer(self.codebook_sizes_[0], len(self.codebook_sizes_), dim, learnable=learnable)

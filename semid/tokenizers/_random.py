@@ -1,0 +1,89 @@
+"""Codes without content: the baseline that must lose."""
+
+import numpy as np
+import torch
+
+from semid.nn._autoencoder import QuantizedAutoencoder
+from semid.nn._quantizers import ParallelQuantizer
+from semid.tokenizers._base import BaseTokenizer
+from semid.tokenizers._rows import mix_bits, row_hashes
+
+
+class RandomTokenizer(BaseTokenizer):
+    """Uniformly random codes per item: a control that says what codes are worth apart from their content.
+
+    The codes are a hash of the embedding and the seed: an item gets the same ones in every call, also an item that was
+    not there in `fit`, and items of equal embeddings share them. Whatever a click model gains from these codes, it
+    gains from having more parameters.
+
+    Parameters
+    ----------
+    n_codebooks : int, default 7
+        Number of codes per item.
+    codebook_size : int, list of int, or "graded", default 256
+        Number of codes per codebook: one int for all, one int per codebook, or ``"graded"`` for sizes from coarse to
+        fine (see `graded_sizes`).
+    device : str, default "auto"
+        Where `inverse_transform` computes; ``"auto"`` is CUDA where there is one, else the CPU.
+    random_state : int, RandomState instance or None, default None
+        Seed of the codes.
+
+    Attributes
+    ----------
+    codebooks_ : list of ndarray of shape (codebook_size, n_features), float32
+        Mean embedding of the items that have each code. The reconstruction of an item is the mean of its rows.
+    codebook_sizes_ : list of int
+        Number of codes per codebook after cutting to the number of distinct items.
+    n_features_in_ : int
+        Width of the embeddings seen in `fit`.
+    seed_ : int
+        The seed in use.
+    state_ : dict of ndarray
+        The fitted model by name.
+
+    Examples
+    --------
+    >>> from semid.datasets import make_items
+    >>> from semid.tokenizers import RandomTokenizer
+    >>> items = make_items(n_items=500, random_state=0)
+    >>> tokenizer = RandomTokenizer(codebook_size=16, random_state=0).fit(items.embeddings)
+    >>> tokenizer.score(items.embeddings) < 0.1
+    True
+    """
+
+    def __init__(self, n_codebooks=7, codebook_size=256, *, device="auto", random_state=None):
+        self.n_codebooks = n_codebooks
+        self.codebook_size = codebook_size
+        self.device = device
+        self.random_state = random_state
+
+    def _check_parameters(self):
+        self._n_codebooks()
+
+    def _build_module(self):
+        return QuantizedAutoencoder(
+            self.n_features_in_, ParallelQuantizer(self.codebook_sizes_, self.n_features_in_)
+        )
+
+    def _learn(self, module, catalogue, generator):
+        rows, x, weights = catalogue
+        self.seed_ = generator.initial_seed()
+        codes = torch.from_numpy(self._random_codes(rows)).to(x.device)
+        for codebook, code in zip(module.quantizer.codebooks, codes.T, strict=True):
+            totals = torch.zeros(len(codebook), device=x.device).index_add_(0, code, weights)
+            sums = torch.zeros_like(codebook.code_vectors).index_add_(0, code, x * weights[:, None])
+            codebook.code_vectors.copy_(sums / totals.clamp(min=1e-30)[:, None])
+
+    def _encode(self, X, device, dtype, tolerance):
+        return self._random_codes(X), np.ones(len(X), dtype=bool)
+
+    def _random_codes(self, X):
+        hashes = row_hashes(X, self.seed_)
+        columns = [
+            mix_bits(hashes + np.array([n], dtype=np.uint64)) % np.uint64(size)
+            for n, size in enumerate(self.codebook_sizes_)
+        ]
+        return np.stack(columns, axis=1).astype(np.int64)
+
+    def _in_documented_units(self, vectors):
+        return [self.state_["mean"] + self.state_["scale"] * v for v in vectors]

@@ -1,0 +1,42 @@
+"""The distinct rows of a catalogue, in an order that depends on their content alone.
+
+Fitting on them makes a tokenizer independent of the order of the items, and makes an item of weight 2 the same as an
+item listed twice, to the last bit.
+"""
+
+import numpy as np
+
+_BLOCK = 4_096
+
+
+def row_hashes(X, seed=0):
+    """Return a 64-bit hash of each row of float32 `X`, (n,) uint64; equal rows, equal hashes, on every machine.
+
+    A multilinear hash of the 32-bit patterns with random odd multipliers, then the finalizer of MurmurHash3.
+    """
+    rng = np.random.default_rng(seed)
+    multipliers = rng.integers(0, 2**64, size=X.shape[1] + 1, dtype=np.uint64) | np.uint64(1)
+    hashes = np.empty(len(X), dtype=np.uint64)
+    for start in range(0, len(X), _BLOCK):
+        block = np.ascontiguousarray(X[start : start + _BLOCK], dtype=np.float32) + np.float32(0)  # -0.0 → 0.0
+        bits = block.view(np.uint32).astype(np.uint64)
+        hashes[start : start + _BLOCK] = (bits * multipliers[1:]).sum(axis=1, dtype=np.uint64) + multipliers[0]
+    return mix_bits(hashes)
+
+
+def mix_bits(values):
+    """Scramble uint64 `values` so that every input bit moves every output bit (MurmurHash3's 64-bit finalizer)."""
+    values = values ^ (values >> np.uint64(33))
+    values = values * np.uint64(0xFF51AFD7ED558CCD)
+    values = values ^ (values >> np.uint64(33))
+    values = values * np.uint64(0xC4CEB9FE1A85EC53)
+    return values ^ (values >> np.uint64(33))
+
+
+def distinct_rows(X, weights):
+    """Return the distinct rows of `X` with positive weight, and the weights summed over equal rows, of mean 1; float32."""
+    kept = np.flatnonzero(weights > 0)
+    X = X if len(kept) == len(X) else X[kept]
+    _, first, inverse = np.unique(row_hashes(X), return_index=True, return_inverse=True)
+    totals = np.bincount(inverse, weights=weights[kept])
+    return np.asarray(X[first], dtype=np.float32), (totals / totals.mean()).astype(np.float32)

@@ -1,0 +1,96 @@
+"""Vector quantization in an autoencoder: one code per item."""
+
+from semid.nn._quantizers import ResidualQuantizer
+from semid.tokenizers._autoencoder import BaseAutoencoderTokenizer
+
+
+class VQVAETokenizer(BaseAutoencoderTokenizer):
+    """One code per item: the nearest code vector to the latent of an autoencoder.
+
+    van den Oord et al., 2017, arXiv:1711.00937v2 (equation 3, from memory), with the start and the training of
+    `RQVAETokenizer`, whose case of a single codebook this is.
+
+    Parameters
+    ----------
+    codebook_size : int, list of one int, or "graded", default 256
+        Number of codes.
+    latent_dim : int, default 40
+        Width of the latent and of the code vectors.
+    hidden_layer_sizes : sequence of int, default (512, 256, 128)
+        Widths of the encoder's hidden layers; the decoder mirrors them.
+    codebook_update : {"ema", "gradient"}, default "ema"
+        How code vectors learn: as exponential moving averages of what they quantize, or by the gradient of the
+        codebook loss.
+    commitment_weight : float, default 0.1
+        Weight of the commitment loss, which pulls the latent towards its code vector.
+    max_iter : int, default 30
+        Number of epochs.
+    batch_size : int, default 512
+        Items per gradient step.
+    learning_rate : float, default 0.001
+        Of AdamW at the first step; falls to zero along a half cosine.
+    device : str, default "auto"
+        ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
+    random_state : int, RandomState instance or None, default None
+        Seed of the k-means start, the MLPs and the batches. An int makes codes the same in every run.
+    verbose : bool, default False
+        Show a progress bar with the loss, R² and codebook usage.
+
+    Attributes
+    ----------
+    codebooks_ : list of one ndarray of shape (codebook_size, latent_dim), float32
+        Code vectors, in the latent space.
+    codebook_sizes_ : list of one int
+        Number of codes after cutting to the number of distinct items.
+    history_ : dict of ndarray
+        Per epoch: ``loss``, ``reconstruction_loss``, ``codebook_loss``, ``commitment_loss``, ``r2``, ``usage``; see
+        `RQVAETokenizer`.
+    n_iter_ : int
+        Number of epochs run.
+    n_features_in_ : int
+        Width of the embeddings seen in `fit`.
+    state_ : dict of ndarray
+        The fitted weights by name.
+
+    Examples
+    --------
+    >>> from semid.datasets import make_items
+    >>> from semid.tokenizers import VQVAETokenizer
+    >>> items = make_items(n_items=500, random_state=0)
+    >>> tokenizer = VQVAETokenizer(codebook_size=16, hidden_layer_sizes=(32,), max_iter=5, random_state=0)
+    >>> tokenizer.fit_transform(items.embeddings).shape
+    (500, 1)
+    """
+
+    def __init__(
+        self,
+        codebook_size=256,
+        *,
+        latent_dim=40,
+        hidden_layer_sizes=(512, 256, 128),
+        codebook_update="ema",
+        commitment_weight=0.1,
+        max_iter=30,
+        batch_size=512,
+        learning_rate=1e-3,
+        device="auto",
+        random_state=None,
+        verbose=False,
+    ):
+        self.codebook_size = codebook_size
+        self.latent_dim = latent_dim
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.codebook_update = codebook_update
+        self.commitment_weight = commitment_weight
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _n_codebooks(self):
+        return 1
+
+    def _build_quantizer(self, dim):
+        return ResidualQuantizer(self.codebook_sizes_, dim, learnable=self._learns_codebooks_by_gradient())

@@ -71,9 +71,7 @@ def check_sample_weight(sample_weight, n_rows):
         return np.ones(n_rows)
     weights = np.asarray(sample_weight, dtype=np.float64)
     if weights.shape != (n_rows,):
-        raise ValueError(
-            f"sample_weight must have one entry per row, shape ({n_rows},), got shape {weights.shape}."
-        )
+        raise ValueError(f"sample_weight must have one entry per row, shape ({n_rows},), got shape {weights.shape}.")
     if not np.isfinite(weights).all() or (weights < 0).any():
         bad = weights[~(np.isfinite(weights) & (weights >= 0))][0]
         raise ValueError(f"sample_weight must be finite and not negative, got {bad}.")

@@ -4,6 +4,7 @@ As skorch comes, its DataLoader collates row by row and its loop reads each batc
 tensors and reading once per epoch is twice as fast. The net lives in ``fit`` alone: estimators keep numpy.
 """
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 from skorch import NeuralNet
-from skorch.callbacks import EarlyStopping, PrintLog
+from skorch.callbacks import Callback, PrintLog
 from skorch.helper import predefined_split
 from torch.utils.data import Dataset
 
@@ -46,8 +47,29 @@ class Batches:
             yield self.dataset[rows]
 
 
+class WeightAverage:
+    """A copy of a module whose weights are the exponential moving average of its own, over steps.
+
+    Click models overfit rare categories within an epoch and wander; the average of the last hundred steps does
+    neither. The first steps weigh less, so that the random start is soon forgotten.
+    """
+
+    def __init__(self, module, decay):
+        self.module = copy.deepcopy(module).eval().requires_grad_(False)
+        self.decay, self.n_steps = decay, 0
+
+    @torch.no_grad()
+    def update(self, module):
+        decay = min(self.decay, self.n_steps / (self.n_steps + 10))
+        self.n_steps += 1
+        for average, current in zip(self.module.parameters(), module.parameters(), strict=True):
+            average.lerp_(current, 1 - decay)
+
+
 class ClickNet(NeuralNet):
-    """Trains a module (categories, numbers) → logits (B,) on the weighted log loss."""
+    """Trains a module (categories, numbers) → logits (B,) on the weighted log loss; ``average`` is what it learned."""
+
+    average: WeightAverage
 
     def get_dataset(self, X, y=None):
         return X
@@ -61,6 +83,7 @@ class ClickNet(NeuralNet):
         loss = (losses * weights).sum() / weights.sum()
         loss.backward()
         self.optimizer_.step()
+        self.average.update(self.module_)
         return loss.detach() * weights.sum()
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
@@ -73,10 +96,9 @@ class ClickNet(NeuralNet):
         self.history.record("train_loss", float(total / iterator.dataset.weights.sum()))
 
     def _validate(self, iterator):
-        held_out = iterator.dataset
-        self._set_training(False)
+        held_out, module = iterator.dataset, self.average.module
         with torch.inference_mode():
-            logits = torch.cat([self.module_(categories, numbers) for categories, numbers, _, _ in iterator])
+            logits = torch.cat([module(categories, numbers) for categories, numbers, _, _ in iterator])
             losses = F.binary_cross_entropy_with_logits(logits, held_out.y, reduction="none")
             loss = (losses * held_out.weights).sum() / held_out.weights.sum()
         self.history.record("valid_loss", float(loss))
@@ -84,21 +106,48 @@ class ClickNet(NeuralNet):
         self.history.record("valid_auc", float(roc_auc_score(y, scores, sample_weight=weights)))
 
 
+class StopWhenNoBetter(Callback):
+    """Ends training when the held-out AUC has not risen for `patience` epochs; keeps the best epoch's weights."""
+
+    def __init__(self, patience):
+        self.patience = patience
+
+    def on_train_begin(self, net, **kwargs):
+        self.best_auc_, self.n_misses_, self.best_state_ = -np.inf, 0, None
+
+    def on_epoch_end(self, net, **kwargs):
+        auc = net.history[-1, "valid_auc"]
+        if auc > self.best_auc_:
+            self.best_auc_, self.n_misses_ = auc, 0
+            self.best_state_ = copy.deepcopy(net.average.module.state_dict())
+            return
+        self.n_misses_ += 1
+        if self.n_misses_ == self.patience:
+            raise KeyboardInterrupt  # skorch's way to end a fit from within
+
+    def on_train_end(self, net, **kwargs):
+        net.average.module.load_state_dict(self.best_state_)
+
+
 class NetOptions(NamedTuple):
     max_iter: int
     batch_size: int
     learning_rate: float
     weight_decay: float
+    weight_averaging: float
     n_iter_no_change: int
     verbose: bool
 
 
 def train_click_model(module, train, held_out, options, generator):
-    """Train `module` in place with Adam; return the history, one entry per epoch.
+    """Train `module` with Adam; return the module of averaged weights and the history, one entry per epoch.
 
     With `held_out` impressions (or None), training stops when their AUC has not improved for ``n_iter_no_change``
-    epochs, and the module goes back to its best epoch.
+    epochs, and the weights are those of the best epoch.
     """
+    callbacks = [("log", PrintLog())] if options.verbose else []
+    if held_out is not None:
+        callbacks.append(("stop", StopWhenNoBetter(options.n_iter_no_change)))
     net = ClickNet(
         module,
         criterion=torch.nn.BCEWithLogitsLoss,  # skorch wants one; train_step computes the weighted loss itself
@@ -112,25 +161,14 @@ def train_click_model(module, train, held_out, options, generator):
         iterator_train__generator=generator,
         iterator_valid=Batches,
         train_split=None if held_out is None else predefined_split(held_out),
-        callbacks=_callbacks(options, held_out is not None),
+        callbacks=callbacks,
         callbacks__valid_loss=None,
         callbacks__train_loss=None,
         callbacks__print_log=None,
         verbose=int(options.verbose),
         device=str(train.y.device),
-    )
-    net.fit(train, None)
+    ).initialize()
+    net.average = WeightAverage(module, options.weight_averaging)
+    net.partial_fit(train, None)
     names = [name for name in ("train_loss", "valid_loss", "valid_auc") if name in net.history[0]]
-    return {name: np.array(net.history[:, name]) for name in names}
-
-
-def _callbacks(options, has_held_out):
-    callbacks = []
-    if options.verbose:
-        callbacks.append(("log", PrintLog()))
-    if has_held_out:
-        stopping = EarlyStopping(
-            "valid_auc", patience=options.n_iter_no_change, lower_is_better=False, load_best=True, threshold=0
-        )
-        callbacks.append(("early_stopping", stopping))
-    return callbacks
+    return net.average.module, {name: np.array(net.history[:, name]) for name in names}

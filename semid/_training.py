@@ -73,7 +73,9 @@ def train_quantized_autoencoder(model, x, weights, initial_codes, options, gener
             if epoch < options.max_iter - 1:
                 _revive_dead_codes(model.quantizer, counts, last, averages, generator)
             epochs.set_postfix(
-                loss=f"{record['loss']:.4f}", r2=f"{record['r2']:.3f}", usage=f"{np.mean(record['usage']):.0%}"
+                loss=f"{record['loss']:.4f}",
+                r2=f"{record['r2']:.3f}",
+                usage=f"{np.mean(record['usage']):.0%}",
             )
     return {key: np.array([record[key] for record in records]) for key in records[0]}
 
@@ -121,9 +123,7 @@ def _start_averages(quantizer, initial_codes, weights, options):
         return []
     share = min(1.0, options.batch_size / len(weights))
     return [
-        CodebookAverages(
-            codebook, share * torch.zeros(len(codebook)).to(weights).index_add_(0, codes, weights)
-        )
+        CodebookAverages(codebook, share * torch.zeros(len(codebook)).to(weights).index_add_(0, codes, weights))
         for codebook, codes in zip(quantizer.codebooks, initial_codes, strict=True)
     ]
 

@@ -89,12 +89,11 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
             batch_size=self._batch_size_for(len(train)),
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
+            weight_averaging=self.weight_averaging,
             n_iter_no_change=self.n_iter_no_change,
             verbose=bool(self.verbose),
         )
-        self.history_ = train_click_model(
-            module, train, held_out, options, torch.Generator().manual_seed(seed)
-        )
+        module, self.history_ = train_click_model(module, train, held_out, options, torch.Generator().manual_seed(seed))
         self.n_iter_ = len(self.history_["train_loss"])
         self.state_ = export_state(module)
         return self
@@ -151,7 +150,8 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         -------
         labels : ndarray of shape (n_impressions,)
         """
-        return self.classes_[(self.decision_function(X) > 0).astype(int)]
+        is_click = self.decision_function(X) > 0
+        return self.classes_[is_click.astype(int)]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -178,13 +178,15 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
             check_integer("batch_size", self.batch_size, 1)
         check_number("learning_rate", self.learning_rate, 0, open_minimum=True)
         check_number("weight_decay", self.weight_decay, 0)
+        check_number("weight_averaging", self.weight_averaging, 0, 1, open_maximum=True)
         check_option("early_stopping", self.early_stopping, (True, False, "auto"))
         check_number("validation_fraction", self.validation_fraction, 0, 1, open_minimum=True, open_maximum=True)
         check_integer("n_iter_no_change", self.n_iter_no_change, 1)
 
     def _check_training_data(self, X, y, sample_weight):
         """Return the table, the labels as 0 and 1, and the weights, without the rows of weight 0."""
-        validate_data(self, X, y, skip_check_array=True)
+        if y is None:
+            validate_data(self, X, y)  # says that y is required
         X = self._check_table(X, reset=True)
         y = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True)
         check_consistent_length(X, y)
@@ -201,24 +203,24 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
                 f"with {len(self.classes_)} classes."
             )
         if len(np.unique(y[kept])) < 2:
-            raise ValueError(
-                f"y must hold two classes among the rows of positive weight, got one class: {self.classes_[y[kept]][0]!r}."
-            )
-        X = X[kept] if isinstance(X, np.ndarray) else X.loc[kept]
-        return X, y[kept], weights[kept]
+            (only,) = self.classes_[np.unique(y[kept])].tolist()
+            raise ValueError(f"y must hold two classes among the rows of positive weight, got one class: {only!r}.")
+        if kept.all():
+            return X, y, weights
+        return X[kept], y[kept], weights[kept]
 
     def _check_table(self, X, *, reset):
         """Return `X` as a DataFrame or a 2-D array, after the checks that need no knowledge of its columns."""
-        if not reset:
-            validate_data(self, X, skip_check_array=True, reset=False)
         if not isinstance(X, pd.DataFrame):
-            return check_array(X, dtype=None, ensure_all_finite=False, estimator=self, input_name="X")
-        if X.shape[0] == 0 or X.shape[1] == 0:
+            X = check_array(X, dtype=None, ensure_all_finite=False, estimator=self, input_name="X")
+        elif X.shape[0] == 0 or X.shape[1] == 0:
             raise ValueError(f"X must have at least one row and one column, got shape {X.shape}.")
+        validate_data(self, X, skip_check_array=True, reset=reset)
         return X
 
     def _split(self, encoded, y, weights, random_state, device):
         """Return the impressions to train on and, with early stopping, those held out, of both classes each."""
+
         def impressions(rows):
             return Impressions(
                 encoded.categories[rows], encoded.numbers[rows], y[rows], weights[rows], device, self._dtype

@@ -77,10 +77,12 @@ class DeepFMClassifier(BaseCTRClassifier):
         Number of epochs at most.
     batch_size : int or "auto", default "auto"
         Impressions per gradient step; ``"auto"`` is a fiftieth of the data, at least 64 and at most 2048.
-    learning_rate : float, default 0.005
+    learning_rate : float, default 0.006
         Of Adam.
     weight_decay : float, default 0.0001
         L2 penalty inside Adam's gradient, over all weights at every step, so that rarely met categories shrink.
+    weight_averaging : float, default 0.99
+        Decay per step of the exponential moving average of the weights that predicts; 0 for the last weights.
     early_stopping : bool or "auto", default "auto"
         Hold out a part of the data, stop when its AUC no longer rises, and keep the best epoch. ``"auto"``: with more
         than 10,000 impressions.
@@ -135,8 +137,9 @@ class DeepFMClassifier(BaseCTRClassifier):
         embedding_init_std=0.01,
         max_iter=30,
         batch_size="auto",
-        learning_rate=0.005,
+        learning_rate=0.006,
         weight_decay=1e-4,
+        weight_averaging=0.99,
         early_stopping="auto",
         validation_fraction=0.1,
         n_iter_no_change=2,
@@ -157,6 +160,7 @@ class DeepFMClassifier(BaseCTRClassifier):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.weight_averaging = weight_averaging
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change

@@ -1,6 +1,7 @@
 """Columns of a table → integer categories and standardised numbers, as a click model takes them."""
 
 import re
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -56,7 +57,7 @@ class ImpressionEncoder:
         self.names_ = names
 
         ends = np.cumsum([len(categorical) - len(coded), *map(len, code_groups)])
-        self.code_groups_ = [slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        self.code_groups_ = [slice(int(a), int(b)) for a, b in pairwise(ends)]
         self.vocabularies_ = [self._learn_vocabulary(columns[p], names[p]) for p in self.categorical_]
         numbers = self._numeric_values(columns)
         self.means_, self.scales_ = _weighted_moments(numbers, sample_weight)
@@ -111,9 +112,7 @@ class ImpressionEncoder:
             group = _find_columns("code_features", self.code_features, names)
             return [group] if group else []
         if self.code_features != "auto":
-            raise ValueError(
-                f"code_features must be 'auto', None, or a list of columns, got {self.code_features!r}."
-            )
+            raise ValueError(f"code_features must be 'auto', None, or a list of columns, got {self.code_features!r}.")
         groups = {}
         for position, name in enumerate(names):
             match = _CODE_COLUMN.fullmatch(name) if isinstance(name, str) else None
@@ -126,7 +125,7 @@ def _split_columns(X):
     """Return the names and the columns, as pandas Series, of a DataFrame or a 2-D array."""
     if not isinstance(X, pd.DataFrame):
         X = pd.DataFrame(X)
-        X = X.infer_objects() if (X.dtypes == object).any() else X
+        X = X.infer_objects()
     return list(X.columns), [X.iloc[:, position] for position in range(X.shape[1])]
 
 
@@ -153,7 +152,7 @@ def _find_columns(parameter, wanted, names):
 
 
 def _categorical_values(column, name):
-    """Return the values of a categorical column as an Index; whole floats become integers, numbers in text stay text."""
+    """Return the values of a categorical column as an Index; whole floats become integers, text stays text."""
     if types.is_datetime64_any_dtype(column.dtype) or types.is_timedelta64_dtype(column.dtype):
         raise ValueError(
             f"column {name!r} holds dates; turn them into fields first, for example "
@@ -165,13 +164,11 @@ def _categorical_values(column, name):
         column = column.astype("Int64") if column.hasnans else column.astype(np.int64)
     if types.is_float_dtype(column.dtype):
         return _whole_numbers(column, name)
-    if column.dtype == object:
+    if types.is_object_dtype(column.dtype):
         odd = column.map(lambda value: not isinstance(value, str | bytes | int | float | np.number | None))
         odd &= ~column.isna()
         if odd.any():
-            raise TypeError(
-                f"argument must be a string or a number in column {name!r}, got {column[odd].iloc[0]!r}."
-            )
+            raise TypeError(f"argument must be a string or a number in column {name!r}, got {column[odd].iloc[0]!r}.")
     return pd.Index(column)
 
 

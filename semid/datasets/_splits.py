@@ -71,8 +71,8 @@ def sample_negatives(interactions, items, *, user="user_id", item="item_id", ran
     >>> import pandas as pd
     >>> from semid.datasets import sample_negatives
     >>> log = pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"]})
-    >>> sample_negatives(log, ["a", "b", "c"], random_state=0)["item_id"].isin(["b", "c"]).all()
-    True
+    >>> sample_negatives(log, ["a", "b", "c"], random_state=0)["item_id"].tolist()
+    ['c', 'c', 'c']
     """
     _check_columns("interactions", interactions, user, item)
     catalogue = pd.Index(items)

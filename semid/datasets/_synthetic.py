@@ -21,8 +21,32 @@ _KINDS = {
     "music": ["ukulele", "guitar strings", "metronome", "harmonica", "music stand"],
     "travel": ["suitcase", "neck pillow", "packing cubes", "passport case", "travel plug"],
 }
-_STYLES = ["small", "large", "classic", "modern", "light", "sturdy", "colourful", "plain", "premium", "everyday"]
-_BRANDS = ["Alder", "Birk", "Cedro", "Dorn", "Elm & Sons", "Fjell", "Ginko", "Hazel", "Ibis", "Juno", "Kauri", "Lind"]
+_STYLES = [
+    "small",
+    "large",
+    "classic",
+    "modern",
+    "light",
+    "sturdy",
+    "colourful",
+    "plain",
+    "premium",
+    "everyday",
+]
+_BRANDS = [
+    "Alder",
+    "Birk",
+    "Cedro",
+    "Dorn",
+    "Elm & Sons",
+    "Fjell",
+    "Ginko",
+    "Hazel",
+    "Ibis",
+    "Juno",
+    "Kauri",
+    "Lind",
+]
 _N_FACTORS = 16
 
 
@@ -101,9 +125,7 @@ def make_items(n_items=1000, n_features=64, *, zipf_exponent=1.0, noise=0.5, ran
     frame = pd.DataFrame(
         {
             "item_id": [f"item{i:05d}" for i in range(n_items)],
-            "title": [
-                f"{_BRANDS[b]} {_STYLES[s]} {kinds[k][1]}" for b, s, k in zip(brand, style, kind, strict=True)
-            ],
+            "title": [f"{_BRANDS[b]} {_STYLES[s]} {kinds[k][1]}" for b, s, k in zip(brand, style, kind, strict=True)],
             "category": [categories[c] for c in category],
             "brand": [_BRANDS[b] for b in brand],
             "popularity": popularity / popularity.sum(),
@@ -195,7 +217,7 @@ def expected_auc(click_probability):
     >>> from semid.datasets import expected_auc
     >>> expected_auc([0.0, 0.0, 1.0])
     1.0
-    >>> expected_auc([0.3, 0.3, 0.3])
+    >>> round(expected_auc([0.3, 0.3, 0.3]), 6)
     0.5
     """
     p = np.sort(np.asarray(click_probability, dtype=np.float64))

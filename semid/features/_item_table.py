@@ -71,7 +71,7 @@ class ItemTable:
         frame = pd.read_parquet(path, columns=[id_column, *wanted])
         if isinstance(embedding_columns, str):
             lengths = frame[embedding_columns].map(len, na_action="ignore")
-            if lengths.isna().any() or lengths.nunique() > 1:
+            if lengths.isna().any() or lengths.min() < lengths.max():
                 raise ValueError(
                     f"column {embedding_columns!r} of {fspath(path)} must hold lists of one length, "
                     f"got lengths from {lengths.min()} to {lengths.max()} and {lengths.isna().sum()} missing."
@@ -130,11 +130,13 @@ def _check_ids(ids):
     if np.ndim(column.to_numpy()) != 1 or column.empty:
         raise ValueError(f"ids must be a non-empty list of ids, got {ids!r}.")
     if column.isna().any():
-        raise ValueError(f"ids must not be missing, got {column.isna().sum()} missing, first in row {column.isna().argmax()}.")
+        raise ValueError(
+            f"ids must not be missing, got {column.isna().sum()} missing, first in row {column.isna().argmax()}."
+        )
     repeated = column[column.duplicated()]
     if len(repeated):
         raise ValueError(
-            f"ids must be unique, got {len(repeated)} repeated, for example {repeated.iloc[0]!r}. "
+            f"ids must be unique, got {len(repeated)} repeated, for example {repeated.tolist()[0]!r}. "
             "Drop the repeated items, and the same rows of the embeddings."
         )
     if isinstance(column.dtype, pd.CategoricalDtype):
@@ -155,7 +157,9 @@ def _check_embeddings(embeddings, ids):
         finite = np.isfinite(embeddings[start : start + 65_536]).all(axis=1)
         if not finite.all():
             row = start + int(np.argmin(finite))
-            raise ValueError(f"embeddings must be finite, row {row} (id {ids[row]!r}) holds NaN or infinity.")
+            raise ValueError(
+                f"embeddings must be finite, row {row} (id {ids[row : row + 1].tolist()[0]!r}) holds NaN or infinity."
+            )
 
 
 def _read_only(array):

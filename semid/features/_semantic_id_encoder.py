@@ -90,8 +90,7 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
         check_option("handle_unknown", self.handle_unknown, ("use_encoded_value", "error"))
         if not isinstance(self.items, ItemTable):
             raise TypeError(
-                f"items must be an ItemTable, got {type(self.items).__name__}; "
-                "pass items=ItemTable(ids, embeddings)."
+                f"items must be an ItemTable, got {type(self.items).__name__}; pass items=ItemTable(ids, embeddings)."
             )
         if not (hasattr(self.tokenizer, "fit") and hasattr(self.tokenizer, "transform")):
             raise TypeError(f"tokenizer must be an estimator with fit and transform, got {self.tokenizer!r}.")
@@ -121,7 +120,7 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
         for column in self._id_columns(X, reset=False):
             rows = index.get_indexer(column)
             if self.handle_unknown == "error" and (rows < 0).any():
-                unknown = pd.unique(column[rows < 0])
+                unknown = pd.unique(column[rows < 0]).tolist()
                 raise ValueError(
                     f"ids must be in the item table, got {len(unknown)} that are not, for example {unknown[0]!r}. "
                     'Add them to items, or pass handle_unknown="use_encoded_value".'
@@ -196,7 +195,8 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
             if not column.isin(index).any():
                 warnings.warn(
                     f"no id of column {name.removesuffix('_code0')!r} is in the item table: the column holds ids like "
-                    f"{column[0]!r}, the table like {self.ids_[0]!r}. All its codes are unknown.",
+                    f"{column[:1].tolist()[0]!r}, the table like {self.ids_[:1].tolist()[0]!r}. "
+                    "All its codes are unknown.",
                     UserWarning,
                     stacklevel=3,
                 )

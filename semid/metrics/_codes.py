@@ -53,9 +53,7 @@ def codebook_usage(codes, codebook_size):
     codes = _check_codes(codes)
     sizes = np.broadcast_to(codebook_size, codes.shape[1])
     if (codes.max(axis=0) >= sizes).any():
-        raise ValueError(
-            f"codes must be smaller than codebook_size, got {codes.max(axis=0)} and {codebook_size}."
-        )
+        raise ValueError(f"codes must be smaller than codebook_size, got {codes.max(axis=0)} and {codebook_size}.")
     return np.array([len(np.unique(column)) for column in codes.T]) / sizes
 
 
@@ -136,9 +134,7 @@ def reconstruction_r2(X, reconstruction):
     X = np.asarray(X, dtype=np.float64)
     error = np.asarray(reconstruction, dtype=np.float64)
     if X.ndim != 2 or X.shape != error.shape:
-        raise ValueError(
-            f"X and reconstruction must have one 2-D shape, got {X.shape} and {error.shape}."
-        )
+        raise ValueError(f"X and reconstruction must have one 2-D shape, got {X.shape} and {error.shape}.")
     residual = np.square(X - error).sum()
     total = np.square(X - X.mean(axis=0)).sum()
     if total == 0:

@@ -6,6 +6,7 @@ Two things that share a value but not a gradient have two names here: ``code_vec
 (its gradient goes to them), ``straight_through`` is what a decoder sees (its gradient goes to the encoder, scale 1).
 """
 
+from math import lcm
 from typing import NamedTuple
 
 import torch
@@ -58,9 +59,7 @@ class Codebook(nn.Module):
     @torch.no_grad()
     def initialize(self, x, weights, generator, max_iter, on_iteration=None):
         """Set the code vectors to the k-means centers of all of `x`; return the result."""
-        result = kmeans(
-            x, weights, len(self), max_iter=max_iter, generator=generator, on_iteration=on_iteration
-        )
+        result = kmeans(x, weights, len(self), max_iter=max_iter, generator=generator, on_iteration=on_iteration)
         self.code_vectors.copy_(result.centers)
         return result
 
@@ -120,7 +119,7 @@ class ResidualQuantizer(nn.Module):
 
 
 class CopiedCodeQuantizer(ResidualQuantizer):
-    """One codebook whose code is given `n_copies` times: "Multi-Embedding" in Zhang et al., 2024, arXiv:2410.09560v1."""
+    """One codebook whose code is given `n_copies` times: the "Multi-Embedding" of arXiv:2410.09560v1."""
 
     def __init__(self, size, n_copies, dim, *, learnable=False):
         super().__init__([size], dim, learnable=learnable)
@@ -162,8 +161,8 @@ class ParallelQuantizer(nn.Module):
         n_codebooks, (width, dim) = len(self.codebooks), self.down[0].weight.shape
         for n, (down, up) in enumerate(zip(self.down, self.up, strict=True)):
             cards = n + n_codebooks * torch.arange(width)
-            # Each new round through the dimensions starts one later, so that a codebook gets none of them twice.
-            down.weight.copy_(torch.eye(dim)[(cards + cards // dim) % dim])
+            # Where every N-th card comes back to the same dimension, go on with the next one: none is dealt twice.
+            down.weight.copy_(torch.eye(dim)[(cards + cards // lcm(n_codebooks, dim)) % dim])
             up.weight.copy_(down.weight.T)
 
     def forward(self, z):
@@ -183,9 +182,7 @@ class ParallelQuantizer(nn.Module):
         )
 
     def encode(self, z, tolerance):
-        pairs = [
-            book.nearest(down(z), tolerance) for book, down in zip(self.codebooks, self.down, strict=True)
-        ]
+        pairs = [book.nearest(down(z), tolerance) for book, down in zip(self.codebooks, self.down, strict=True)]
         codes, certain = zip(*pairs, strict=True)
         return CertainCodes(torch.stack(codes, 1), torch.stack(certain).all(0))
 

@@ -65,7 +65,7 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
         """
         self._check_parameters()
         device = resolve_device(self.device)
-        X = validate_data(self, X, dtype=np.float32, ensure_min_samples=2)
+        X = self._check_embeddings(X, ensure_min_samples=2)
         rows, weights = distinct_rows(X, check_sample_weight(sample_weight, len(X)))
         self.codebook_sizes_ = self._codebook_sizes_for(len(rows))
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
@@ -94,7 +94,7 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
             Codebook n's code of each item, from 0 to ``codebook_sizes_[n] - 1``.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float32, reset=False)
+        X = self._check_embeddings(X, reset=False)
         device = resolve_device(self.device)
         codes, certain = self._encode(X, device, torch.float32, _FLOAT32_DOUBT)
         doubtful = np.flatnonzero(~certain)
@@ -143,7 +143,7 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
         r2 : float
         """
         reconstruction = self.inverse_transform(self.transform(X))
-        return reconstruction_r2(validate_data(self, X, dtype=np.float32, reset=False), reconstruction)
+        return reconstruction_r2(self._check_embeddings(X, reset=False), reconstruction)
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the code columns: ``code0``, ``code1``, ...
@@ -209,6 +209,10 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
                 stacklevel=3,
             )
         return [min(size, n_distinct) for size in sizes]
+
+    def _check_embeddings(self, X, **checks):
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, and is refused as such
+            return validate_data(self, X, dtype=np.float32, **checks)
 
     def _encode(self, X, device, dtype, tolerance):
         """Codes of `X` in arithmetic of `dtype`, and whether they are beyond the doubt that it leaves."""

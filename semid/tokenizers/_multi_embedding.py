@@ -1,5 +1,7 @@
 """One code per item, copied: the baseline of the Mixture-of-Codes paper."""
 
+from sklearn.utils.validation import check_is_fitted
+
 from semid.nn._quantizers import CopiedCodeQuantizer
 from semid.tokenizers._autoencoder import BaseAutoencoderTokenizer
 
@@ -97,6 +99,7 @@ class MultiEmbeddingTokenizer(BaseAutoencoderTokenizer):
         self.verbose = verbose
 
     def inverse_transform(self, X):
+        check_is_fitted(self)
         codes = self._check_codes(X)
         if (codes != codes[:, :1]).any():
             raise ValueError("codes must repeat one code in every column, as transform returns them.")

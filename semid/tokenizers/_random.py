@@ -61,9 +61,7 @@ class RandomTokenizer(BaseTokenizer):
         self._n_codebooks()
 
     def _build_module(self):
-        return QuantizedAutoencoder(
-            self.n_features_in_, ParallelQuantizer(self.codebook_sizes_, self.n_features_in_)
-        )
+        return QuantizedAutoencoder(self.n_features_in_, ParallelQuantizer(self.codebook_sizes_, self.n_features_in_))
 
     def _learn(self, module, catalogue, generator):
         rows, x, weights = catalogue

@@ -34,7 +34,7 @@ def mix_bits(values):
 
 
 def distinct_rows(X, weights):
-    """Return the distinct rows of `X` with positive weight, and the weights summed over equal rows, of mean 1; float32."""
+    """Return the distinct rows of `X` with positive weight, and their summed weights, scaled to mean 1; float32."""
     kept = np.flatnonzero(weights > 0)
     X = X if len(kept) == len(X) else X[kept]
     _, first, inverse = np.unique(row_hashes(X), return_index=True, return_inverse=True)

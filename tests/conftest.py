@@ -1,0 +1,85 @@
+"""Small data and one torch thread, for all tests."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before scipy: without it scikit-learn skips a check in silence
+
+import numpy as np
+import pytest
+import torch
+
+from semid.ctr import DeepFMClassifier
+from semid.datasets import make_clicks, make_items
+from semid.features import ItemTable, SemanticIDEncoder
+from semid.tokenizers import (
+    MixtureOfCodesTokenizer,
+    MultiEmbeddingTokenizer,
+    ParallelKMeansTokenizer,
+    RandomTokenizer,
+    ResidualKMeansTokenizer,
+    RQVAETokenizer,
+    VQVAETokenizer,
+)
+
+REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+_AUTOENCODER = {
+    "codebook_size": 8,
+    "hidden_layer_sizes": (16,),
+    "latent_dim": 6,
+    "max_iter": 3,
+    "random_state": 0,
+}
+SMALL_TOKENIZERS = [
+    MixtureOfCodesTokenizer(n_codebooks=3, **_AUTOENCODER),
+    MultiEmbeddingTokenizer(n_codebooks=3, **_AUTOENCODER),
+    ParallelKMeansTokenizer(n_codebooks=3, codebook_size=[2, 4, 8], random_state=0),
+    RQVAETokenizer(n_codebooks=3, **_AUTOENCODER),
+    RandomTokenizer(n_codebooks=3, codebook_size=8, random_state=0),
+    ResidualKMeansTokenizer(n_codebooks=3, codebook_size=8, random_state=0),
+    VQVAETokenizer(**_AUTOENCODER),
+]
+
+
+@pytest.fixture(autouse=True)
+def one_torch_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def items():
+    return make_items(n_items=300, n_features=24, random_state=0)
+
+
+@pytest.fixture(scope="session")
+def clicks(items):
+    return make_clicks(items, n_impressions=4000, n_users=100, random_state=0).frame
+
+
+@pytest.fixture(scope="session")
+def table(items):
+    return ItemTable(items.frame["item_id"], items.embeddings)
+
+
+@pytest.fixture(params=SMALL_TOKENIZERS, ids=lambda tokenizer: type(tokenizer).__name__)
+def tokenizer(request):
+    """Each tokenizer in turn, small and not fitted."""
+    from sklearn.base import clone
+
+    return clone(request.param)
+
+
+@pytest.fixture
+def classifier():
+    return DeepFMClassifier(embedding_dim=4, hidden_layer_sizes=(8,), max_iter=2, random_state=0)
+
+
+@pytest.fixture
+def encoder(table):
+    return SemanticIDEncoder(ResidualKMeansTokenizer(n_codebooks=2, codebook_size=8, random_state=0), items=table)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)

@@ -1,0 +1,273 @@
+"""DeepFM against a loop, and the classifier around it."""
+
+from itertools import combinations
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+
+from semid.ctr import DeepFMClassifier
+from semid.ctr._base import Fields
+from semid.ctr._deepfm import DeepFM
+from semid.nn._fusions import FUSIONS
+
+FIELDS = ["user_id", "item_id", "hour"]
+
+
+def _module(fusion="concat", code_groups=(slice(1, 3),)):
+    fields = Fields(vocabulary_sizes=[4, 5, 6], n_numeric=1, code_groups=list(code_groups), base_logit=-0.7)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = DeepFM(
+            fields,
+            embedding_dim=3,
+            hidden_layer_sizes=(7, 5),
+            dropout=0.0,
+            fusion=fusion,
+            fusion_rank=2,
+            init_std=0.5,
+        )
+        for parameter in module.parameters():
+            torch.nn.init.normal_(parameter)
+    return module
+
+
+def test_logits_equal_the_naive_loop():
+    module = _module()
+    categories, numbers = torch.tensor([[3, 2, 0], [0, 1, 5]]), torch.tensor([[0.5], [-2.0]])
+    logits = module(categories, numbers)
+    offsets = [0, 4, 9]
+    for row in range(2):
+        table = [offset + int(c) for offset, c in zip(offsets, categories[row], strict=True)]
+        e = [module.embedding.table[i] for i in table] + [module.embedding.numeric[0] * numbers[row, 0]]
+        w = [module.first_order.table[i, 0] for i in table] + [module.first_order.numeric[0, 0] * numbers[row, 0]]
+        hidden = torch.cat(e)
+        for layer in module.mlp:
+            hidden = layer(hidden)
+        pairs = sum((e[f] * e[g]).sum() for f, g in combinations(range(4), 2))
+        expected = module.bias + sum(w) + pairs + (module.head.weight[0] * hidden).sum()
+        torch.testing.assert_close(logits[row], expected)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_the_fusion_reaches_every_branch_that_uses_embeddings(fusion):
+    # Zeroing the fusion's output must change both the factorization machine and the MLP.
+    module = _module(fusion)
+    categories, numbers = torch.tensor([[3, 2, 2]]), torch.tensor([[0.5]])
+    logits = {}
+    for branch in ("factorization machine", "mlp"):
+        for zeroed in (False, True):
+            copy = _module(fusion)
+            copy.load_state_dict(module.state_dict())
+            if branch == "factorization machine":
+                torch.nn.init.zeros_(copy.head.weight)
+            else:
+                torch.nn.init.zeros_(copy.embedding.table[:, :0])
+            if zeroed:
+                copy.fusion.fusions[0].register_forward_hook(lambda module, inputs, output: 0 * output)
+            logits[branch, zeroed] = copy(categories, numbers).item()
+        assert logits[branch, False] != logits[branch, True]
+
+
+def test_the_bias_starts_at_the_log_odds_of_the_base_rate(clicks):
+    y = (np.arange(len(clicks)) % 5 == 0).astype(int)
+    model = DeepFMClassifier(max_iter=1, learning_rate=1e-12, random_state=0).fit(clicks[FIELDS], y)
+    np.testing.assert_allclose(model.state_["bias"], np.log(0.2 / 0.8), rtol=1e-5)
+    np.testing.assert_allclose(model.predict_proba(clicks[FIELDS])[:, 1].mean(), 0.2, atol=0.02)
+
+
+def test_it_learns_more_than_the_mean(clicks):
+    train, test = clicks[:3000], clicks[3000:]
+    model = DeepFMClassifier(random_state=0, max_iter=5).fit(train[FIELDS], train["click"])
+    assert roc_auc_score(test["click"], model.predict_proba(test[FIELDS])[:, 1]) > 0.6
+
+
+@pytest.mark.parametrize("labels", [("no", "yes"), (1, 2), (-1, 1), (False, True), (0.0, 1.0)])
+def test_any_two_labels(classifier, clicks, labels):
+    y = np.array(labels)[clicks["click"]]
+    model = classifier.fit(clicks[FIELDS], y)
+    assert model.classes_.tolist() == sorted(labels)
+    assert set(model.predict(clicks[FIELDS])) <= set(labels)
+    reference = clone(classifier).fit(clicks[FIELDS], clicks["click"])
+    np.testing.assert_array_equal(model.predict_proba(clicks[FIELDS]), reference.predict_proba(clicks[FIELDS]))
+
+
+def test_probabilities_are_the_sigmoid_of_the_decision(classifier, clicks):
+    model = classifier.fit(clicks[FIELDS], clicks["click"])
+    logits = model.decision_function(clicks[FIELDS]).astype(float)
+    probabilities = model.predict_proba(clicks[FIELDS])
+    np.testing.assert_allclose(probabilities[:, 1], 1 / (1 + np.exp(-logits)), rtol=1e-5)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(model.predict(clicks[FIELDS]), (logits > 0).astype(int))
+
+
+def test_zero_weights_are_rows_left_out(classifier, clicks):
+    weights = (np.arange(len(clicks)) % 3 > 0).astype(float)
+    kept = clicks[weights > 0]
+    weighted = clone(classifier).fit(clicks[FIELDS], clicks["click"], sample_weight=weights)
+    subset = clone(classifier).fit(kept[FIELDS], kept["click"])
+    np.testing.assert_array_equal(weighted.predict_proba(clicks[FIELDS]), subset.predict_proba(clicks[FIELDS]))
+
+
+def test_unknown_values_at_predict_time_score_as_nothing_known(classifier, clicks):
+    model = classifier.fit(clicks[FIELDS], clicks["click"])
+    nobody = pd.DataFrame({"user_id": [-5], "item_id": ["none such"], "hour": [99]})
+    e = np.zeros((1, 12))
+    hidden = torch.tensor(e, dtype=torch.float32)
+    module = model._live.get(model._build_module, model.state_, torch.device("cpu"))
+    expected = model.state_["bias"] + module.head(module.mlp(hidden)).item()
+    np.testing.assert_allclose(model.decision_function(nobody), expected, rtol=1e-5)
+
+
+def test_early_stopping_keeps_the_best_epoch(clicks):
+    options = {"early_stopping": True, "n_iter_no_change": 2, "learning_rate": 0.05, "random_state": 0}
+    model = DeepFMClassifier(max_iter=30, **options).fit(clicks[FIELDS], clicks["click"])
+    aucs = model.history_["valid_auc"]
+    best = int(np.argmax(aucs))
+    assert model.n_iter_ == len(aucs) == best + 1 + 2
+    stopped_there = DeepFMClassifier(max_iter=best + 1, **options).fit(clicks[FIELDS], clicks["click"])
+    np.testing.assert_array_equal(model.predict_proba(clicks[FIELDS]), stopped_there.predict_proba(clicks[FIELDS]))
+
+
+def test_early_stopping_is_automatic_past_ten_thousand_rows(classifier, clicks):
+    assert "valid_auc" not in classifier.fit(clicks[FIELDS], clicks["click"]).history_
+    many = pd.concat([clicks] * 3)
+    assert "valid_auc" in classifier.fit(many[FIELDS], many["click"]).history_
+
+
+def test_dropout_is_on_in_every_training_epoch_and_off_in_prediction(clicks, monkeypatch):
+    # Seen in public zoos: evaluation mode from epoch 2 on when validation data are given.
+    modes = []
+    forward = DeepFM.forward
+
+    def spy(self, *inputs):
+        modes.append((self.training, torch.is_grad_enabled()))
+        return forward(self, *inputs)
+
+    monkeypatch.setattr(DeepFM, "forward", spy)
+    model = DeepFMClassifier(dropout=0.5, early_stopping=True, max_iter=3, random_state=0)
+    model.fit(clicks[FIELDS], clicks["click"])
+    assert all(training == has_gradient for training, has_gradient in modes)
+    np.testing.assert_array_equal(model.predict_proba(clicks[FIELDS]), model.predict_proba(clicks[FIELDS]))
+
+
+def test_same_seed_same_model_and_the_global_seed_is_left_alone(classifier, clicks):
+    torch.manual_seed(1)
+    first = classifier.fit(clicks[FIELDS], clicks["click"]).predict_proba(clicks[FIELDS])
+    torch.manual_seed(2)
+    expected_next = torch.rand(1)
+    torch.manual_seed(2)
+    second = clone(classifier).fit(clicks[FIELDS], clicks["click"]).predict_proba(clicks[FIELDS])
+    np.testing.assert_array_equal(first, second)
+    assert torch.rand(1) == expected_next
+
+
+def test_equal_probabilities_after_reload_and_a_small_file(classifier, clicks, tmp_path):
+    classifier.set_params(embedding_dim=32).fit(clicks[FIELDS], clicks["click"])
+    probabilities = classifier.predict_proba(clicks[FIELDS])
+    joblib.dump(classifier, tmp_path / "model.joblib")
+    np.testing.assert_array_equal(joblib.load(tmp_path / "model.joblib").predict_proba(clicks[FIELDS]), probabilities)
+    weights = sum(array.nbytes for array in classifier.state_.values())
+    assert (tmp_path / "model.joblib").stat().st_size <= 1.3 * weights
+
+
+def test_pipeline_grid_search_and_persistence_together(encoder, clicks, tmp_path):
+    features = ColumnTransformer(
+        [("codes", encoder, ["item_id"]), ("fields", "passthrough", FIELDS)], verbose_feature_names_out=False
+    ).set_output(transform="pandas")
+    model = Pipeline([("features", features), ("ctr", DeepFMClassifier(max_iter=2, random_state=0))])
+    grid = {"features__codes__tokenizer__n_codebooks": [1, 3], "ctr__fusion": ["gate", "residual"]}
+    search = GridSearchCV(model, grid, scoring="roc_auc", cv=2, n_jobs=2).fit(clicks[FIELDS], clicks["click"])
+    assert search.best_score_ > 0.5
+    best = search.best_estimator_
+    n_codebooks = search.best_params_["features__codes__tokenizer__n_codebooks"]
+    assert best["ctr"].fields_.code_groups == [slice(3, 3 + n_codebooks)]
+    joblib.dump(best, tmp_path / "model.joblib")
+    np.testing.assert_array_equal(
+        joblib.load(tmp_path / "model.joblib").predict_proba(clicks[FIELDS]),
+        best.predict_proba(clicks[FIELDS]),
+    )
+
+
+def test_code_columns_given_by_position_in_an_array(clicks):
+    X = np.column_stack([clicks["user_id"], clicks["hour"], clicks["hour"] // 2]).astype(float)
+    model = DeepFMClassifier(categorical_features=[0], code_features=[1, 2], max_iter=1).fit(X, clicks["click"])
+    assert model.fields_.code_groups == [slice(1, 3)]
+    assert model.fields_.n_numeric == 0
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"embedding_dim": 0}, ValueError, "embedding_dim must be at least 1, got 0"),
+        (
+            {"fusion": "nuclear"},
+            ValueError,
+            "fusion must be one of 'concat', 'gate', 'residual', got 'nuclear'",
+        ),
+        ({"fusion_rank": 0}, ValueError, "fusion_rank must be at least 1"),
+        ({"min_frequency": 0}, ValueError, "min_frequency must be at least 1"),
+        ({"dropout": 1.0}, ValueError, r"dropout must lie in \[0, 1\), got 1.0"),
+        ({"embedding_init_std": 0.0}, ValueError, "embedding_init_std must lie in"),
+        ({"max_iter": 0}, ValueError, "max_iter must be at least 1"),
+        ({"batch_size": "huge"}, TypeError, "batch_size must be an integer, got 'huge'"),
+        ({"learning_rate": -1}, ValueError, "learning_rate must lie in"),
+        ({"weight_decay": -1}, ValueError, "weight_decay must lie in"),
+        ({"weight_averaging": 1.0}, ValueError, r"weight_averaging must lie in \[0, 1\), got 1.0"),
+        ({"early_stopping": 1}, ValueError, "early_stopping must be one of True, False, 'auto', got 1"),
+        ({"validation_fraction": 1.0}, ValueError, r"validation_fraction must lie in \(0, 1\)"),
+        ({"n_iter_no_change": 0}, ValueError, "n_iter_no_change must be at least 1"),
+        ({"device": "abacus"}, ValueError, "device must be 'auto'"),
+        ({"code_features": "some"}, ValueError, "code_features must be 'auto', None"),
+    ],
+)
+def test_bad_parameters_are_refused(clicks, parameters, error, message):
+    with pytest.raises(error, match=message):
+        DeepFMClassifier(**parameters).fit(clicks[FIELDS], clicks["click"])
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        (np.zeros(4000), "y must hold two classes .* got one class: 0.0"),
+        (np.arange(4000) % 3, "Only binary classification is supported.* 3 classes"),
+        (np.linspace(0, 1, 4000), "Unknown label type: continuous"),
+        (np.full(4000, np.nan), "Input y contains NaN"),
+        (np.zeros(10), "inconsistent numbers of samples"),
+        (None, "requires y to be passed"),
+    ],
+)
+def test_bad_labels_are_refused(classifier, clicks, y, message):
+    with pytest.raises(ValueError, match=message):
+        classifier.fit(clicks[FIELDS], y)
+
+
+def test_one_class_among_the_weighted_rows_is_refused(classifier, clicks):
+    with pytest.raises(ValueError, match="among the rows of positive weight, got one class: 1"):
+        classifier.fit(clicks[FIELDS], clicks["click"], sample_weight=clicks["click"])
+    with pytest.raises(ValueError, match="must not be zero for every row"):
+        classifier.fit(clicks[FIELDS], clicks["click"], sample_weight=np.zeros(len(clicks)))
+
+
+def test_too_few_rows_to_hold_out_are_told(clicks):
+    X = clicks[FIELDS][:6]
+    with pytest.raises(ValueError, match="early_stopping needs both classes in the held-out part"):
+        DeepFMClassifier(early_stopping=True, random_state=0).fit(X, [0, 0, 0, 0, 0, 1])
+
+
+def test_other_columns_than_in_fit_are_refused(classifier, clicks):
+    classifier.fit(clicks[FIELDS], clicks["click"])
+    with pytest.raises(ValueError, match="feature names should match those that were passed during fit"):
+        classifier.predict_proba(clicks[["user_id", "hour"]])
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        clone(classifier).predict_proba(clicks[FIELDS])
+    with pytest.raises(ValueError, match="at least one row"):
+        classifier.predict_proba(clicks[FIELDS][:0])

@@ -1,0 +1,140 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from semid.ctr._encoding import ImpressionEncoder
+
+
+def _encoder(categorical="auto", code="auto", min_frequency=1):
+    return ImpressionEncoder(categorical, code, min_frequency)
+
+
+def _frame():
+    return pd.DataFrame(
+        {
+            "user": [7, 7, 9, 11],
+            "brand": ["b", None, "a", "b"],
+            "price": [1.0, 2.0, 3.0, 6.0],
+            "new": [True, False, True, True],
+            "kind": pd.Categorical(["x", "y", "x", None]),
+        }
+    )
+
+
+def test_auto_takes_all_but_float_columns_as_categories():
+    encoder = _encoder()
+    encoded = encoder.fit_encode(_frame(), np.ones(4))
+    assert [encoder.names_[p] for p in encoder.categorical_] == ["user", "brand", "new", "kind"]
+    assert encoder.vocabulary_sizes == [2 + 3, 2 + 2, 2 + 2, 2 + 2]
+    # 0 missing, 1 unknown, 2.. sorted categories
+    assert encoded.categories.T.tolist() == [[2, 2, 3, 4], [3, 0, 2, 3], [3, 2, 3, 3], [2, 3, 2, 0]]
+
+
+def test_numbers_are_standardised_with_weights():
+    weights = np.array([1.0, 1.0, 0.5, 2.0])
+    encoder = _encoder()
+    encoded = encoder.fit_encode(_frame(), weights)
+    mean = np.average([1, 2, 3, 6], weights=weights)
+    std = np.sqrt(np.average((np.array([1, 2, 3, 6]) - mean) ** 2, weights=weights))
+    np.testing.assert_allclose(encoded.numbers[:, 0], (np.array([1, 2, 3, 6]) - mean) / std, rtol=1e-6)
+
+
+def test_values_unseen_in_fit_are_unknown_and_missing_ones_missing():
+    encoder = _encoder()
+    encoder.fit_encode(_frame(), np.ones(4))
+    new = _frame().assign(user=[7, 8, 9, 10], brand=["c", None, "a", "b"])
+    assert encoder.encode(new).categories[:, :2].T.tolist() == [[2, 1, 3, 1], [1, 0, 2, 3]]
+
+
+def test_rare_categories_are_unknown():
+    encoder = _encoder(min_frequency=2)
+    encoded = encoder.fit_encode(_frame(), np.ones(4))
+    assert encoded.categories[:, 0].tolist() == [2, 2, 1, 1]
+
+
+def test_code_columns_form_one_group_per_prefix_at_the_end():
+    X = pd.DataFrame({"a_code0": [1, 2], "user": [3, 4], "b_code0": [5, 6], "a_code1": [7, 8], "b_code1": [0, 1]})
+    encoder = _encoder()
+    encoder.fit_encode(X, np.ones(2))
+    assert [encoder.names_[p] for p in encoder.categorical_] == [
+        "user",
+        "a_code0",
+        "a_code1",
+        "b_code0",
+        "b_code1",
+    ]
+    assert encoder.code_groups_ == [slice(1, 3), slice(3, 5)]
+
+
+def test_code_columns_are_categories_even_as_floats():
+    X = pd.DataFrame({"item_id_code0": [1.0, 2.0, -1.0], "price": [0.1, 0.2, 0.3]})
+    encoder = _encoder()
+    encoded = encoder.fit_encode(X, np.ones(3))
+    assert encoded.categories[:, 0].tolist() == [3, 4, 2]
+    assert encoded.numbers.shape == (3, 1)
+
+
+@pytest.mark.parametrize("categorical", [[0, "u"], ["u", 0], [True, True, False], np.array([True, True, False])])
+def test_columns_are_named_by_position_name_or_mask(categorical):
+    X = pd.DataFrame({"c": [1.0, 2.0], "u": [3, 4], "p": [0.5, 0.6]})
+    encoder = _encoder(categorical=categorical)
+    encoder.fit_encode(X, np.ones(2))
+    assert [encoder.names_[p] for p in encoder.categorical_] == ["c", "u"]
+    assert encoder.numeric_ == [2]
+
+
+def test_arrays_integers_are_categories_floats_are_numbers_objects_are_looked_into():
+    assert _encoder().fit_encode(np.array([[1, 2], [3, 4]]), np.ones(2)).categories.shape == (2, 2)
+    assert _encoder().fit_encode(np.array([[1.0, 2], [3, 4]]), np.ones(2)).numbers.shape == (2, 2)
+    mixed = _encoder().fit_encode(np.array([["a", 2.5], ["b", 3.5]], dtype=object), np.ones(2))
+    assert mixed.categories.shape == mixed.numbers.shape == (2, 1)
+
+
+def test_large_integer_ids_stay_apart():
+    ids = np.array([2**53, 2**53 + 1, 2**24, 2**24 + 1])
+    encoded = _encoder().fit_encode(pd.DataFrame({"id": ids}), np.ones(4))
+    assert sorted(encoded.categories[:, 0]) == [2, 3, 4, 5]
+
+
+def test_nullable_and_arrow_columns():
+    X = pd.DataFrame(
+        {
+            "u": pd.array([1, None, 3], dtype="Int64"),
+            "s": pd.array(["a", None, "b"], dtype="string"),
+            "b": pd.array([True, None, False], dtype="boolean"),
+            "f": pd.array([1.0, 2.0, 3.0], dtype="Float64"),
+        }
+    )
+    encoded = _encoder().fit_encode(X, np.ones(3))
+    assert encoded.categories.T.tolist() == [[2, 0, 3], [2, 0, 3], [3, 0, 2]]
+    assert encoded.numbers.shape == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("column", "categorical", "error", "message"),
+    [
+        (pd.to_datetime(["2020-01-01", "2020-01-02"]), "auto", ValueError, r"'x' holds dates; .*dt.hour"),
+        ([0.5, np.nan], "auto", ValueError, "contains NaN in the numeric column 'x'. Impute it first"),
+        ([0.5, np.inf], "auto", ValueError, "contains infinity in the numeric column 'x'"),
+        (
+            [0.5, 1.0],
+            ["x"],
+            ValueError,
+            "'x' is categorical and must hold whole numbers, text or categories, got 0.5",
+        ),
+        (["a", "b"], None, ValueError, "'x' is not among categorical_features and must hold numbers"),
+        (
+            [["a"], ["b"]],
+            "auto",
+            TypeError,
+            r"argument must be a string or a number in column 'x', got \['a'\]",
+        ),
+        ([1, 2], ["y"], ValueError, r"categorical_features must name columns of X, got 'y'; X has \['x'\]"),
+        ([1, 2], [3], ValueError, "categorical_features must name columns of X, got 3"),
+        ([1, 2], [True, False], ValueError, "mask must have one entry per column, got 2 for 1"),
+        ([1, 2], "all", ValueError, "categorical_features must be 'auto', None, or a list"),
+    ],
+)
+def test_bad_columns_are_refused(column, categorical, error, message):
+    with pytest.raises(error, match=message):
+        _encoder(categorical=categorical).fit_encode(pd.DataFrame({"x": column}), np.ones(2))

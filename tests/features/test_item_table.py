@@ -1,0 +1,87 @@
+import copy
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+from semid.features import ItemTable
+
+
+def test_clones_and_copies_are_the_table_itself(table):
+    assert clone(table) is table
+    assert copy.copy(table) is table
+    assert copy.deepcopy(table) is table
+
+
+def test_a_table_cannot_be_changed(table):
+    for array in (table.ids, table.embeddings):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = array[1]
+    with pytest.raises(AttributeError):
+        table.ids = []
+
+
+def test_a_path_is_memory_mapped_and_pickled_as_a_path(tmp_path):
+    X = np.random.default_rng(0).normal(size=(1000, 50)).astype(np.float16)
+    np.save(tmp_path / "X.npy", X)
+    table = ItemTable(np.arange(1000), tmp_path / "X.npy")
+    assert isinstance(table.embeddings, np.memmap)
+    assert table.embeddings.dtype == np.float16
+    pickled = pickle.dumps(table)
+    assert len(pickled) < X.nbytes / 5
+    np.testing.assert_array_equal(pickle.loads(pickled).embeddings, X)
+
+
+def test_the_fingerprint_follows_the_content(items, tmp_path):
+    ids, X = items.frame["item_id"], items.embeddings
+    same = ItemTable(ids, X).fingerprint
+    assert ItemTable(ids.tolist(), X.copy()).fingerprint == same
+    assert ItemTable(ids[::-1], X).fingerprint != same
+    assert ItemTable(ids, X + 1).fingerprint != same
+    np.save(tmp_path / "X.npy", X)
+    assert ItemTable(ids, tmp_path / "X.npy").fingerprint == same
+
+
+def test_parquet_with_a_list_column_or_a_column_per_feature(items, tmp_path):
+    ids, X = items.frame["item_id"], items.embeddings
+    pd.DataFrame({"item_id": ids, "embedding": list(X)}).to_parquet(tmp_path / "lists.parquet")
+    np.testing.assert_array_equal(ItemTable.from_parquet(tmp_path / "lists.parquet").embeddings, X)
+    wide = pd.DataFrame(X).add_prefix("e").assign(sku=ids)
+    wide.to_parquet(tmp_path / "wide.parquet")
+    columns = [f"e{i}" for i in range(X.shape[1])]
+    table = ItemTable.from_parquet(tmp_path / "wide.parquet", id_column="sku", embedding_columns=columns)
+    np.testing.assert_array_equal(table.embeddings, X)
+    np.testing.assert_array_equal(table.ids, ids)
+
+
+def test_parquet_lists_of_several_lengths_are_refused(tmp_path):
+    pd.DataFrame({"item_id": [1, 2], "embedding": [[1.0], [1.0, 2.0]]}).to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match="must hold lists of one length, got lengths from 1 to 2"):
+        ItemTable.from_parquet(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize(
+    ("ids", "embeddings", "message"),
+    [
+        (["a", "b", "a"], np.ones((3, 2)), "ids must be unique, got 1 repeated, for example 'a'"),
+        (["a", None, "b"], np.ones((3, 2)), "ids must not be missing, got 1 missing, first in row 1"),
+        (["a", "b"], np.ones((3, 2)), "as many rows, got 2 ids and 3 embeddings"),
+        ([], np.ones((0, 2)), "non-empty list of ids"),
+        (["a", "b"], np.ones(2), r"2-D array of numbers, got shape \(2,\)"),
+        (["a", "b"], np.array([["x"], ["y"]]), "2-D array of numbers"),
+        (["a", "b"], np.array([[1.0], [np.nan]]), r"row 1 \(id 'b'\) holds NaN or infinity"),
+    ],
+)
+def test_bad_tables_are_refused(ids, embeddings, message):
+    with pytest.raises(ValueError, match=message):
+        ItemTable(ids, embeddings)
+
+
+def test_bad_paths_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no embeddings at"):
+        ItemTable(["a"], tmp_path / "nowhere.npy")
+    (tmp_path / "text.npy").write_text("hello")
+    with pytest.raises(ValueError, match=r"must be a \.npy file of numbers"):
+        ItemTable(["a"], tmp_path / "text.npy")

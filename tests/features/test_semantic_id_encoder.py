@@ -1,0 +1,112 @@
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+
+from semid.features import ItemTable, SemanticIDEncoder
+from semid.tokenizers import ResidualKMeansTokenizer
+
+
+def test_codes_are_those_of_the_items_by_id(encoder, table, clicks):
+    codes = encoder.fit_transform(clicks[["item_id"]])
+    of_item = dict(zip(table.ids, encoder.tokenizer_.transform(table.embeddings), strict=True))
+    np.testing.assert_array_equal(codes, [of_item[item] for item in clicks["item_id"]])
+    assert codes.dtype == np.int64
+
+
+def test_the_tokenizer_is_fitted_on_the_catalogue_whatever_the_impressions(encoder, clicks):
+    all_codes = encoder.fit(clicks[["item_id"]]).codes_
+    np.testing.assert_array_equal(clone(encoder).fit(clicks[["item_id"]][:3]).codes_, all_codes)
+    assert not hasattr(encoder.tokenizer, "state_")
+
+
+def test_integer_ids_in_any_order_and_as_floats(items, rng):
+    ids = rng.permutation(300) + 2**24  # neighbours that float32 cannot tell apart
+    table = ItemTable(ids, items.embeddings)
+    encoder = SemanticIDEncoder(ResidualKMeansTokenizer(codebook_size=8, random_state=0), items=table)
+    codes = encoder.fit_transform(pd.DataFrame({"item": ids}))
+    np.testing.assert_array_equal(codes, encoder.tokenizer_.transform(items.embeddings))
+    np.testing.assert_array_equal(encoder.transform(pd.DataFrame({"item": ids.astype(float)})), codes)
+
+
+def test_unknown_and_missing_ids_get_the_code_minus_one_or_an_error(encoder, clicks):
+    encoder.fit(clicks[["item_id"]])
+    rows = pd.DataFrame({"item_id": ["gone", None, clicks["item_id"][0]]})
+    codes = encoder.transform(rows)
+    assert (codes[:2] == -1).all()
+    assert (codes[2] >= 0).all()
+    strict = clone(encoder).set_params(handle_unknown="error").fit(clicks[["item_id"]])
+    with pytest.raises(ValueError, match="got 2 that are not, for example 'gone'"):
+        strict.transform(rows)
+
+
+def test_a_column_of_foreign_ids_is_told(encoder):
+    with pytest.warns(UserWarning, match=r"no id of column 'item_id' is in the item table: .* like 17, .* like 'item0"):
+        encoder.fit(pd.DataFrame({"item_id": [17, 18]}))
+
+
+def test_several_id_columns_get_their_codes_side_by_side(encoder, clicks):
+    X = clicks[["item_id"]].assign(previous=clicks["item_id"].to_numpy()[::-1])
+    codes = encoder.set_output(transform="pandas").fit_transform(X)
+    assert list(codes.columns) == ["item_id_code0", "item_id_code1", "previous_code0", "previous_code1"]
+    np.testing.assert_array_equal(codes["previous_code1"], codes["item_id_code1"][::-1])
+
+
+def test_a_column_alone_is_refused_with_the_way_out(encoder, clicks):
+    with pytest.raises(ValueError, match=r"name \['item_id'\]"):
+        encoder.fit(clicks["item_id"])
+
+
+def test_wrong_items_or_tokenizer_are_refused(table, clicks):
+    with pytest.raises(TypeError, match=r"items must be an ItemTable, got ndarray; pass items=ItemTable\("):
+        SemanticIDEncoder(ResidualKMeansTokenizer(), items=np.eye(3)).fit(clicks[["item_id"]])
+    with pytest.raises(TypeError, match="tokenizer must be an estimator"):
+        SemanticIDEncoder("moc", items=table).fit(clicks[["item_id"]])
+
+
+class CountingTokenizer(ResidualKMeansTokenizer):
+    n_fits = 0
+
+    def fit(self, X, y=None, sample_weight=None):
+        type(self).n_fits += 1
+        return super().fit(X, y, sample_weight)
+
+
+def test_memory_fits_each_tokenizer_once(table, clicks, tmp_path):
+    CountingTokenizer.n_fits = 0
+    encoder = SemanticIDEncoder(CountingTokenizer(2, 8, random_state=0), items=table, memory=str(tmp_path))
+    codes = encoder.fit_transform(clicks[["item_id"]])
+    np.testing.assert_array_equal(clone(encoder).fit_transform(clicks[["item_id"]]), codes)
+    assert CountingTokenizer.n_fits == 1
+    clone(encoder).set_params(tokenizer__n_codebooks=3).fit(clicks[["item_id"]])
+    assert CountingTokenizer.n_fits == 2
+    other = ItemTable(table.ids, table.embeddings + 1)
+    clone(encoder).set_params(items=other).fit(clicks[["item_id"]])
+    assert CountingTokenizer.n_fits == 3
+
+
+def test_memory_without_a_seed_warns_and_fits_anew(table, clicks, tmp_path):
+    CountingTokenizer.n_fits = 0
+    encoder = SemanticIDEncoder(CountingTokenizer(2, 8), items=table, memory=str(tmp_path))
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="memory keeps nothing for random_state=None"):
+            encoder.fit(clicks[["item_id"]])
+    assert CountingTokenizer.n_fits == 2
+
+
+def test_codes_stay_integers_in_a_column_transformer_with_pandas_output(encoder, clicks):
+    features = ColumnTransformer(
+        [("codes", encoder, ["item_id"]), ("fields", "passthrough", ["user_id", "hour"])],
+        verbose_feature_names_out=False,
+    ).set_output(transform="pandas")
+    X = features.fit_transform(clicks)
+    assert list(X.columns) == ["item_id_code0", "item_id_code1", "user_id", "hour"]
+    assert (X.dtypes == np.int64).all()
+
+
+def test_equal_codes_after_reload(encoder, clicks, tmp_path):
+    codes = encoder.fit_transform(clicks[["item_id"]])
+    joblib.dump(encoder, tmp_path / "encoder.joblib")
+    np.testing.assert_array_equal(joblib.load(tmp_path / "encoder.joblib").transform(clicks[["item_id"]]), codes)

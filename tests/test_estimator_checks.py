@@ -1,0 +1,54 @@
+"""scikit-learn's own contract, for every public estimator, with no expected failure."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import SMALL_TOKENIZERS
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import check_estimator, estimator_checks_generator
+
+import semid
+from semid.ctr import DeepFMClassifier
+from semid.features import ItemTable, SemanticIDEncoder
+
+CLASSIFIER = DeepFMClassifier(embedding_dim=4, hidden_layer_sizes=(16,), max_iter=40, random_state=0)
+ENCODER = SemanticIDEncoder(clone(SMALL_TOKENIZERS[5]), items=ItemTable(np.arange(20), np.eye(20)))
+
+# What a user is told about data such as these (more codes than items, ids that are not in the table, more clusters than
+# distinct values) is tested elsewhere; here it would end a check.
+EXPECTED_WARNINGS = [
+    "ignore:codebook_size must be at most",
+    "ignore:no id of column",
+]
+
+
+def _cases():
+    for estimator in [*SMALL_TOKENIZERS, CLASSIFIER, ENCODER]:
+        for instance, check in estimator_checks_generator(estimator):
+            yield pytest.param(instance, check, id=f"{type(estimator).__name__}-{check.func.__name__}")
+
+
+def test_every_public_estimator_is_checked():
+    public = {name for name in semid.__all__ if hasattr(getattr(semid, name), "fit")}
+    assert public == {type(estimator).__name__ for estimator in [*SMALL_TOKENIZERS, CLASSIFIER, ENCODER]}
+
+
+@pytest.mark.parametrize(("estimator", "check"), list(_cases()))
+@pytest.mark.filterwarnings(*EXPECTED_WARNINGS)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_scikit_learn_check(estimator, check, monkeypatch):
+    if check.func.__name__ == "check_sample_weight_equivalence_on_dense_data":
+        # Compared to seven digits: float32 cannot.
+        monkeypatch.setattr(DeepFMClassifier, "_dtype", torch.float64)
+    check(estimator)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "estimator", [*(type(t)(random_state=0) for t in SMALL_TOKENIZERS), DeepFMClassifier()], ids=str
+)
+@pytest.mark.filterwarnings(*EXPECTED_WARNINGS)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+def test_scikit_learn_checks_with_default_parameters(estimator, monkeypatch):
+    monkeypatch.setattr(DeepFMClassifier, "_dtype", torch.float64)
+    check_estimator(estimator)

@@ -1,0 +1,166 @@
+"""Bad input: a clear error that names the parameter, the rule and the value, or a documented result."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+
+from semid.tokenizers import (
+    MixtureOfCodesTokenizer,
+    MultiEmbeddingTokenizer,
+    ParallelKMeansTokenizer,
+    ResidualKMeansTokenizer,
+    RQVAETokenizer,
+)
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (np.full((20, 4), np.nan), "contains NaN"),
+        (np.full((20, 4), np.inf), "contains infinity"),
+        (np.full((20, 4), 1e300), "infinity or a value too large"),
+        (np.empty((0, 4)), r"0 sample\(s\)"),
+        (np.empty((20, 0)), r"0 feature\(s\)"),
+        (np.ones(20), "Expected 2D array"),
+        (np.ones((1, 4)), r"1 sample\(s\)"),
+        (np.array([["a", "b"], ["c", "d"]]), "could not convert string"),
+    ],
+)
+def test_bad_embeddings_are_refused_in_fit(tokenizer, X, message):
+    with pytest.raises(ValueError, match=message):
+        tokenizer.fit(X)
+
+
+def test_another_width_is_refused_in_transform(tokenizer, items):
+    tokenizer.fit(items.embeddings)
+    with pytest.raises(ValueError, match=r"X has 5 features, but .* is expecting 24 features"):
+        tokenizer.transform(np.ones((3, 5)))
+
+
+@pytest.mark.parametrize("method", ["transform", "inverse_transform", "score", "get_feature_names_out"])
+def test_an_unfitted_tokenizer_says_so(tokenizer, method):
+    arguments = () if method == "get_feature_names_out" else (np.ones((3, 4)),)
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        getattr(tokenizer, method)(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.zeros(300), "must not be zero for every row"),
+        (-np.ones(300), "must be finite and not negative, got -1.0"),
+        (np.full(300, np.nan), "must be finite and not negative, got nan"),
+        (np.ones(3), r"one entry per row, shape \(300,\), got shape \(3,\)"),
+    ],
+)
+def test_bad_weights_are_refused(tokenizer, items, weights, message):
+    with pytest.raises(ValueError, match=message):
+        tokenizer.fit(items.embeddings, sample_weight=weights)
+
+
+def test_more_codes_than_distinct_items_are_cut_with_a_warning(tokenizer, rng):
+    X = rng.normal(size=(6, 4)).repeat(3, axis=0)
+    tokenizer.set_params(codebook_size=10)
+    with pytest.warns(UserWarning, match="at most the number of distinct items, got 10 and 6 items"):
+        tokenizer.fit(X)
+    assert set(tokenizer.codebook_sizes_) == {6}
+    assert tokenizer.transform(X).max() < 6
+
+
+@pytest.mark.filterwarnings("ignore:codebook_size must be at most")
+@pytest.mark.parametrize("X", [np.zeros((20, 3)), np.full((20, 3), 7.5), np.full((20, 3), 3e38)])
+def test_constant_embeddings_get_one_code_and_are_rebuilt(tokenizer, X):
+    codes = tokenizer.fit_transform(X)
+    assert (codes == codes[0]).all()
+    np.testing.assert_allclose(tokenizer.inverse_transform(codes), X, rtol=1e-6)
+
+
+def test_constant_columns_change_nothing_but_the_width(items):
+    tokenizer = ResidualKMeansTokenizer(codebook_size=8, random_state=0)
+    X = np.hstack([items.embeddings, np.full((300, 2), 5.0)])
+    tokenizer.fit(X)
+    np.testing.assert_allclose(tokenizer.inverse_transform(tokenizer.transform(X))[:, -2:], 5.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [1e-30, 1e30])
+def test_tiny_and_huge_embeddings_get_the_codes_of_ordinary_ones(tokenizer, items, factor):
+    X = (items.embeddings.astype(np.float64) * factor).astype(np.float32)
+    tokenizer.fit(X)
+    assert np.isfinite(tokenizer.inverse_transform(tokenizer.transform(X))).all()
+    assert abs(tokenizer.score(X) - clone(tokenizer).fit(items.embeddings).score(items.embeddings)) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        (np.zeros((3, 2), dtype=int), r"shape \(n_items, 3\), got \(3, 2\)"),
+        (np.zeros(3, dtype=int), r"shape \(n_items, 3\), got \(3,\)"),
+        (np.full((3, 3), 8), r"codebook 0 must lie in \[0, 8\), got 8 in row 0"),
+        (np.full((3, 3), -1), r"codebook 0 must lie in \[0, 8\), got -1 in row 0"),
+        (np.full((3, 3), 0.5), "codes must be integers, got an array of float64"),
+        (np.full((3, 3), np.nan), "codes must be integers"),
+    ],
+)
+def test_bad_codes_are_refused(items, codes, message):
+    tokenizer = ResidualKMeansTokenizer(codebook_size=8, random_state=0).fit(items.embeddings)
+    with pytest.raises(ValueError, match=message):
+        tokenizer.inverse_transform(codes)
+
+
+def test_float_codes_of_whole_numbers_are_accepted(items):
+    tokenizer = ResidualKMeansTokenizer(codebook_size=8, random_state=0).fit(items.embeddings)
+    codes = tokenizer.transform(items.embeddings)
+    np.testing.assert_array_equal(tokenizer.inverse_transform(codes.astype(float)), tokenizer.inverse_transform(codes))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"n_codebooks": 0}, ValueError, "n_codebooks must be at least 1, got 0"),
+        ({"n_codebooks": 2.0}, TypeError, "n_codebooks must be an integer, got 2.0"),
+        ({"n_codebooks": True}, TypeError, "n_codebooks must be an integer, got True"),
+        ({"codebook_size": 1}, ValueError, "codebook_size must be at least 2, got 1"),
+        ({"codebook_size": [4, 4]}, ValueError, "one entry for each of the n_codebooks=3, got 2"),
+        ({"codebook_size": [4, 4, 1]}, ValueError, "each codebook_size must be at least 2, got 1"),
+        (
+            {"codebook_size": "big"},
+            ValueError,
+            "codebook_size given as text must be one of 'graded', got 'big'",
+        ),
+        ({"latent_dim": 0}, ValueError, "latent_dim must be at least 1"),
+        ({"hidden_layer_sizes": "wide"}, TypeError, "hidden_layer_sizes must be a sequence of integers"),
+        ({"hidden_layer_sizes": (8, 0)}, ValueError, "each of hidden_layer_sizes must be at least 1"),
+        (
+            {"codebook_update": "magic"},
+            ValueError,
+            "codebook_update must be one of 'ema', 'gradient', got 'magic'",
+        ),
+        ({"max_iter": 0}, ValueError, "max_iter must be at least 1"),
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
+        ({"learning_rate": 0.0}, ValueError, r"learning_rate must lie in \(0, inf\), got 0.0"),
+        ({"commitment_weight": -1}, ValueError, r"commitment_weight must lie in \[0, inf\), got -1"),
+        ({"commitment_weight": "low"}, TypeError, "commitment_weight must be a number, got 'low'"),
+        ({"device": "abacus"}, ValueError, "device must be 'auto', 'cpu', 'cuda'"),
+        ({"device": "cuda:99"}, ValueError, "device must be present, got 'cuda:99'"),
+        ({"projection": "cubic"}, ValueError, "projection must be one of 'linear', None, got 'cubic'"),
+        ({"projection_dim": 99}, ValueError, "projection_dim must be at most latent_dim=28, got 99"),
+    ],
+)
+def test_bad_parameters_are_refused_before_any_work(items, parameters, error, message):
+    kind = MixtureOfCodesTokenizer if "projection" in str(parameters) else RQVAETokenizer
+    with pytest.raises(error, match=message):
+        kind(**{"n_codebooks": 3, **parameters}).fit(items.embeddings)
+
+
+def test_copies_of_several_sizes_are_refused(items):
+    with pytest.raises(ValueError, match="must be one number, since one code is copied"):
+        MultiEmbeddingTokenizer(n_codebooks=2, codebook_size=[4, 8]).fit(items.embeddings)
+    copies = MultiEmbeddingTokenizer(n_codebooks=2, codebook_size=4, max_iter=1).fit(items.embeddings)
+    with pytest.raises(ValueError, match="must repeat one code"):
+        copies.inverse_transform([[0, 1]])
+
+
+def test_the_graded_default_shrinks_with_the_catalogue_without_a_warning(items):
+    assert ParallelKMeansTokenizer(n_codebooks=3).fit(items.embeddings[:100]).codebook_sizes_ == [12, 12, 12]
+    assert ParallelKMeansTokenizer(n_codebooks=3).fit(items.embeddings).codebook_sizes_ == [16, 24, 37]

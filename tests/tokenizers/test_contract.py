@@ -1,0 +1,176 @@
+"""What holds for every tokenizer."""
+
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from semid.metrics import reconstruction_r2
+from semid.tokenizers import MultiEmbeddingTokenizer, RandomTokenizer, VQVAETokenizer
+
+
+def test_codes_are_int64_within_their_codebooks(tokenizer, items):
+    codes = tokenizer.fit_transform(items.embeddings)
+    assert codes.dtype == np.int64
+    assert codes.shape == (300, len(tokenizer.codebook_sizes_))
+    assert codes.min() >= 0
+    assert (codes.max(axis=0) < tokenizer.codebook_sizes_).all()
+
+
+def test_same_seed_same_codes(tokenizer, items):
+    first = tokenizer.fit_transform(items.embeddings)
+    np.testing.assert_array_equal(first, clone(tokenizer).fit_transform(items.embeddings))
+    other = clone(tokenizer).set_params(random_state=1).fit_transform(items.embeddings)
+    assert (first != other).any()
+
+
+def test_codes_do_not_depend_on_the_global_seed_nor_touch_it(tokenizer, items):
+    import torch
+
+    torch.manual_seed(3)
+    expected_next = torch.rand(1)
+    torch.manual_seed(3)
+    codes = tokenizer.fit_transform(items.embeddings)
+    assert torch.rand(1) == expected_next
+    np.testing.assert_array_equal(codes, clone(tokenizer).fit_transform(items.embeddings))
+
+
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_codes_do_not_depend_on_the_batch(tokenizer, items, batch):
+    X = items.embeddings[:130]
+    codes = tokenizer.fit(items.embeddings).transform(X)
+    pieces = [tokenizer.transform(X[start : start + batch]) for start in range(0, len(X), batch)]
+    np.testing.assert_array_equal(np.vstack(pieces), codes)
+
+
+def test_codes_do_not_depend_on_the_order_of_rows_in_transform_or_fit(tokenizer, items, rng):
+    order = rng.permutation(len(items.embeddings))
+    codes = tokenizer.fit_transform(items.embeddings)
+    np.testing.assert_array_equal(tokenizer.transform(items.embeddings[order]), codes[order])
+    again = clone(tokenizer).fit(items.embeddings[order])
+    np.testing.assert_array_equal(again.transform(items.embeddings), codes)
+
+
+def test_codes_are_equal_after_reload_in_a_fresh_process(tokenizer, items, tmp_path):
+    codes = tokenizer.fit_transform(items.embeddings)
+    joblib.dump(tokenizer, tmp_path / "tokenizer.joblib")
+    np.save(tmp_path / "X.npy", items.embeddings)
+    script = (
+        "import joblib, numpy as np, sys\n"
+        "t = joblib.load(sys.argv[1] + '/tokenizer.joblib')\n"
+        "np.save(sys.argv[1] + '/codes.npy', t.transform(np.load(sys.argv[1] + '/X.npy')))\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, timeout=120)
+    np.testing.assert_array_equal(np.load(tmp_path / "codes.npy"), codes)
+
+
+def test_the_file_is_hardly_larger_than_the_weights(tokenizer, items, tmp_path):
+    tokenizer.set_params(codebook_size=64)
+    if hasattr(tokenizer, "hidden_layer_sizes"):
+        tokenizer.set_params(hidden_layer_sizes=(256, 128))
+    tokenizer.fit(items.embeddings)
+    tokenizer.transform(items.embeddings)  # the live module must not be in the file
+    weights = sum(array.nbytes for array in tokenizer.state_.values())
+    joblib.dump(tokenizer, tmp_path / "tokenizer.joblib")
+    assert (tmp_path / "tokenizer.joblib").stat().st_size <= 1.3 * weights
+
+
+def test_hash_is_the_same_before_and_after_use(tokenizer, items):
+    tokenizer.fit(items.embeddings)
+    before = joblib.hash(tokenizer)
+    tokenizer.transform(items.embeddings)
+    assert joblib.hash(tokenizer) == before
+
+
+def test_a_weight_of_two_is_an_item_listed_twice(tokenizer, items, rng):
+    X = items.embeddings
+    weights = rng.integers(0, 3, size=len(X))
+    weighted = clone(tokenizer).fit(X, sample_weight=weights)
+    repeated = clone(tokenizer).fit(X.repeat(weights, axis=0))
+    np.testing.assert_array_equal(weighted.transform(X), repeated.transform(X))
+    for name, array in weighted.state_.items():
+        np.testing.assert_array_equal(array, repeated.state_[name])
+
+
+def test_score_is_the_r2_of_the_way_there_and_back(tokenizer, items):
+    tokenizer.fit(items.embeddings)
+    X = items.embeddings
+    reconstruction = tokenizer.inverse_transform(tokenizer.transform(X))
+    assert reconstruction.shape == X.shape
+    assert tokenizer.score(X) == reconstruction_r2(X, reconstruction)
+    if not isinstance(tokenizer, RandomTokenizer):
+        assert tokenizer.score(X) > 0.2
+
+
+def test_every_tokenizer_beats_random_codes(tokenizer, items):
+    if isinstance(tokenizer, RandomTokenizer):
+        pytest.skip("is the baseline")
+    random = RandomTokenizer(codebook_size=8, random_state=0).fit(items.embeddings)
+    assert tokenizer.fit(items.embeddings).score(items.embeddings) > random.score(items.embeddings) + 0.1
+
+
+def test_pandas_output_names_the_code_columns(tokenizer, items):
+    frame = pd.DataFrame(items.embeddings).add_prefix("e")
+    codes = tokenizer.set_output(transform="pandas").fit_transform(frame)
+    assert list(codes.columns) == [f"code{n}" for n in range(codes.shape[1])]
+    assert (codes.dtypes == np.int64).all()
+    assert tokenizer.inverse_transform(codes).shape == frame.shape
+    assert tokenizer.score(frame) <= 1
+
+
+def test_history_has_an_entry_per_epoch_and_a_usage_per_codebook(tokenizer, items):
+    tokenizer.fit(items.embeddings)
+    if isinstance(tokenizer, RandomTokenizer):
+        assert not hasattr(tokenizer, "history_")
+        return
+    n_learned = 1 if isinstance(tokenizer, MultiEmbeddingTokenizer) else len(tokenizer.codebook_sizes_)
+    assert all(len(values) == tokenizer.n_iter_ for values in tokenizer.history_.values())
+    assert tokenizer.history_["usage"].shape == (tokenizer.n_iter_, n_learned)
+    assert (tokenizer.history_["r2"][-1] >= tokenizer.history_["r2"][0] - 0.05).all()
+
+
+def test_codebooks_have_the_documented_shapes(tokenizer, items):
+    tokenizer.fit(items.embeddings)
+    sizes = [len(codebook) for codebook in tokenizer.codebooks_]
+    assert sizes == tokenizer.codebook_sizes_[: len(sizes)]
+
+
+def test_a_memory_mapped_float16_array_is_as_good(tokenizer, items, tmp_path):
+    np.save(tmp_path / "X.npy", items.embeddings.astype(np.float16))
+    mapped = np.load(tmp_path / "X.npy", mmap_mode="r")
+    codes = tokenizer.fit_transform(mapped)
+    np.testing.assert_array_equal(codes, clone(tokenizer).fit_transform(np.array(mapped, dtype=np.float64)))
+
+
+def test_grid_search_over_the_number_of_codebooks(tokenizer, items):
+    if isinstance(tokenizer, VQVAETokenizer):
+        pytest.skip("has one codebook")
+    if isinstance(tokenizer.codebook_size, list):
+        tokenizer.set_params(codebook_size=8)
+    search = GridSearchCV(tokenizer, {"n_codebooks": [1, 2]}, cv=2, n_jobs=2).fit(items.embeddings)
+    assert search.best_estimator_.transform(items.embeddings).shape == (
+        300,
+        search.best_params_["n_codebooks"],
+    )
+
+
+def test_composes_in_a_pipeline(tokenizer, items):
+    pipeline = make_pipeline(StandardScaler(), tokenizer).fit(items.embeddings)
+    assert pipeline.transform(items.embeddings).shape[0] == 300
+    assert pipeline.score(items.embeddings) <= 1
+
+
+def test_verbose_shows_a_progress_bar(tokenizer, items, capsys):
+    if isinstance(tokenizer, RandomTokenizer):
+        pytest.skip("nothing to wait for")
+    tokenizer.set_params(verbose=True).fit(items.embeddings)
+    shown = capsys.readouterr().err
+    assert "r2=" in shown
+    assert "usage=" in shown

@@ -48,6 +48,7 @@ _BRANDS = [
     "Lind",
 ]
 _N_FACTORS = 16
+_INDIVIDUALITY = 0.3  # weight of a user's own taste beside that of their group
 
 
 class ItemData(NamedTuple):
@@ -134,11 +135,12 @@ def make_items(n_items=1000, n_features=64, *, zipf_exponent=1.0, noise=0.5, ran
     return ItemData(frame, embeddings.astype(np.float32), factors)
 
 
-def make_clicks(items, n_impressions=50_000, n_users=1000, *, affinity=1.5, random_state=None):
+def make_clicks(items, n_impressions=50_000, n_users=1000, *, n_tastes=8, affinity=1.5, random_state=None):
     """Make an impression log whose click probabilities are known.
 
-    Items are shown in proportion to their popularity; the log-odds of a click are a user's taste for the item's
-    factors (scaled to a standard deviation of `affinity`), the item's own appeal, and the hour of the day.
+    Items are shown in proportion to their popularity; the log-odds of a click are the user's taste for the item's
+    factors, the item's own appeal, and the hour of the day. A user's taste is that of one of a few groups, with
+    something of their own.
 
     Parameters
     ----------
@@ -148,8 +150,10 @@ def make_clicks(items, n_impressions=50_000, n_users=1000, *, affinity=1.5, rand
         Number of rows.
     n_users : int, default 1000
         Number of users; each is as likely as another.
+    n_tastes : int, default 8
+        Number of groups of users of like taste.
     affinity : float, default 1.5
-        Standard deviation of the taste's part of the log-odds.
+        Weight of the taste in the log-odds, about the standard deviation of its part.
     random_state : int, RandomState instance or None, default None
         Seed.
 
@@ -173,11 +177,14 @@ def make_clicks(items, n_impressions=50_000, n_users=1000, *, affinity=1.5, rand
         raise TypeError(f"items must come from make_items, got {type(items).__name__}.")
     check_integer("n_impressions", n_impressions, 2)
     check_integer("n_users", n_users, 1)
+    check_integer("n_tastes", n_tastes, 1)
     check_number("affinity", affinity, 0)
     rng = check_random_state(random_state)
 
     n_items = len(items.frame)
-    tastes = rng.normal(size=(n_users, _N_FACTORS))
+    shared = rng.normal(size=(n_tastes, _N_FACTORS))[rng.randint(n_tastes, size=n_users)]
+    own = rng.normal(size=(n_users, _N_FACTORS))
+    tastes = np.sqrt(1 - _INDIVIDUALITY**2) * shared + _INDIVIDUALITY * own
     appeal = 0.5 * rng.normal(size=n_items)
     hour_effect = 0.3 * np.sin(2 * np.pi * np.arange(24) / 24)
     user = rng.randint(n_users, size=n_impressions)

@@ -5,6 +5,7 @@ tensors and reading once per epoch is twice as fast. The net lives in ``fit`` al
 """
 
 import copy
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -106,6 +107,10 @@ class ClickNet(NeuralNet):
         self.history.record("valid_auc", float(roc_auc_score(y, scores, sample_weight=weights)))
 
 
+class TrainingEnds(Exception):
+    """Raised by a callback to end a fit; not skorch's KeyboardInterrupt, which is the user's."""
+
+
 class StopWhenNoBetter(Callback):
     """Ends training when the held-out AUC has not risen for `patience` epochs; keeps the best epoch's weights."""
 
@@ -123,7 +128,7 @@ class StopWhenNoBetter(Callback):
             return
         self.n_misses_ += 1
         if self.n_misses_ == self.patience:
-            raise KeyboardInterrupt  # skorch's way to end a fit from within
+            raise TrainingEnds
 
     def on_train_end(self, net, **kwargs):
         net.average.module.load_state_dict(self.best_state_)
@@ -169,6 +174,9 @@ def train_click_model(module, train, held_out, options, generator):
         device=str(train.y.device),
     ).initialize()
     net.average = WeightAverage(module, options.weight_averaging)
-    net.partial_fit(train, None)
+    net.notify("on_train_begin", X=train, y=None)
+    with suppress(TrainingEnds):
+        net.fit_loop(train)
+    net.notify("on_train_end", X=train, y=None)
     names = [name for name in ("train_loss", "valid_loss", "valid_auc") if name in net.history[0]]
     return net.average.module, {name: np.array(net.history[:, name]) for name in names}

@@ -1,4 +1,4 @@
-"""What is promised on real data: Amazon Beauty titles, 12,101 x 384. Minutes; skipped where the data are not at hand."""
+"""What is promised on real data: Amazon Beauty titles, 12,101 x 384. Skipped where the data are not at hand."""
 
 import runpy
 from argparse import Namespace
@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from conftest import REAL_DATA
+
 from semid.metrics import codebook_redundancy, codebook_usage, collision_rate
 from semid.tokenizers import MixtureOfCodesTokenizer, RQVAETokenizer
 

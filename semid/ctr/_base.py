@@ -39,6 +39,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
 
     # Training in float64 is for the tests alone, where repeated and weighted rows must agree to seven digits.
     _dtype = torch.float32
+    _architecture_parameters = ("embedding_dim", "dropout", "fusion", "fusion_rank")
 
     def fit(self, X, y, sample_weight=None):
         """Learn from impressions.
@@ -70,6 +71,10 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         random_state = check_random_state(self.random_state)
         seed = int(random_state.randint(np.iinfo(np.int32).max))
 
+        vars(self).pop("state_", None)  # a fit that is cut short leaves no half of the former model
+        self._architecture = {name: getattr(self, name) for name in self._architecture_parameters}
+        self._architecture["init_std"] = self.embedding_init_std
+        self._architecture["hidden_layer_sizes"] = check_layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
         self.encoder_ = ImpressionEncoder(self.categorical_features, self.code_features, self.min_frequency)
         encoded = self.encoder_.fit_encode(X, weights)
         rate = np.average(y, weights=weights)
@@ -163,7 +168,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
 
     @abstractmethod
     def _build_module(self):
-        """Return the untrained module for ``fields_``."""
+        """Return the untrained module, from ``fields_`` and ``_architecture`` alone."""
 
     def _check_parameters(self):
         check_integer("embedding_dim", self.embedding_dim, 1)

@@ -169,12 +169,4 @@ class DeepFMClassifier(BaseCTRClassifier):
         self.verbose = verbose
 
     def _build_module(self):
-        return DeepFM(
-            self.fields_,
-            embedding_dim=self.embedding_dim,
-            hidden_layer_sizes=tuple(self.hidden_layer_sizes),
-            dropout=self.dropout,
-            fusion=self.fusion,
-            fusion_rank=self.fusion_rank,
-            init_std=self.embedding_init_std,
-        )
+        return DeepFM(self.fields_, **self._architecture)

@@ -113,7 +113,21 @@ class ItemTable:
         return self
 
     def __reduce__(self):
-        return ItemTable, (self._ids, self._path or self._embeddings)
+        return _restore, (self._ids, self._path or self._embeddings, self._fingerprint)
+
+
+def _restore(ids, embeddings, fingerprint):
+    """A pickled table again, without reading all of it for the checks it has passed."""
+    table = object.__new__(ItemTable)
+    table._path = embeddings if isinstance(embeddings, str) else None
+    table._ids = _read_only(ids)
+    table._embeddings = _open_embeddings(embeddings) if table._path else _read_only(embeddings)
+    table._fingerprint = fingerprint
+    if len(table._ids) != len(table._embeddings):
+        raise ValueError(
+            f"embeddings at {embeddings!r} must have the {len(ids)} rows they had, got {len(table._embeddings)}."
+        )
+    return table
 
 
 def _open_embeddings(path):

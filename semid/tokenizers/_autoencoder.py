@@ -11,6 +11,8 @@ _INITIAL_KMEANS_ITERATIONS = 15
 class BaseAutoencoderTokenizer(BaseTokenizer):
     """A tokenizer that quantizes the latent of an autoencoder; a subclass gives ``_build_quantizer(dim)``."""
 
+    _architecture_parameters = ("latent_dim", "hidden_layer_sizes", "codebook_update")
+
     def _check_parameters(self):
         self._n_codebooks()
         check_integer("latent_dim", self.latent_dim, 1)
@@ -22,8 +24,8 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         check_number("commitment_weight", self.commitment_weight, 0)
 
     def _build_module(self):
-        hidden = check_layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
-        n_features, latent_dim = self.n_features_in_, self.latent_dim
+        hidden = check_layer_sizes("hidden_layer_sizes", self._architecture["hidden_layer_sizes"])
+        n_features, latent_dim = self.n_features_in_, self._architecture["latent_dim"]
         return QuantizedAutoencoder(
             n_features,
             self._build_quantizer(latent_dim),
@@ -32,7 +34,7 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         )
 
     def _learns_codebooks_by_gradient(self):
-        return self.codebook_update == "gradient"
+        return self._architecture["codebook_update"] == "gradient"
 
     def _learn(self, module, catalogue, generator):
         _, x, weights = catalogue

@@ -34,14 +34,17 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
     """Contract of all tokenizers: item embeddings in, codes out.
 
     A subclass gives ``_check_parameters``, ``_build_module`` and ``_learn``. The fitted model is ``state_``, numpy
-    arrays by name, and ``codebook_sizes_``; the torch module that computes with it is rebuilt when it is needed.
+    arrays by name; the torch module that computes with it is rebuilt when it is needed, from ``codebook_sizes_`` and
+    from the parameters as they were in `fit`, so that `set_params` on a fitted tokenizer waits for the next `fit`.
     """
+
+    _architecture_parameters = ()
 
     def fit(self, X, y=None, sample_weight=None):
         """Learn codebooks from item embeddings.
 
-        The result does not depend on the order of the items, and an item
-        of weight 2 counts exactly as an item listed twice.
+        The result does not depend on the order of the items, and an item of weight 2 counts exactly as an item
+        listed twice.
 
         Parameters
         ----------
@@ -67,6 +70,8 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
         device = resolve_device(self.device)
         X = self._check_embeddings(X, ensure_min_samples=2)
         rows, weights = distinct_rows(X, check_sample_weight(sample_weight, len(X)))
+        vars(self).pop("state_", None)  # a fit that is cut short leaves no half of the former model
+        self._architecture = {name: getattr(self, name) for name in self._architecture_parameters}
         self.codebook_sizes_ = self._codebook_sizes_for(len(rows))
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         self._live = LiveModule()
@@ -186,7 +191,7 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
 
     @abstractmethod
     def _build_module(self):
-        """Return the untrained `QuantizedAutoencoder` for ``codebook_sizes_`` and ``n_features_in_``."""
+        """Return the untrained `QuantizedAutoencoder`, from fitted attributes and ``_architecture`` alone."""
 
     @abstractmethod
     def _learn(self, module, catalogue, generator):

@@ -120,6 +120,8 @@ class MixtureOfCodesTokenizer(BaseAutoencoderTokenizer):
         self.random_state = random_state
         self.verbose = verbose
 
+    _architecture_parameters = (*BaseAutoencoderTokenizer._architecture_parameters, "projection", "projection_dim")
+
     def _check_parameters(self):
         super()._check_parameters()
         check_option("projection", self.projection, ("linear", None))
@@ -131,11 +133,11 @@ class MixtureOfCodesTokenizer(BaseAutoencoderTokenizer):
                 )
 
     def _projection_dim(self, latent_dim):
-        if self.projection is None:
+        if self._architecture["projection"] is None:
             return None
-        if self.projection_dim == "auto":
+        if self._architecture["projection_dim"] == "auto":
             return min(latent_dim, max(4, -(-latent_dim // len(self.codebook_sizes_))))
-        return self.projection_dim
+        return self._architecture["projection_dim"]
 
     def _build_quantizer(self, dim):
         projection_dim = self._projection_dim(dim)

@@ -14,8 +14,8 @@ class RQVAETokenizer(BaseAutoencoderTokenizer):
 
     Unlike the published recipes, training does not start from noise: encoder and decoder begin as a principal
     component analysis beside an MLP whose last layer is zero, and the codebooks as k-means of the whole catalogue,
-    level by level. Some 30 epochs then reach what takes thousands from a random start. Directly after the start the
-    loss may rise for a few epochs while the latent moves and the codebooks follow; that is normal.
+    level by level, so that few epochs are enough. Directly after the start the loss may rise for a few epochs while
+    the latent moves and the codebooks follow; that is normal.
 
     Parameters
     ----------

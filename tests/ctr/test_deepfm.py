@@ -271,3 +271,30 @@ def test_other_columns_than_in_fit_are_refused(classifier, clicks):
         clone(classifier).predict_proba(clicks[FIELDS])
     with pytest.raises(ValueError, match="at least one row"):
         classifier.predict_proba(clicks[FIELDS][:0])
+
+
+def test_parameters_set_after_fit_wait_for_the_next_fit(classifier, clicks, tmp_path):
+    classifier.set_params(hidden_layer_sizes=[8]).fit(clicks[FIELDS], clicks["click"])
+    probabilities = classifier.predict_proba(clicks[FIELDS])
+    classifier.set_params(embedding_dim=9, hidden_layer_sizes=(3, 3), fusion="residual", min_frequency=5)
+    joblib.dump(classifier, tmp_path / "model.joblib")
+    np.testing.assert_array_equal(joblib.load(tmp_path / "model.joblib").predict_proba(clicks[FIELDS]), probabilities)
+
+
+def test_verbose_prints_a_line_per_epoch(classifier, clicks, capsys):
+    classifier.set_params(verbose=True, early_stopping=True).fit(clicks[FIELDS], clicks["click"])
+    shown = capsys.readouterr().out
+    assert "valid_auc" in shown
+    assert len(shown.strip().splitlines()) == 2 + classifier.n_iter_
+
+
+def test_an_interrupted_fit_is_the_users_to_see(classifier, clicks, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    classifier.fit(clicks[FIELDS], clicks["click"])
+    monkeypatch.setattr(DeepFM, "forward", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        classifier.fit(clicks[FIELDS], clicks["click"])
+    with pytest.raises(NotFittedError):
+        classifier.predict(clicks[FIELDS])

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from semid.nn._kmeans import kmeans
 from semid.nn._quantizers import (
     Codebook,
     CopiedCodeQuantizer,
@@ -144,3 +145,14 @@ def test_the_way_back_is_the_least_squares_solution():
     error = (weights[:, None] * (quantizer.decode(codes) - z).square()).sum()
     least = (weights[:, None] * (parts @ best - z).square()).sum()
     torch.testing.assert_close(error, least, rtol=1e-3, atol=0)
+
+
+def test_residual_codebooks_start_as_k_means_of_all_data_level_by_level():
+    z, weights = torch.randn(200, D, generator=torch.Generator().manual_seed(0)), torch.ones(200)
+    quantizer = ResidualQuantizer([K] * N, D)
+    quantizer.initialize(z, weights, torch.Generator().manual_seed(5), max_iter=10)
+    residual, generator = z, torch.Generator().manual_seed(5)
+    for codebook in quantizer.codebooks:
+        result = kmeans(residual, weights, K, max_iter=10, generator=generator)
+        torch.testing.assert_close(codebook.code_vectors.detach(), result.centers)
+        residual = residual - result.centers[result.labels]

@@ -2,18 +2,27 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.cluster import KMeans
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from semid.metrics import reconstruction_r2
-from semid.tokenizers import MultiEmbeddingTokenizer, RandomTokenizer, VQVAETokenizer
+from semid.tokenizers import (
+    MultiEmbeddingTokenizer,
+    ParallelKMeansTokenizer,
+    RandomTokenizer,
+    ResidualKMeansTokenizer,
+    VQVAETokenizer,
+)
 
 
 def test_codes_are_int64_within_their_codebooks(tokenizer, items):
@@ -174,3 +183,67 @@ def test_verbose_shows_a_progress_bar(tokenizer, items, capsys):
     shown = capsys.readouterr().err
     assert "r2=" in shown
     assert "usage=" in shown
+
+
+def test_parameters_set_after_fit_wait_for_the_next_fit(tokenizer, items, tmp_path):
+    codes = tokenizer.fit_transform(items.embeddings)
+    changes = {"codebook_size": 5, "n_codebooks": 2, "latent_dim": 3, "hidden_layer_sizes": (7,), "projection": None}
+    tokenizer.set_params(**{name: value for name, value in changes.items() if name in tokenizer.get_params()})
+    joblib.dump(tokenizer, tmp_path / "tokenizer.joblib")
+    np.testing.assert_array_equal(joblib.load(tmp_path / "tokenizer.joblib").transform(items.embeddings), codes)
+
+
+def test_a_fit_that_is_cut_short_leaves_an_unfitted_tokenizer(tokenizer, items, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    tokenizer.fit(items.embeddings)
+    monkeypatch.setattr(type(tokenizer), "_learn", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        tokenizer.fit(items.embeddings[:, :5])
+    with pytest.raises(NotFittedError):
+        tokenizer.transform(items.embeddings)
+
+
+def test_embeddings_are_standardised_inside(tokenizer, items):
+    if isinstance(tokenizer, RandomTokenizer):
+        pytest.skip("hashes the embedding as it is")
+    score = tokenizer.fit(items.embeddings).score(items.embeddings)
+    scaled = 1e4 * (items.embeddings + 50)
+    np.testing.assert_allclose(clone(tokenizer).fit(scaled).score(scaled), score, atol=0.1)
+    np.testing.assert_allclose(tokenizer.state_["mean"], items.embeddings.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(tokenizer.state_["scale"] ** 2, items.embeddings.var(axis=0).mean(), rtol=1e-5)
+
+
+def test_threads_share_a_tokenizer(tokenizer, items):
+    codes = tokenizer.fit_transform(items.embeddings)
+    tokenizer._live = type(tokenizer._live)()  # all threads find it empty
+    with ThreadPoolExecutor(8) as pool:
+        for result in pool.map(tokenizer.transform, [items.embeddings] * 16):
+            np.testing.assert_array_equal(result, codes)
+
+
+def test_the_copied_code_is_that_of_the_vq_vae(items):
+    parameters = {"codebook_size": 8, "hidden_layer_sizes": (16,), "latent_dim": 6, "max_iter": 3, "random_state": 0}
+    one = VQVAETokenizer(**parameters).fit_transform(items.embeddings)
+    copies = MultiEmbeddingTokenizer(n_codebooks=4, **parameters).fit_transform(items.embeddings)
+    np.testing.assert_array_equal(copies, one.repeat(4, axis=1))
+
+
+def test_codebooks_of_the_k_means_tokenizers_rebuild_items_as_documented(items):
+    X = items.embeddings
+    residual = ResidualKMeansTokenizer(3, 8, random_state=0).fit(X)
+    codes = residual.transform(X)
+    total = sum(book[code] for book, code in zip(residual.codebooks_, codes.T, strict=True))
+    np.testing.assert_allclose(residual.inverse_transform(codes), total, atol=1e-5)
+    for kind in (ParallelKMeansTokenizer(3, [4, 8, 16], random_state=0), RandomTokenizer(3, 8, random_state=0)):
+        codes = kind.fit_transform(X)
+        mean = np.mean([book[code] for book, code in zip(kind.codebooks_, codes.T, strict=True)], axis=0)
+        np.testing.assert_allclose(kind.inverse_transform(codes), mean, atol=1e-5)
+
+
+def test_parallel_k_means_equals_scikit_learns_clustering_of_each_granularity(items):
+    tokenizer = ParallelKMeansTokenizer(2, [4, 16], max_iter=100, random_state=0).fit(items.embeddings)
+    for codebook, codes in zip(tokenizer.codebooks_, tokenizer.transform(items.embeddings).T, strict=True):
+        oracle = KMeans(len(codebook), init=codebook, n_init=1, max_iter=1).fit(items.embeddings)
+        assert (oracle.predict(items.embeddings) == codes).mean() > 0.97  # one more iteration moves hardly an item

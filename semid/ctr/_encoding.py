@@ -34,7 +34,7 @@ class ImpressionEncoder:
 
     Attributes
     ----------
-    vocabularies_ : list of Index
+    vocabularies_ : list of ndarray
         Categories of each categorical field, in field order.
     code_groups_ : list of slice
         The fields of each item's codes.
@@ -77,7 +77,7 @@ class ImpressionEncoder:
         categories = np.empty((n_rows, len(self.categorical_)), dtype=np.int64)
         for field, (position, vocabulary) in enumerate(zip(self.categorical_, self.vocabularies_, strict=True)):
             values = _categorical_values(columns[position], self.names_[position])
-            found = vocabulary.get_indexer(values) + _FIRST_CATEGORY
+            found = pd.Index(vocabulary).get_indexer(values) + _FIRST_CATEGORY
             found[found < _FIRST_CATEGORY] = UNKNOWN
             categories[:, field] = np.where(values.isna(), MISSING, found)
         return EncodedImpressions(categories, ((numbers - self.means_) / self.scales_).astype(np.float32))
@@ -87,9 +87,10 @@ class ImpressionEncoder:
         counts = pd.Series(values[~values.isna()]).value_counts(sort=False)
         frequent = pd.Index(counts.index[counts.to_numpy() >= self.min_frequency])
         try:
-            return frequent.sort_values()
+            frequent = frequent.sort_values()
         except TypeError:  # values of several types have no order; that of their appearance will do
-            return frequent
+            pass
+        return pd.Index(frequent.to_numpy(dtype=object)).infer_objects().to_numpy()
 
     def _numeric_values(self, columns):
         numbers = np.empty((len(columns[0]), len(self.numeric_)))

@@ -51,7 +51,10 @@ def check_codebook_sizes(codebook_size, n_codebooks, n_items):
     ``"graded"`` is scaled down for a small catalogue, to 8 items per code on average in the largest codebook.
     """
     if isinstance(codebook_size, str):
-        check_option("codebook_size given as text", codebook_size, ("graded",))
+        if codebook_size != "graded":
+            raise ValueError(
+                f"codebook_size must be an integer, one integer per codebook, or 'graded', got {codebook_size!r}."
+            )
         largest = int(np.clip(n_items // 8, 2, 1024))
         return graded_sizes(n_codebooks, min(16, largest), largest)
     if np.ndim(codebook_size) == 0:
@@ -66,7 +69,10 @@ def check_codebook_sizes(codebook_size, n_codebooks, n_items):
 
 
 def check_sample_weight(sample_weight, n_rows):
-    """Return one float64 weight per row, ones for None; raise unless finite, not negative, and not all zero."""
+    """Return one float64 weight per row, the largest in [1, 2), ones for None.
+
+    Raise unless the weights are finite, not negative, and not all zero. Those below 1e-30 of the largest become 0.
+    """
     if sample_weight is None:
         return np.ones(n_rows)
     weights = np.asarray(sample_weight, dtype=np.float64)
@@ -77,4 +83,6 @@ def check_sample_weight(sample_weight, n_rows):
         raise ValueError(f"sample_weight must be finite and not negative, got {bad}.")
     if not weights.any():
         raise ValueError("sample_weight must not be zero for every row; leave it out to weight all rows alike.")
-    return weights
+    # Divided by a power of two: integer weights keep their proportions to the last bit.
+    weights = np.ldexp(weights, 1 - np.frexp(weights.max())[1])
+    return np.where(weights < 1e-30, 0.0, weights)

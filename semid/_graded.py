@@ -29,6 +29,9 @@ def graded_sizes(n_codebooks, smallest=16, largest=1024):
     >>> graded_sizes(3, smallest=8, largest=128)
     [8, 32, 128]
     """
+    for name, value in (("n_codebooks", n_codebooks), ("smallest", smallest), ("largest", largest)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value!r}.")
     if n_codebooks == 1:
         return [round((smallest * largest) ** 0.5)]
     return [round(size) for size in np.geomspace(smallest, largest, n_codebooks)]

@@ -11,21 +11,26 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score
 from skorch import NeuralNet
 from skorch.callbacks import Callback, PrintLog
 from skorch.helper import predefined_split
 from torch.utils.data import Dataset
 
+from semid.nn._mlp import SeededDropout
+
+_LEAST_SCALE = 1e-3  # of calibrated logits
+
 
 class Impressions(Dataset):
-    """Encoded impressions as tensors on one device."""
+    """Encoded impressions as tensors on one device, their weights scaled to a mean of 1."""
 
     def __init__(self, categories, numbers, y, weights, device, dtype):
         self.categories = torch.as_tensor(categories, device=device)  # (n, C) int64
         self.numbers = torch.as_tensor(numbers, dtype=dtype, device=device)  # (n, M)
         self.y = torch.as_tensor(y, dtype=dtype, device=device)  # (n,)
-        self.weights = torch.as_tensor(weights, dtype=dtype, device=device)  # (n,)
+        self.weights = torch.as_tensor(weights / np.mean(weights), dtype=dtype, device=device)  # (n,)
 
     def __len__(self):
         return len(self.y)
@@ -81,30 +86,38 @@ class ClickNet(NeuralNet):
         self.optimizer_.zero_grad(set_to_none=True)
         logits = self.module_(categories, numbers)
         losses = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
-        loss = (losses * weights).sum() / weights.sum()
+        loss = (losses * weights).mean()  # the weights are 1 on average: unbiased in every batch
         loss.backward()
         self.optimizer_.step()
         self.average.update(self.module_)
-        return loss.detach() * weights.sum()
+        return loss.detach() * len(y)
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         if iterator is None:
             return
         if not training:
-            self._validate(iterator)
+            self._record_held_out(iterator)
             return
-        total = sum(step_fn(batch) for batch in iterator)
-        self.history.record("train_loss", float(total / iterator.dataset.weights.sum()))
+        with torch.enable_grad():
+            loss = float(sum(step_fn(batch) for batch in iterator) / len(iterator.dataset))
+        if not np.isfinite(loss):
+            raise ValueError(
+                f"training diverged in epoch {len(self.history)}: the loss is {loss} with learning_rate={self.lr}. "
+                "Pass a smaller learning_rate."
+            )
+        self.history.record("train_loss", loss)
 
-    def _validate(self, iterator):
-        held_out, module = iterator.dataset, self.average.module
+    def _record_held_out(self, iterator):
+        y, logits, weights = self.score_held_out(iterator.dataset)
+        self.history.record("valid_loss", float(np.average(np.logaddexp(0, logits) - y * logits, weights=weights)))
+        self.history.record("valid_auc", float(roc_auc_score(y, logits, sample_weight=weights)))
+
+    def score_held_out(self, held_out):
+        """Return labels, logits of the averaged weights, and sample weights, as float64 arrays."""
         with torch.inference_mode():
-            logits = torch.cat([module(categories, numbers) for categories, numbers, _, _ in iterator])
-            losses = F.binary_cross_entropy_with_logits(logits, held_out.y, reduction="none")
-            loss = (losses * held_out.weights).sum() / held_out.weights.sum()
-        self.history.record("valid_loss", float(loss))
-        y, scores, weights = (t.cpu().numpy() for t in (held_out.y, logits, held_out.weights))
-        self.history.record("valid_auc", float(roc_auc_score(y, scores, sample_weight=weights)))
+            batches = Batches(held_out, self.batch_size)
+            logits = torch.cat([self.average.module(categories, numbers) for categories, numbers, _, _ in batches])
+        return tuple(t.cpu().numpy().astype(np.float64) for t in (held_out.y, logits, held_out.weights))
 
 
 class TrainingEnds(Exception):
@@ -144,11 +157,24 @@ class NetOptions(NamedTuple):
     verbose: bool
 
 
+class Calibration(NamedTuple):
+    """Logit = scale × the module's output + shift; the scale is positive, so that it keeps the order."""
+
+    scale: float = 1.0
+    shift: float = 0.0
+
+
+class TrainedModel(NamedTuple):
+    module: torch.nn.Module  # of averaged weights
+    history: dict[str, np.ndarray]  # one entry per epoch
+    calibration: Calibration
+
+
 def train_click_model(module, train, held_out, options, generator):
-    """Train `module` with Adam; return the module of averaged weights and the history, one entry per epoch.
+    """Train `module` with Adam; return the `TrainedModel`.
 
     With `held_out` impressions (or None), training stops when their AUC has not improved for ``n_iter_no_change``
-    epochs, and the weights are those of the best epoch.
+    epochs, the weights are those of the best epoch, and the logits are calibrated on them.
     """
     callbacks = [("log", PrintLog())] if options.verbose else []
     if held_out is not None:
@@ -174,9 +200,38 @@ def train_click_model(module, train, held_out, options, generator):
         device=str(train.y.device),
     ).initialize()
     net.average = WeightAverage(module, options.weight_averaging)
+    _seed_dropout(module, generator, train.y.device)
     net.notify("on_train_begin", X=train, y=None)
     with suppress(TrainingEnds):
         net.fit_loop(train)
     net.notify("on_train_end", X=train, y=None)
     names = [name for name in ("train_loss", "valid_loss", "valid_auc") if name in net.history[0]]
-    return net.average.module, {name: np.array(net.history[:, name]) for name in names}
+    history = {name: np.array(net.history[:, name]) for name in names}
+    calibration = Calibration() if held_out is None else _calibrate(*net.score_held_out(held_out))
+    return TrainedModel(net.average.module, history, calibration)
+
+
+def _calibrate(y, logits, weights):
+    """Return the scale and shift of `logits` with the least log loss on held-out impressions.
+
+    Platt scaling (Platt, 1999, from memory), with targets drawn in from 0 and 1. A click model ranks best some epochs
+    after its probabilities have become too sure of themselves; this takes the sureness back and leaves the order.
+    """
+    n_clicks, n_others = y.sum(), (1 - y).sum()
+    targets = np.where(y == 1, (n_clicks + 1) / (n_clicks + 2), 1 / (n_others + 2))
+
+    def loss(parameters):
+        calibrated = parameters[0] * logits + parameters[1]
+        return np.average(np.logaddexp(0, calibrated) - targets * calibrated, weights=weights)
+
+    bounds = [(_LEAST_SCALE, None), (None, None)]
+    scale, shift = minimize(loss, x0=[1.0, 0.0], bounds=bounds, method="L-BFGS-B").x
+    return Calibration(float(scale), float(shift))
+
+
+def _seed_dropout(module, generator, device):
+    """Give the dropout layers of `module` one generator on `device`, seeded by `generator`."""
+    masks = torch.Generator(device).manual_seed(generator.initial_seed())
+    for layer in module.modules():
+        if isinstance(layer, SeededDropout):
+            layer.generator = masks

@@ -1,12 +1,15 @@
 """Fitted state as numpy arrays; the live torch module as a cache that can be rebuilt from them at any time.
 
-An estimator keeps ``state_``, a plain ``dict[str, ndarray]``. It pickles small, loads where there is no GPU, hashes
-the same in every process, and holds no GPU memory. The module that computes with it is built on first use.
+An estimator keeps ``state_``, a plain ``dict[str, ndarray]``. It pickles small, loads where there is no GPU, and hashes
+the same in every process. The module that computes with it is built on first use and kept until the next fit.
 """
 
+import functools
 import threading
 
 import torch
+
+_SEEDING = threading.Lock()
 
 
 def resolve_device(device):
@@ -15,14 +18,42 @@ def resolve_device(device):
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:<index>', got {device!r}.") from error
+    except (RuntimeError, TypeError):
+        resolved = None
+    if resolved is None or resolved.type not in ("cpu", "cuda"):
+        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:<index>', got {device!r}.")
     if resolved.type == "cuda" and (resolved.index or 0) >= torch.cuda.device_count():
         raise ValueError(
-            f"device must be present, got {device!r} and {torch.cuda.device_count()} CUDA device(s). "
+            f"device={device!r} must be there, but this machine has {torch.cuda.device_count()} CUDA device(s). "
             "Pass device='auto' to use what there is."
         )
     return resolved
+
+
+def build_seeded(build, seed):
+    """Return ``build()``, its random weights drawn from `seed`; torch's global generator is left as it was.
+
+    Weights are initialised from the one generator that all threads share, hence the lock.
+    """
+    with _SEEDING, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return build()
+
+
+def all_or_nothing(fit):
+    """Decorate a `fit` that, when it fails or is interrupted, leaves the estimator as it was before."""
+
+    @functools.wraps(fit)
+    def guarded(self, *args, **kwargs):
+        before = vars(self).copy()
+        try:
+            return fit(self, *args, **kwargs)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    return guarded
 
 
 def export_state(module):
@@ -50,7 +81,6 @@ class LiveModule:
 
 
 def _load(build, state):
-    with torch.random.fork_rng(devices=[]):
-        module = build()
+    module = build_seeded(build, seed=0)
     module.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
     return module.eval().requires_grad_(False)

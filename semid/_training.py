@@ -66,12 +66,17 @@ def train_quantized_autoencoder(model, x, weights, initial_codes, options, gener
     with tqdm(range(options.max_iter), desc="epochs", disable=not options.verbose) as epochs:
         for epoch in epochs:
             batches = torch.randperm(len(x), generator=generator).to(x.device).split(options.batch_size)
-            record, counts, last = _run_epoch(model, x, weights, batches, optimizer, schedule, averages, options)
+            record, counts = _run_epoch(model, x, weights, batches, optimizer, schedule, averages, options)
             record["r2"] = 1 - record["reconstruction_loss"] / variance if variance > 0 else 1.0
             record["usage"] = [float((count > 0).float().mean()) for count in counts]
             records.append(record)
+            if not np.isfinite(record["loss"]):
+                raise ValueError(
+                    f"training diverged in epoch {epoch + 1}: the loss is {record['loss']} with "
+                    f"learning_rate={options.learning_rate}. Pass a smaller learning_rate."
+                )
             if epoch < options.max_iter - 1:
-                _revive_dead_codes(model.quantizer, counts, last, averages, generator)
+                _revive_dead_codes(model, x, counts, averages, generator)
             epochs.set_postfix(
                 loss=f"{record['loss']:.4f}",
                 r2=f"{record['r2']:.3f}",
@@ -81,21 +86,22 @@ def train_quantized_autoencoder(model, x, weights, initial_codes, options, gener
 
 
 def _run_epoch(model, x, weights, batches, optimizer, schedule, averages, options):
-    """One pass; returns the epoch's mean losses, how often each code was used, and the last batch's inputs."""
-    totals = torch.zeros(4, device=x.device)
-    counts = [torch.zeros(len(codebook), device=x.device) for codebook in model.quantizer.codebooks]
+    """One pass; returns the epoch's mean losses and how often each code was used."""
+    totals = torch.zeros(4, device=x.device, dtype=x.dtype)
+    counts = [torch.zeros(len(codebook), device=x.device, dtype=x.dtype) for codebook in model.quantizer.codebooks]
     for rows in batches:
         weight = weights[rows]
         output, losses = _train_step(model, x[rows], weight, optimizer, options)
         schedule.step()
+        # Not strict: there are no averages where the codebooks learn by gradient.
         for average, inputs, codes in zip(averages, output.inputs, output.codes.T, strict=False):
             average.update(inputs, codes, weight)
         for count, codes in zip(counts, output.codes.T, strict=True):
             count += torch.bincount(codes, minlength=len(count))
-        totals += losses * weight.sum()
-    means = (totals / weights.sum()).tolist()
+        totals += losses * len(rows)
+    means = (totals / len(x)).tolist()
     names = ("loss", "reconstruction_loss", "codebook_loss", "commitment_loss")
-    return dict(zip(names, means, strict=True)), counts, output.inputs
+    return dict(zip(names, means, strict=True)), counts
 
 
 def _train_step(model, x, weights, optimizer, options):
@@ -114,7 +120,8 @@ def _train_step(model, x, weights, optimizer, options):
 
 
 def _weighted_mean(values, weights):
-    return (values * weights).sum() / weights.sum()
+    """Mean of `values` with `weights` that are 1 on average over the catalogue, hence unbiased in every batch."""
+    return (values * weights).mean()
 
 
 def _start_averages(quantizer, initial_codes, weights, options):
@@ -129,14 +136,15 @@ def _start_averages(quantizer, initial_codes, weights, options):
 
 
 @torch.no_grad()
-def _revive_dead_codes(quantizer, counts, inputs, averages, generator):
-    """Move each code that no row used in the epoch onto a row that its codebook saw last, drawn at random."""
-    for n, codebook in enumerate(quantizer.codebooks):
+def _revive_dead_codes(model, x, counts, averages, generator):
+    """Move each code that no row used in the epoch onto a row of its own, drawn from the whole catalogue."""
+    n_dead = [int((count == 0).sum()) for count in counts]
+    if not any(n_dead):
+        return
+    rows = torch.randperm(len(x), generator=generator)[: max(n_dead)].to(x.device)
+    inputs = model.quantizer(model.encoder(x[rows])).inputs
+    for n, codebook in enumerate(model.quantizer.codebooks):
         dead = counts[n] == 0
-        n_dead = int(dead.sum())
-        if n_dead == 0:
-            continue
-        rows = torch.randint(len(inputs[n]), (n_dead,), generator=generator).to(dead.device)
-        codebook.code_vectors[dead] = inputs[n][rows]
+        codebook.code_vectors[dead] = inputs[n][: n_dead[n]]
         if averages:
-            averages[n].replace(dead, inputs[n][rows])
+            averages[n].replace(dead, inputs[n][: n_dead[n]])

@@ -3,6 +3,7 @@ import torch
 from sklearn.metrics import log_loss, roc_auc_score
 
 from semid._net import Batches, Impressions, NetOptions, WeightAverage, train_click_model
+from semid.nn._mlp import SeededDropout
 
 OPTIONS = NetOptions(3, 16, 0.01, 1e-3, 0.9, 2, False)
 
@@ -36,21 +37,23 @@ def _hand_written_training(data, options, seed):
         for rows in torch.randperm(len(data), generator=generator).split(options.batch_size):
             p = torch.sigmoid(module(None, data.numbers[rows]))
             y, w = data.y[rows], data.weights[rows]
-            loss = -(w * (y * p.log() + (1 - y) * (1 - p).log())).sum() / w.sum()
+            loss = -(w * (y * p.log() + (1 - y) * (1 - p).log())).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             decay = min(options.weight_averaging, steps / (steps + 10))
             steps += 1
             average = [decay * a + (1 - decay) * p.detach() for a, p in zip(average, module.parameters(), strict=True)]
-            total += loss.item() * w.sum().item()
-        losses.append(total / data.weights.sum().item())
+            total += loss.item() * len(rows)
+        losses.append(total / len(data))
     return average, losses
 
 
 def test_training_equals_a_hand_written_loop():
     data = _impressions()
-    module, history = train_click_model(Logistic().double(), data, None, OPTIONS, torch.Generator().manual_seed(3))
+    generator = torch.Generator().manual_seed(3)
+    module, history, calibration = train_click_model(Logistic().double(), data, None, OPTIONS, generator)
+    assert calibration == (1.0, 0.0)
     average, losses = _hand_written_training(data, OPTIONS, 3)
     for ours, theirs in zip(module.parameters(), average, strict=True):
         torch.testing.assert_close(ours, theirs)
@@ -61,7 +64,7 @@ def test_held_out_auc_is_over_all_rows_and_weighted():
     # Seen in public zoos: the mean of the AUCs of the batches.
     train, held_out = _impressions(), _impressions(seed=1)
     options = OPTIONS._replace(max_iter=1, batch_size=7)
-    module, history = train_click_model(Logistic().double(), train, held_out, options, torch.Generator())
+    module, history, _ = train_click_model(Logistic().double(), train, held_out, options, torch.Generator())
     logits = module(held_out.categories, held_out.numbers).numpy()
     y, weights = held_out.y.numpy(), held_out.weights.numpy()
     assert history["valid_auc"][0] == roc_auc_score(y, logits, sample_weight=weights)
@@ -85,3 +88,12 @@ def test_no_averaging_keeps_the_last_weights():
     torch.nn.init.constant_(module.weight, 3.0)
     average.update(module)
     assert average.module.weight.tolist() == [3.0, 3.0]
+
+
+def test_seeded_dropout_drops_its_share_and_keeps_the_mean():
+    dropout = SeededDropout(0.3).train()
+    dropout.generator = torch.Generator().manual_seed(0)
+    x = dropout(torch.ones(100_000))
+    assert abs((x == 0).float().mean() - 0.3) < 0.01
+    torch.testing.assert_close(x[x > 0].unique(), torch.tensor([1 / 0.7]))
+    assert torch.equal(dropout.eval()(x), x)

@@ -48,7 +48,7 @@ def test_public_docstrings_document_each_parameter_with_its_real_default(thing):
             None,
         )
         assert line is not None, f"{parameter.name} is not documented"
-        if parameter.default not in (inspect.Parameter.empty,) and ", default " in line and "and" not in line:
+        if parameter.default is not inspect.Parameter.empty and ", " not in line.split(" : ")[0]:
             documented = line.split(", default ")[1].strip()
             real = f'"{parameter.default}"' if isinstance(parameter.default, str) else repr(parameter.default)
             assert documented == real, parameter.name

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from semid._training import CodebookAverages, TrainingOptions, train_quantized_autoencoder
+from semid._training import CodebookAverages, TrainingOptions, _revive_dead_codes, train_quantized_autoencoder
 from semid.nn._autoencoder import LinearPlusMLP, QuantizedAutoencoder
 from semid.nn._quantizers import Codebook, ResidualQuantizer
 
@@ -21,7 +21,8 @@ def _model(learnable, size=4, n_codebooks=2):
 
 def _data(n=40):
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(n, 5, generator=generator), torch.rand(n, generator=generator) + 0.5
+    x, weights = torch.randn(n, 5, generator=generator), torch.rand(n, generator=generator) + 0.5
+    return x, weights / weights.mean()
 
 
 def test_averages_equal_their_formula():
@@ -65,12 +66,12 @@ def test_training_by_gradient_equals_a_hand_written_loop():
                 per_row = per_row + OPTIONS.commitment_weight * (residual - e.detach()).square().mean(1)
                 residual, summed = residual - e.detach(), summed + e.detach()
             error = (theirs.decoder(z + (summed - z).detach()) - x[rows]).square().mean(1)
-            loss = ((error + per_row) * weights[rows]).sum() / weights[rows].sum()
+            loss = ((error + per_row) * weights[rows]).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            total += loss.item() * weights[rows].sum().item()
-        losses.append(total / weights.sum().item())
+            total += loss.item() * len(rows)
+        losses.append(total / len(x))
         assert all(len(codes) == 2 for codes in met), f"a revival in epoch {epoch} would need a step here"
     np.testing.assert_allclose(history["loss"], losses, rtol=1e-4)
     for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
@@ -111,3 +112,15 @@ def test_averaged_codebooks_get_no_gradient_and_yet_move():
     for codebook, old in zip(model.quantizer.codebooks, before, strict=True):
         assert codebook.code_vectors.grad is None
         assert not torch.equal(codebook.code_vectors, old)
+
+
+def test_codes_are_revived_on_rows_of_their_own_when_the_last_batch_is_short():
+    x, _ = _data(n=65)  # batches of 16, 16, 16, 16 and 1
+    model = _model(True, size=30)
+    with torch.no_grad():
+        for codebook in model.quantizer.codebooks:
+            codebook.code_vectors[1:] = 1e3
+    counts = [(torch.arange(30) == 0).float()] * 2
+    _revive_dead_codes(model, x, counts, [], torch.Generator().manual_seed(0))
+    for codebook in model.quantizer.codebooks:
+        assert len(codebook.code_vectors.detach().unique(dim=0)) == 30

@@ -1,5 +1,7 @@
 """What all click models share: from a table and clicks to a trained module, and from a table to probabilities."""
 
+import re
+import warnings
 from abc import abstractmethod
 from typing import NamedTuple
 
@@ -13,12 +15,12 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 
 from semid._checks import check_integer, check_layer_sizes, check_number, check_option, check_sample_weight
 from semid._net import Impressions, NetOptions, train_click_model
-from semid._state import LiveModule, export_state, resolve_device
+from semid._state import LiveModule, all_or_nothing, build_seeded, export_state, resolve_device
 from semid.ctr._encoding import ImpressionEncoder
-from semid.nn._fusions import FUSIONS
 
 _PREDICT_ROWS = 65_536  # impressions scored at once
-_EARLY_STOPPING_ROWS = 10_000
+_ID_NAME = re.compile(r"(^|_|\b)(id|user|item)$", re.IGNORECASE)
+_EARLY_STOPPING_ROWS = 1_000
 
 
 class Fields(NamedTuple):
@@ -39,8 +41,9 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
 
     # Training in float64 is for the tests alone, where repeated and weighted rows must agree to seven digits.
     _dtype = torch.float32
-    _architecture_parameters = ("embedding_dim", "dropout", "fusion", "fusion_rank")
+    _architecture_parameters = ("embedding_dim", "embedding_init_std", "hidden_layer_sizes", "dropout")
 
+    @all_or_nothing
     def fit(self, X, y, sample_weight=None):
         """Learn from impressions.
 
@@ -63,7 +66,8 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If `X` is empty or not 2-D, if a numeric column holds NaN or infinity, if `y` does not hold exactly two
-            classes, or if a parameter or `sample_weight` is out of its range.
+            classes, if a parameter or `sample_weight` is out of its range, or if training diverges. The classifier
+            then is as it was before.
         """
         self._check_parameters()
         device = resolve_device(self.device)
@@ -71,10 +75,9 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         random_state = check_random_state(self.random_state)
         seed = int(random_state.randint(np.iinfo(np.int32).max))
 
-        vars(self).pop("state_", None)  # a fit that is cut short leaves no half of the former model
         self._architecture = {name: getattr(self, name) for name in self._architecture_parameters}
-        self._architecture["init_std"] = self.embedding_init_std
         self._architecture["hidden_layer_sizes"] = check_layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
+        _warn_of_ids_as_numbers(X, self.categorical_features)
         self.encoder_ = ImpressionEncoder(self.categorical_features, self.code_features, self.min_frequency)
         encoded = self.encoder_.fit_encode(X, weights)
         rate = np.average(y, weights=weights)
@@ -85,9 +88,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
             float(np.log(rate / (1 - rate))),
         )
         self._live = LiveModule()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            module = self._build_module().to(device=device, dtype=self._dtype)
+        module = build_seeded(self._build_module, seed).to(device=device, dtype=self._dtype)
         train, held_out = self._split(encoded, y, weights, random_state, device)
         options = NetOptions(
             max_iter=self.max_iter,
@@ -98,8 +99,10 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
             n_iter_no_change=self.n_iter_no_change,
             verbose=bool(self.verbose),
         )
-        module, self.history_ = train_click_model(module, train, held_out, options, torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(seed)
+        module, self.history_, calibration = train_click_model(module, train, held_out, options, generator)
         self.n_iter_ = len(self.history_["train_loss"])
+        self.calibration_ = calibration._asdict()
         self.state_ = export_state(module)
         return self
 
@@ -126,7 +129,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
                 categories = torch.as_tensor(encoded.categories[rows], device=device)
                 numbers = torch.as_tensor(encoded.numbers[rows], dtype=self._dtype, device=device)
                 logits[rows] = module(categories, numbers).cpu().numpy()
-        return logits
+        return (self.calibration_["scale"] * logits + self.calibration_["shift"]).astype(logits.dtype)
 
     def predict_proba(self, X):
         """Return the probability of each class, (n_impressions, 2), in the order of ``classes_``.
@@ -173,8 +176,6 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
     def _check_parameters(self):
         check_integer("embedding_dim", self.embedding_dim, 1)
         check_layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
-        check_option("fusion", self.fusion, tuple(FUSIONS))
-        check_integer("fusion_rank", self.fusion_rank, 1)
         check_integer("min_frequency", self.min_frequency, 1)
         check_number("dropout", self.dropout, 0, 1, open_maximum=True)
         check_number("embedding_init_std", self.embedding_init_std, 0, open_minimum=True)
@@ -193,6 +194,10 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         if y is None:
             validate_data(self, X, y)  # says that y is required
         X = self._check_table(X, reset=True)
+        y = y.to_numpy() if isinstance(y, pd.Series | pd.DataFrame) else y
+        n_missing = int(pd.isna(np.asarray(y)).sum())
+        if n_missing:
+            raise ValueError(f"Input y contains NaN or None: {n_missing} of {len(y)} labels. Drop these rows.")
         y = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True)
         check_consistent_length(X, y)
         weights = check_sample_weight(sample_weight, len(y))
@@ -209,7 +214,10 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
             )
         if len(np.unique(y[kept])) < 2:
             (only,) = self.classes_[np.unique(y[kept])].tolist()
-            raise ValueError(f"y must hold two classes among the rows of positive weight, got one class: {only!r}.")
+            where = "" if sample_weight is None else " among the rows of positive weight"
+            raise ValueError(
+                f"y must hold two classes{where}, got one class: {only!r}. Use more rows, or stratified splits."
+            )
         if kept.all():
             return X, y, weights
         return X[kept], y[kept], weights[kept]
@@ -231,21 +239,52 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
                 encoded.categories[rows], encoded.numbers[rows], y[rows], weights[rows], device, self._dtype
             )
 
+        rarest = np.bincount(y).min()
         stops_early = self.early_stopping
         if stops_early == "auto":
-            stops_early = len(y) > _EARLY_STOPPING_ROWS
+            stops_early = len(y) > _EARLY_STOPPING_ROWS and rarest * self.validation_fraction >= 1
         if not stops_early:
             return impressions(slice(None)), None
-        held_out = random_state.uniform(size=len(y)) < self.validation_fraction
-        for part, name in ((~held_out, "training"), (held_out, "held-out")):
-            if len(np.unique(y[part])) < 2:
-                raise ValueError(
-                    f"early_stopping needs both classes in the {name} part of the data, got {int(part.sum())} rows; "
-                    "set early_stopping=False or change validation_fraction."
-                )
+        if rarest < 2:
+            raise ValueError(
+                "early_stopping must have at least 2 rows of each class, to train on and to hold out, "
+                f"got {rarest} of one. Set early_stopping=False."
+            )
+        held_out = _stratified_share(y, self.validation_fraction, random_state)
         return impressions(~held_out), impressions(held_out)
 
     def _batch_size_for(self, n_rows):
         if self.batch_size == "auto":
             return int(np.clip(n_rows // 50, 64, 2048))
         return self.batch_size
+
+
+def _warn_of_ids_as_numbers(X, categorical_features):
+    """Warn of whole numbers in float columns that look like ids or codes: they would be used as numbers."""
+    if not (isinstance(categorical_features, str) and len(X) > 2):
+        return
+    if isinstance(X, pd.DataFrame):
+        named_like_ids = [c for c in X.columns if _ID_NAME.search(str(c)) and pd.api.types.is_float_dtype(X[c].dtype)]
+        suspects = [c for c in named_like_ids if (X[c].dropna() % 1 == 0).all()]
+        where = f"columns {suspects} hold"
+    else:
+        first = X[:1000] if X.dtype.kind == "f" else np.full((2, 1), 0.5)
+        suspects = np.flatnonzero((first == np.round(first)).all(axis=0) & (np.ptp(first, axis=0) > 1)).tolist()
+        where = f"X is a float array without column names, and its columns {suspects} hold"
+    if suspects:
+        warnings.warn(
+            f"{where} whole numbers as floats, and are used as numbers. If these are ids or codes, pass integers in a "
+            'DataFrame (ColumnTransformer(...).set_output(transform="pandas"), .astype("Int64")) or name them in '
+            "categorical_features; categorical_features=None says that all are numbers.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _stratified_share(y, share, random_state):
+    """Return a mask of about `share` of the rows, drawn from each class alone; at least one row of each in and out."""
+    mask = np.zeros(len(y), dtype=bool)
+    for label in (0, 1):
+        rows = random_state.permutation(np.flatnonzero(y == label))
+        mask[rows[: np.clip(round(share * len(rows)), 1, len(rows) - 1)]] = True
+    return mask

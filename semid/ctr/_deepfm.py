@@ -6,9 +6,10 @@ Letters: B impressions, C categorical and M numeric fields, F = C + M, d width o
 import torch
 from torch import nn
 
+from semid._checks import check_integer, check_option
 from semid.ctr._base import BaseCTRClassifier
 from semid.nn._fields import FieldEmbedding
-from semid.nn._fusions import FieldFusion
+from semid.nn._fusions import FUSIONS, FieldFusion
 from semid.nn._interactions import factorization_machine
 from semid.nn._mlp import MLP
 
@@ -22,12 +23,12 @@ class DeepFM(nn.Module):
     Shape: categories (B, C) int64, numbers (B, M) → (B,)
     """
 
-    def __init__(self, fields, *, embedding_dim, hidden_layer_sizes, dropout, fusion, fusion_rank, init_std):
+    def __init__(self, fields, *, embedding_dim, hidden_layer_sizes, dropout, fusion, fusion_rank, embedding_init_std):
         super().__init__()
         n_fields = len(fields.vocabulary_sizes) + fields.n_numeric
         self.bias = nn.Parameter(torch.tensor(fields.base_logit))
         self.first_order = FieldEmbedding(fields.vocabulary_sizes, fields.n_numeric, 1, init_std=0.0)
-        self.embedding = FieldEmbedding(fields.vocabulary_sizes, fields.n_numeric, embedding_dim, init_std)
+        self.embedding = FieldEmbedding(fields.vocabulary_sizes, fields.n_numeric, embedding_dim, embedding_init_std)
         self.fusion = FieldFusion(fusion, fields.code_groups, embedding_dim, fusion_rank)
         self.mlp = MLP((n_fields * embedding_dim, *hidden_layer_sizes), dropout)
         self.head = nn.Linear((n_fields * embedding_dim, *hidden_layer_sizes)[-1], 1, bias=False)
@@ -43,9 +44,10 @@ class DeepFMClassifier(BaseCTRClassifier):
     """Click model for tables of fields: first-order weights, a factorization machine and an MLP, summed.
 
     Integer, text, boolean and category columns are fields with an embedding per category; float columns are numeric
-    fields, standardised, with one embedding that is multiplied by the value. Columns named ``<prefix>_code0``,
-    ``<prefix>_code1``, ..., as `SemanticIDEncoder` names them, are the codes of one item, mixed by a fusion. Values
-    that were not there in `fit` share an embedding of their own, which is zero unless `min_frequency` trains it.
+    fields, standardised (and clipped at a million standard deviations), with one embedding that is multiplied by the
+    value. Columns named ``<prefix>_code0``, ``<prefix>_code1``, ..., as `SemanticIDEncoder` names them, are the codes
+    of one item, mixed by a fusion. Values that were not there in `fit` share an embedding of their own, which is zero
+    unless `min_frequency` trains it.
 
     Guo et al., 2017, IJCAI ("DeepFM", equations 1 to 4, from memory); the fusions are those of Mixture-of-Codes
     (arXiv:2410.09560v1).
@@ -84,8 +86,9 @@ class DeepFMClassifier(BaseCTRClassifier):
     weight_averaging : float, default 0.99
         Decay per step of the exponential moving average of the weights that predicts; 0 for the last weights.
     early_stopping : bool or "auto", default "auto"
-        Hold out a part of the data, stop when its AUC no longer rises, and keep the best epoch. ``"auto"``: with more
-        than 10,000 impressions.
+        Hold out a part of each class, stop when its AUC no longer rises, keep the best epoch, and calibrate the
+        probabilities on it (Platt scaling). ``"auto"``: with more than 1,000 impressions. Without it, all of `max_iter`
+        epochs are run, and a model of many rare categories becomes too sure of itself.
     validation_fraction : float, default 0.1
         Share held out for early stopping.
     n_iter_no_change : int, default 2
@@ -99,6 +102,8 @@ class DeepFMClassifier(BaseCTRClassifier):
 
     Attributes
     ----------
+    calibration_ : dict of float
+        ``scale`` and ``shift`` of the logits, 1 and 0 without early stopping.
     classes_ : ndarray of shape (2,)
         The two labels; probabilities are those of the second.
     history_ : dict of ndarray of shape (n_epochs,)
@@ -122,6 +127,8 @@ class DeepFMClassifier(BaseCTRClassifier):
     >>> model.predict_proba(X[:2]).shape
     (2, 2)
     """
+
+    _architecture_parameters = (*BaseCTRClassifier._architecture_parameters, "fusion", "fusion_rank")
 
     def __init__(
         self,
@@ -167,6 +174,11 @@ class DeepFMClassifier(BaseCTRClassifier):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_option("fusion", self.fusion, tuple(FUSIONS))
+        check_integer("fusion_rank", self.fusion_rank, 1)
 
     def _build_module(self):
         return DeepFM(self.fields_, **self._architecture)

@@ -1,6 +1,7 @@
 """Columns of a table → integer categories and standardised numbers, as a click model takes them."""
 
 import re
+from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -9,9 +10,9 @@ import pandas as pd
 from pandas.api import types
 
 from semid._checks import check_integer
+from semid.nn._fields import FIRST_CATEGORY, MISSING, UNKNOWN
 
-MISSING, UNKNOWN = 0, 1
-_FIRST_CATEGORY = 2
+_LARGEST_DEVIATION = 1e6  # standard deviations to which numbers are clipped
 _CODE_COLUMN = re.compile(r"(?:(?P<prefix>.*)_)?code\d+")
 
 
@@ -70,26 +71,25 @@ class ImpressionEncoder:
     @property
     def vocabulary_sizes(self):
         """Rows of each categorical field's embedding table, those for missing and unknown values included."""
-        return [_FIRST_CATEGORY + len(vocabulary) for vocabulary in self.vocabularies_]
+        return [FIRST_CATEGORY + len(vocabulary) for vocabulary in self.vocabularies_]
 
     def _encode(self, columns, numbers):
         n_rows = len(columns[0])
         categories = np.empty((n_rows, len(self.categorical_)), dtype=np.int64)
         for field, (position, vocabulary) in enumerate(zip(self.categorical_, self.vocabularies_, strict=True)):
             values = _categorical_values(columns[position], self.names_[position])
-            found = pd.Index(vocabulary).get_indexer(values) + _FIRST_CATEGORY
-            found[found < _FIRST_CATEGORY] = UNKNOWN
+            found = pd.Index(vocabulary).get_indexer(values) + FIRST_CATEGORY
+            found[found < FIRST_CATEGORY] = UNKNOWN
             categories[:, field] = np.where(values.isna(), MISSING, found)
-        return EncodedImpressions(categories, ((numbers - self.means_) / self.scales_).astype(np.float32))
+        deviations = ((numbers - self.means_) / self.scales_).clip(-_LARGEST_DEVIATION, _LARGEST_DEVIATION)
+        return EncodedImpressions(categories, deviations.astype(np.float32))
 
     def _learn_vocabulary(self, column, name):
         values = _categorical_values(column, name)
         counts = pd.Series(values[~values.isna()]).value_counts(sort=False)
         frequent = pd.Index(counts.index[counts.to_numpy() >= self.min_frequency])
-        try:
+        with suppress(TypeError):  # values of several types have no order; that of their appearance will do
             frequent = frequent.sort_values()
-        except TypeError:  # values of several types have no order; that of their appearance will do
-            pass
         return pd.Index(frequent.to_numpy(dtype=object)).infer_objects().to_numpy()
 
     def _numeric_values(self, columns):
@@ -134,6 +134,8 @@ def _find_columns(parameter, wanted, names):
     """Return the positions meant by a list of names or positions, or by a boolean mask; none for None."""
     if wanted is None:
         return []
+    if not hasattr(wanted, "__iter__"):
+        raise TypeError(f"{parameter} must be 'auto', None, or a list of columns, got {wanted!r}.")
     wanted = list(wanted)
     if wanted and all(isinstance(entry, bool | np.bool_) for entry in wanted):
         if len(wanted) != len(names):
@@ -148,7 +150,11 @@ def _find_columns(parameter, wanted, names):
         elif isinstance(entry, int | np.integer) and -len(names) <= entry < len(names):
             positions.append(int(entry) % len(names))
         else:
-            raise ValueError(f"{parameter} must name columns of X, got {entry!r}; X has {names}.")
+            raise ValueError(
+                f"{parameter} must name columns of X, or give their positions, got {entry!r}; X has {names}."
+            )
+    if len(set(positions)) < len(positions):
+        raise ValueError(f"{parameter} must name each column once, got {wanted}.")
     return positions
 
 
@@ -160,29 +166,38 @@ def _categorical_values(column, name):
             f"X[{name!r}].dt.hour or X[{name!r}].dt.dayofweek."
         )
     if isinstance(column.dtype, pd.CategoricalDtype):
-        column = column.astype(column.cat.categories.dtype)
+        kind = column.cat.categories.dtype
+        column = column.astype("Int64" if types.is_integer_dtype(kind) else kind)
+    if types.is_object_dtype(column.dtype):
+        column = _checked_objects(column, name)
     if types.is_bool_dtype(column.dtype):
         column = column.astype("Int64") if column.hasnans else column.astype(np.int64)
     if types.is_float_dtype(column.dtype):
         return _whole_numbers(column, name)
-    if types.is_object_dtype(column.dtype):
-        odd = column.map(lambda value: not isinstance(value, str | bytes | int | float | np.number | None))
-        odd &= ~column.isna()
-        if odd.any():
-            raise TypeError(f"argument must be a string or a number in column {name!r}, got {column[odd].iloc[0]!r}.")
     return pd.Index(column)
+
+
+def _checked_objects(column, name):
+    """Return a column of text, numbers and missing values, with True and False as the numbers they equal."""
+    odd = ~column.map(lambda value: isinstance(value, str | bytes | int | float | np.number | np.bool_))
+    odd &= ~column.isna()
+    if odd.any():
+        raise TypeError(f"argument must be a string or a number in column {name!r}, got {column[odd].iloc[0]!r}.")
+    column = column.map(lambda value: int(value) if isinstance(value, bool | np.bool_) else value)
+    return column.astype("Int64") if types.infer_dtype(column, skipna=True) == "integer" else column
 
 
 def _whole_numbers(column, name):
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    finite = np.isfinite(values)
-    if np.isinf(values).any() or (values[finite] != np.round(values[finite])).any():
-        bad = values[~np.isnan(values) & ~(finite & (values == np.round(values)))][0]
+    present = ~np.isnan(values)
+    whole = (np.abs(values) < 2**63) & (values == np.round(values))
+    if (present & ~whole).any():
         raise ValueError(
-            f"column {name!r} is categorical and must hold whole numbers, text or categories, got {bad}. "
-            "Leave it out of categorical_features to use it as a number."
+            f"column {name!r} is categorical and must hold whole numbers, text or categories, "
+            f"got {values[present & ~whole][0]}. Leave it out of categorical_features and code_features to use it as a "
+            "number (columns named <prefix>_code<n> are codes unless code_features says otherwise)."
         )
-    return pd.Index(pd.array(np.where(finite, values, 0), dtype="Int64").astype("Int64")).where(finite, pd.NA)
+    return pd.Index(pd.array(np.where(present, values, 0), dtype="Int64")).where(present, pd.NA)
 
 
 def _numeric_column(column, name):
@@ -192,18 +207,20 @@ def _numeric_column(column, name):
         raise ValueError(
             f"column {name!r} is not among categorical_features and must hold numbers, got {column.dtype}."
         ) from error
-    if not np.isfinite(values).all():
-        kind = "NaN" if np.isnan(values).any() else "infinity"
+    if not (np.abs(values) < np.finfo(np.float32).max).all():
+        kind = "NaN" if np.isnan(values).any() else "infinity or a value too large for float32"
         raise ValueError(
-            f"Input X contains {kind} in the numeric column {name!r}. Impute it first, for example with "
-            "sklearn.impute.SimpleImputer, or cut it into categories with sklearn.preprocessing.KBinsDiscretizer."
+            f"Input X contains {kind} in the numeric column {name!r}. If it holds ids or codes, name it in "
+            'categorical_features, or use .astype("Int64"). If it holds numbers, impute it first, for example with '
+            "sklearn.impute.SimpleImputer."
         )
     return values
 
 
 def _weighted_moments(numbers, weights):
-    """Weighted mean and standard deviation of each column; 1 instead of a deviation of 0."""
+    """Weighted mean and standard deviation of each column; a constant column has itself and 1."""
     shares = weights / weights.sum()
-    means = shares @ numbers
+    constant = np.ptp(numbers, axis=0) == 0
+    means = np.where(constant, numbers[0], shares @ numbers)
     scales = np.sqrt(shares @ np.square(numbers - means))
-    return means, np.where(scales > 0, scales, 1.0)
+    return means, np.where(constant | (scales == 0), 1.0, scales)

@@ -83,6 +83,8 @@ def sample_negatives(interactions, items, *, user="user_id", item="item_id", ran
     if (positive < 0).any():
         unknown = interactions[item].to_numpy()[positive < 0][0]
         raise ValueError(f"items must hold every item of the interactions, {unknown!r} is not among them.")
+    if interactions[user].isna().any():
+        raise ValueError(f"column {user!r} must not be missing, got {interactions[user].isna().sum()} missing.")
     users, names = pd.factorize(interactions[user])
     touched = np.unique(users.astype(np.int64) * len(catalogue) + positive)
     n_touched = np.bincount(touched // len(catalogue), minlength=len(names))
@@ -97,7 +99,9 @@ def sample_negatives(interactions, items, *, user="user_id", item="item_id", ran
         keys = users[pending] * len(catalogue) + drawn[pending]
         places = np.searchsorted(touched, keys).clip(max=len(touched) - 1)
         pending = pending[touched[places] == keys]
-    return interactions.assign(**{item: catalogue.to_numpy()[drawn]})
+    negatives = interactions.copy()
+    negatives[item] = catalogue.to_numpy()[drawn]
+    return negatives
 
 
 def _check_columns(name, frame, *columns):

@@ -2,6 +2,7 @@
 
 import hashlib
 from os import PathLike, fspath
+from os.path import abspath
 
 import numpy as np
 import pandas as pd
@@ -11,15 +12,17 @@ class ItemTable:
     """Ids and embeddings of all items, to be handed to a `SemanticIDEncoder`.
 
     Immutable, and therefore never copied: `sklearn.base.clone` and `copy.deepcopy` return the object itself, so that a
-    grid search does not multiply the catalogue. Given a path, the embeddings are memory-mapped, and pickles hold the
-    path instead of the data.
+    grid search does not multiply the catalogue. An array that others can write to is copied once, here. Given a path,
+    the embeddings are memory-mapped, and pickles hold the path instead of the data: a model with such a table is small,
+    and predicts where the file is not at hand; only another `fit` needs it.
 
     Parameters
     ----------
     ids : array-like of shape (n_items,)
         One id per item, text or integers; unique and not missing.
     embeddings : array-like of shape (n_items, n_features), or path of a ``.npy`` file
-        Row i belongs to ``ids[i]``. float16, float32 or float64.
+        Row i belongs to ``ids[i]``; if both are pandas objects, their indexes must be equal. float16, float32 or
+        float64, or a column that holds one array per item.
 
     Attributes
     ----------
@@ -44,11 +47,13 @@ class ItemTable:
     """
 
     def __init__(self, ids, embeddings):
-        self._path = fspath(embeddings) if isinstance(embeddings, str | PathLike) else None
-        self._ids = _read_only(_check_ids(ids))
-        self._embeddings = _open_embeddings(self._path) if self._path else _read_only(np.asarray(embeddings))
+        _check_same_index(ids, embeddings)
+        self._path = abspath(embeddings) if isinstance(embeddings, str | PathLike) else None
+        self._ids = _frozen(_check_ids(ids))
+        self._embeddings = _open_embeddings(self._path) if self._path else _frozen(_as_array(embeddings))
         self._fingerprint = None
         _check_embeddings(self._embeddings, self._ids)
+        self._shape = self._embeddings.shape
 
     @classmethod
     def from_parquet(cls, path, *, id_column="item_id", embedding_columns="embedding"):
@@ -70,10 +75,10 @@ class ItemTable:
         wanted = [embedding_columns] if isinstance(embedding_columns, str) else list(embedding_columns)
         frame = pd.read_parquet(path, columns=[id_column, *wanted])
         if isinstance(embedding_columns, str):
-            lengths = frame[embedding_columns].map(len, na_action="ignore")
-            if lengths.isna().any() or lengths.min() < lengths.max():
+            lengths = frame[embedding_columns].map(np.size, na_action="ignore")
+            if frame.empty or lengths.isna().any() or lengths.min() < lengths.max() or lengths.min() < 2:
                 raise ValueError(
-                    f"column {embedding_columns!r} of {fspath(path)} must hold lists of one length, "
+                    f"column {embedding_columns!r} of {fspath(path)} must hold lists of one length, at least 2, "
                     f"got lengths from {lengths.min()} to {lengths.max()} and {lengths.isna().sum()} missing."
                 )
             return cls(frame[id_column], np.stack(frame[embedding_columns]))
@@ -85,15 +90,22 @@ class ItemTable:
 
     @property
     def embeddings(self):
+        if self._embeddings is None:
+            embeddings = _open_embeddings(self._path)
+            if embeddings.shape != self._shape:
+                raise ValueError(
+                    f"embeddings at {self._path!r} must have the shape {self._shape} they had, got {embeddings.shape}."
+                )
+            self._embeddings = embeddings
         return self._embeddings
 
     @property
     def fingerprint(self):
         if self._fingerprint is None:
-            digest = hashlib.sha256(f"{self._embeddings.shape} {self._embeddings.dtype.str}".encode())
+            digest = hashlib.sha256(f"{self._shape} {self.embeddings.dtype.str}".encode())
             digest.update("\x1f".join(map(str, self._ids)).encode())
             for start in range(0, len(self), 65_536):
-                digest.update(np.ascontiguousarray(self._embeddings[start : start + 65_536]))
+                digest.update(np.ascontiguousarray(self.embeddings[start : start + 65_536]))
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
@@ -101,7 +113,7 @@ class ItemTable:
         return len(self._ids)
 
     def __repr__(self):
-        return f"ItemTable({len(self)} items, {self._embeddings.shape[1]} features)"
+        return f"ItemTable({len(self)} items, {self._shape[1]} features)"
 
     def __sklearn_clone__(self):
         return self
@@ -113,36 +125,36 @@ class ItemTable:
         return self
 
     def __reduce__(self):
-        return _restore, (self._ids, self._path or self._embeddings, self._fingerprint)
+        return _restore, (self._ids, self._path or self._embeddings, self._shape)
 
 
-def _restore(ids, embeddings, fingerprint):
-    """A pickled table again, without reading all of it for the checks it has passed."""
+def _restore(ids, embeddings, shape):
+    """A pickled table again, without the checks it has passed; a path is opened when the embeddings are asked for."""
     table = object.__new__(ItemTable)
-    table._path = embeddings if isinstance(embeddings, str) else None
-    table._ids = _read_only(ids)
-    table._embeddings = _open_embeddings(embeddings) if table._path else _read_only(embeddings)
-    table._fingerprint = fingerprint
-    if len(table._ids) != len(table._embeddings):
-        raise ValueError(
-            f"embeddings at {embeddings!r} must have the {len(ids)} rows they had, got {len(table._embeddings)}."
-        )
+    is_path = isinstance(embeddings, str)
+    table._path = embeddings if is_path else None
+    table._ids = _frozen(ids)
+    table._embeddings = None if is_path else _frozen(embeddings)
+    table._shape, table._fingerprint = shape, None
     return table
 
 
 def _open_embeddings(path):
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        embeddings = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no embeddings at {path!r}; pass the path of a .npy file or an array.") from error
     except ValueError as error:
         raise ValueError(f"embeddings must be a .npy file of numbers, {path!r} is not: {error}") from error
+    if not isinstance(embeddings, np.ndarray):
+        raise ValueError(f"embeddings must be a .npy file of one array, {path!r} holds several.")
+    return embeddings
 
 
 def _check_ids(ids):
-    column = pd.Series(ids) if not isinstance(ids, pd.Series) else ids
-    if np.ndim(column.to_numpy()) != 1 or column.empty:
-        raise ValueError(f"ids must be a non-empty list of ids, got {ids!r}.")
+    if isinstance(ids, str) or np.ndim(ids) != 1 or len(ids) == 0:
+        raise ValueError(f"ids must be a non-empty list of ids, one per item, got {type(ids).__name__}: {ids!r:.80}.")
+    column = ids if isinstance(ids, pd.Series) else pd.Series(ids)
     if column.isna().any():
         raise ValueError(
             f"ids must not be missing, got {column.isna().sum()} missing, first in row {column.isna().argmax()}."
@@ -176,7 +188,31 @@ def _check_embeddings(embeddings, ids):
             )
 
 
-def _read_only(array):
-    view = array.view()
-    view.flags.writeable = False
-    return view
+def _check_same_index(ids, embeddings):
+    both_pandas = isinstance(ids, pd.Series) and isinstance(embeddings, pd.DataFrame | pd.Series)
+    if both_pandas and not ids.index.equals(embeddings.index):
+        raise ValueError(
+            "ids and embeddings must have the same index, got different ones, and row i of the one belongs to row i of "
+            "the other. Align them, or pass .to_numpy() of both if their rows correspond."
+        )
+
+
+def _as_array(embeddings):
+    """Return an array; a column that holds one array per item is stacked."""
+    try:
+        array = np.asarray(embeddings)
+        return np.stack(array) if array.dtype == object and array.ndim == 1 and len(array) else array
+    except ValueError as error:
+        raise ValueError("embeddings must be a 2-D array of numbers, got rows of different lengths.") from error
+
+
+def _frozen(array):
+    """Return `array` itself if nobody can write to it, else a read-only copy."""
+    owner = array
+    while isinstance(owner, np.ndarray):
+        if owner.flags.writeable:
+            array = array.copy()
+            array.flags.writeable = False
+            break
+        owner = owner.base
+    return array

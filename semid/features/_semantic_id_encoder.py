@@ -9,10 +9,12 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
 
+from semid import __version__
 from semid._checks import check_option
 from semid.features._item_table import ItemTable
 
 UNKNOWN_CODE = -1
+_TOLERATED_UNKNOWN = 0.5  # share of rows without codes that `fit` does not warn of
 
 
 class SemanticIDEncoder(TransformerMixin, BaseEstimator):
@@ -97,7 +99,7 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
         columns = self._id_columns(X, reset=True)
         self.tokenizer_, self.codes_ = self._fit_tokenizer()
         self.ids_ = self.items.ids
-        self._warn_if_no_id_is_known(columns)
+        self._warn_of_unknown_ids(columns)
         return self
 
     def transform(self, X):
@@ -118,7 +120,7 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
         codes = np.vstack([self.codes_, np.full((1, self.codes_.shape[1]), UNKNOWN_CODE)])
         blocks = []
         for column in self._id_columns(X, reset=False):
-            rows = index.get_indexer(column)
+            rows = _find(index, column)
             if self.handle_unknown == "error" and (rows < 0).any():
                 unknown = pd.unique(column[rows < 0]).tolist()
                 raise ValueError(
@@ -173,36 +175,47 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
         elif X.shape[0] == 0 or X.shape[1] == 0:
             raise ValueError(f"X must have at least one row and one column of ids, got shape {X.shape}.")
         validate_data(self, X, skip_check_array=True, reset=reset)
-        if isinstance(X, pd.DataFrame):
-            return [pd.Index(X.iloc[:, i]) for i in range(X.shape[1])]
-        return [pd.Index(column) for column in X.T]
+        columns = [X.iloc[:, i] for i in range(X.shape[1])] if isinstance(X, pd.DataFrame) else X.T
+        return [pd.Index(column) for column in columns]
 
     def _fit_tokenizer(self):
-        seed = getattr(self.tokenizer, "random_state", 0)
-        if self.memory is not None and not isinstance(seed, Integral):
-            warnings.warn(
-                f"memory keeps nothing for random_state={seed!r}: each fit is to differ. Pass an int.",
-                UserWarning,
-                stacklevel=3,
-            )
-            return _fit_on_catalogue(clone(self.tokenizer), "", self.items)
+        tokenizer = clone(self.tokenizer)
+        if self.memory is None:
+            return _fit_on_catalogue(tokenizer, None, self.items)
+        for name, value in tokenizer.get_params(deep=True).items():
+            if name.endswith("random_state") and not isinstance(value, Integral):
+                warnings.warn(
+                    f"memory keeps nothing for {name}={value!r}: each fit is to differ. Pass an int.",
+                    UserWarning,
+                    stacklevel=3,
+                )
+                return _fit_on_catalogue(tokenizer, None, self.items)
         cached = check_memory(self.memory).cache(_fit_on_catalogue, ignore=["items"])
-        return cached(clone(self.tokenizer), self.items.fingerprint if self.memory is not None else "", self.items)
+        return cached(tokenizer, (__version__, self.items.fingerprint), self.items)
 
-    def _warn_if_no_id_is_known(self, columns):
+    def _warn_of_unknown_ids(self, columns):
         index = pd.Index(self.ids_)
         for name, column in zip(self.get_feature_names_out()[:: self.codes_.shape[1]], columns, strict=True):
-            if not column.isin(index).any():
+            unknown = _find(index, column) < 0
+            if unknown.mean() > _TOLERATED_UNKNOWN:
                 warnings.warn(
-                    f"no id of column {name.removesuffix('_code0')!r} is in the item table: the column holds ids like "
-                    f"{column[:1].tolist()[0]!r}, the table like {self.ids_[:1].tolist()[0]!r}. "
-                    "All its codes are unknown.",
+                    f"{unknown.mean():.0%} of the rows of column {name.removesuffix('_code0')!r} have ids that are not "
+                    f"in the item table, and get no codes: ids like {column[unknown][:1].tolist()[0]!r}, where the "
+                    f"table has ids like {self.ids_[:1].tolist()[0]!r}. Is it the right column, and of the same type?",
                     UserWarning,
                     stacklevel=3,
                 )
 
 
-def _fit_on_catalogue(tokenizer, fingerprint, items):
-    """Return the fitted tokenizer and the codes of the catalogue; `fingerprint` stands for `items` in a cache's key."""
+def _find(index, column):
+    """Return the position of each id of `column` in `index`, -1 where it is not there."""
+    try:
+        return index.get_indexer(column)
+    except TypeError as error:
+        raise TypeError(f"ids must be text or numbers, got {column[0]!r}.") from error
+
+
+def _fit_on_catalogue(tokenizer, key, items):
+    """Return the fitted tokenizer and the codes of the catalogue; `key` stands for `items` in a cache."""
     codes = np.asarray(tokenizer.fit(items.embeddings).transform(items.embeddings))
     return tokenizer, codes

@@ -52,8 +52,11 @@ def codebook_usage(codes, codebook_size):
     """
     codes = _check_codes(codes)
     sizes = np.broadcast_to(codebook_size, codes.shape[1])
-    if (codes.max(axis=0) >= sizes).any():
-        raise ValueError(f"codes must be smaller than codebook_size, got {codes.max(axis=0)} and {codebook_size}.")
+    if codes.min() < 0 or (codes.max(axis=0) >= sizes).any():
+        raise ValueError(
+            "codes must lie in [0, codebook_size), "
+            f"got {codes.min()} to {codes.max(axis=0).tolist()} and {codebook_size}."
+        )
     return np.array([len(np.unique(column)) for column in codes.T]) / sizes
 
 

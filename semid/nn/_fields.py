@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-N_RESERVED = 2  # row 0 of each vocabulary: missing; row 1: unknown
+MISSING, UNKNOWN = 0, 1  # rows at the start of each vocabulary
+FIRST_CATEGORY = 2
 
 
 class FieldEmbedding(nn.Module):
@@ -25,7 +26,7 @@ class FieldEmbedding(nn.Module):
         self.table = nn.Parameter(torch.empty(int(sizes.sum()), dim).normal_(std=init_std))
         self.numeric = nn.Parameter(torch.empty(n_numeric, dim).normal_(std=init_std))
         with torch.no_grad():
-            for reserved in range(N_RESERVED):
+            for reserved in (MISSING, UNKNOWN):
                 self.table[self.offsets + reserved] = 0.0
 
     def forward(self, categories, numbers):

@@ -2,7 +2,28 @@
 
 from itertools import pairwise
 
+import torch
 from torch import nn
+
+
+class SeededDropout(nn.Module):
+    """Dropout whose masks come from a generator of its own, to be set as ``generator`` before training.
+
+    torch's draws from the global one, which other threads share and which is not ours to advance.
+
+    Shape: any → the same
+    """
+
+    def __init__(self, p):
+        super().__init__()
+        self.p = p
+        self.generator = None  # on the device of the input
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        kept = torch.empty_like(x).bernoulli_(1 - self.p, generator=self.generator)
+        return x * kept / (1 - self.p)
 
 
 class MLP(nn.Sequential):
@@ -16,5 +37,5 @@ class MLP(nn.Sequential):
         for width_in, width_out in pairwise(sizes):
             layers += [nn.Linear(width_in, width_out), nn.ReLU()]
             if dropout > 0:
-                layers.append(nn.Dropout(dropout))
+                layers.append(SeededDropout(dropout))
         super().__init__(*layers)

@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from semid._checks import check_codebook_sizes, check_integer, check_sample_weight
-from semid._state import LiveModule, export_state, resolve_device
+from semid._state import LiveModule, all_or_nothing, build_seeded, export_state, resolve_device
 from semid.metrics import reconstruction_r2
 from semid.tokenizers._rows import distinct_rows
 
@@ -40,6 +40,7 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
 
     _architecture_parameters = ()
 
+    @all_or_nothing
     def fit(self, X, y=None, sample_weight=None):
         """Learn codebooks from item embeddings.
 
@@ -64,22 +65,21 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
         ------
         ValueError
             If `X` holds NaN or infinity, is empty or not 2-D, has fewer than two rows, if a parameter is out of its
-            range, or if `sample_weight` is negative, of another length, or zero for every row.
+            range, if `sample_weight` is negative, of another length, or zero for every row, or if training diverges.
+            The tokenizer then is as it was before.
         """
         self._check_parameters()
         device = resolve_device(self.device)
         X = self._check_embeddings(X, ensure_min_samples=2)
         rows, weights = distinct_rows(X, check_sample_weight(sample_weight, len(X)))
-        vars(self).pop("state_", None)  # a fit that is cut short leaves no half of the former model
         self._architecture = {name: getattr(self, name) for name in self._architecture_parameters}
         self.codebook_sizes_ = self._codebook_sizes_for(len(rows))
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         self._live = LiveModule()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            module = self._build_module().to(device)
+        module = build_seeded(self._build_module, seed).to(device, torch.float32)
         catalogue = _standardize(module, rows, weights, device)
-        self._learn(module, catalogue, torch.Generator().manual_seed(seed))
+        with torch.enable_grad():
+            self._learn(module, catalogue, torch.Generator().manual_seed(seed))
         self.state_ = export_state(module)
         return self
 
@@ -208,8 +208,9 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
         sizes = check_codebook_sizes(self.codebook_size, self._n_codebooks(), n_distinct)
         if max(sizes) > n_distinct:
             warnings.warn(
-                f"codebook_size must be at most the number of distinct items, got {max(sizes)} and {n_distinct} items; "
-                f"larger codebooks are cut to {n_distinct} codes. Pass a codebook_size of at most {n_distinct}.",
+                f"codebook_size={max(sizes)} is more than the {n_distinct} distinct items; codebooks are cut to "
+                f"{n_distinct} codes. With several items per code, codes say what items share: pass a smaller size, or "
+                'codebook_size="graded".',
                 UserWarning,
                 stacklevel=3,
             )
@@ -227,12 +228,14 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
         for start in range(0, len(X), _ENCODE_ROWS):
             rows = slice(start, start + _ENCODE_ROWS)
             with torch.inference_mode():
-                encoded = module.encode(torch.tensor(X[rows], dtype=dtype, device=device), tolerance)
+                encoded = module.encode(
+                    torch.tensor(np.ascontiguousarray(X[rows]), dtype=dtype, device=device), tolerance
+                )
             codes[rows], certain[rows] = encoded.codes.cpu(), encoded.certain.cpu()
         return codes, certain
 
     def _check_codes(self, X):
-        codes = np.asarray(X)
+        codes = X.to_numpy(dtype=np.float64, na_value=np.nan) if hasattr(X, "to_numpy") else np.asarray(X)
         n_codebooks = len(self.codebook_sizes_)
         if codes.ndim != 2 or codes.shape[1] != n_codebooks:
             raise ValueError(f"codes must have shape (n_items, {n_codebooks}), got {codes.shape}.")

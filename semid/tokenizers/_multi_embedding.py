@@ -37,7 +37,8 @@ class MultiEmbeddingTokenizer(BaseAutoencoderTokenizer):
     device : str, default "auto"
         ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
     random_state : int, RandomState instance or None, default None
-        Seed of the k-means start, the MLPs and the batches. An int makes codes the same in every run.
+        Seed of the k-means start, the MLPs and the batches. An int makes codes the same in every
+        run, on CUDA up to the rounding of its sums.
     verbose : bool, default False
         Show a progress bar with the loss, R² and codebook usage.
 
@@ -48,8 +49,8 @@ class MultiEmbeddingTokenizer(BaseAutoencoderTokenizer):
     codebook_sizes_ : list of int
         The number of codes, once per copy.
     history_ : dict of ndarray
-        Per epoch: ``loss``, ``reconstruction_loss``, ``codebook_loss``, ``commitment_loss``, ``r2``, ``usage``; see
-        `RQVAETokenizer`.
+        Per epoch: ``loss``, ``reconstruction_loss``, ``codebook_loss``, ``commitment_loss``, ``r2``, and ``usage`` of
+        the one codebook; see `RQVAETokenizer`.
     n_iter_ : int
         Number of epochs run.
     n_features_in_ : int

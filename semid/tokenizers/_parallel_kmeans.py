@@ -24,7 +24,8 @@ class ParallelKMeansTokenizer(BaseKMeansTokenizer):
     device : str, default "auto"
         ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
     random_state : int, RandomState instance or None, default None
-        Seed of the k-means starts. An int makes codes the same in every run.
+        Seed of the k-means starts. An int makes codes the same in every
+        run, on CUDA up to the rounding of its sums.
     verbose : bool, default False
         Show a progress bar with R² and codebook usage.
 

@@ -68,7 +68,7 @@ class RandomTokenizer(BaseTokenizer):
         self.seed_ = generator.initial_seed()
         codes = torch.from_numpy(self._random_codes(rows)).to(x.device)
         for codebook, code in zip(module.quantizer.codebooks, codes.T, strict=True):
-            totals = torch.zeros(len(codebook), device=x.device).index_add_(0, code, weights)
+            totals = torch.zeros(len(codebook)).to(x).index_add_(0, code, weights)
             sums = torch.zeros_like(codebook.code_vectors).index_add_(0, code, x * weights[:, None])
             codebook.code_vectors.copy_(sums / totals.clamp(min=1e-30)[:, None])
 

@@ -43,7 +43,8 @@ class RQVAETokenizer(BaseAutoencoderTokenizer):
     device : str, default "auto"
         ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
     random_state : int, RandomState instance or None, default None
-        Seed of the k-means starts, the MLPs and the batches. An int makes codes the same in every run.
+        Seed of the k-means starts, the MLPs and the batches. An int makes codes the same in every
+        run, on CUDA up to the rounding of its sums.
     verbose : bool, default False
         Show a progress bar with the loss, R² and mean codebook usage.
 

@@ -1,5 +1,6 @@
 """DeepFM against a loop, and the classifier around it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 
 import joblib
@@ -10,12 +11,13 @@ import torch
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from semid.ctr import DeepFMClassifier
-from semid.ctr._base import Fields
+from semid._net import _calibrate
+from semid.ctr import DeepFMClassifier, _deepfm
+from semid.ctr._base import Fields, _stratified_share
 from semid.ctr._deepfm import DeepFM
 from semid.nn._fusions import FUSIONS
 
@@ -33,7 +35,7 @@ def _module(fusion="concat", code_groups=(slice(1, 3),)):
             dropout=0.0,
             fusion=fusion,
             fusion_rank=2,
-            init_std=0.5,
+            embedding_init_std=0.5,
         )
         for parameter in module.parameters():
             torch.nn.init.normal_(parameter)
@@ -58,28 +60,24 @@ def test_logits_equal_the_naive_loop():
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
-def test_the_fusion_reaches_every_branch_that_uses_embeddings(fusion):
-    # Zeroing the fusion's output must change both the factorization machine and the MLP.
+@pytest.mark.parametrize("branch", ["factorization machine", "mlp"])
+def test_the_fusion_reaches_every_branch_that_uses_embeddings(fusion, branch, monkeypatch):
+    # With the other branch off, zeroing the fusion's output must still move the logit.
     module = _module(fusion)
-    categories, numbers = torch.tensor([[3, 2, 2]]), torch.tensor([[0.5]])
-    logits = {}
-    for branch in ("factorization machine", "mlp"):
-        for zeroed in (False, True):
-            copy = _module(fusion)
-            copy.load_state_dict(module.state_dict())
-            if branch == "factorization machine":
-                torch.nn.init.zeros_(copy.head.weight)
-            else:
-                torch.nn.init.zeros_(copy.embedding.table[:, :0])
-            if zeroed:
-                copy.fusion.fusions[0].register_forward_hook(lambda module, inputs, output: 0 * output)
-            logits[branch, zeroed] = copy(categories, numbers).item()
-        assert logits[branch, False] != logits[branch, True]
+    if branch == "mlp":
+        monkeypatch.setattr(_deepfm, "factorization_machine", lambda e: 0.0)
+    else:
+        torch.nn.init.zeros_(module.head.weight)
+    inputs = torch.tensor([[3, 2, 2]]), torch.tensor([[0.5]])
+    before = module(*inputs).item()
+    module.fusion.fusions[0].register_forward_hook(lambda module, inputs, output: 0 * output)
+    assert module(*inputs).item() != before
 
 
 def test_the_bias_starts_at_the_log_odds_of_the_base_rate(clicks):
     y = (np.arange(len(clicks)) % 5 == 0).astype(int)
-    model = DeepFMClassifier(max_iter=1, learning_rate=1e-12, random_state=0).fit(clicks[FIELDS], y)
+    model = DeepFMClassifier(max_iter=1, learning_rate=1e-12, early_stopping=False, random_state=0)
+    model.fit(clicks[FIELDS], y)
     np.testing.assert_allclose(model.state_["bias"], np.log(0.2 / 0.8), rtol=1e-5)
     np.testing.assert_allclose(model.predict_proba(clicks[FIELDS])[:, 1].mean(), 0.2, atol=0.02)
 
@@ -123,7 +121,8 @@ def test_unknown_values_at_predict_time_score_as_nothing_known(classifier, click
     e = np.zeros((1, 12))
     hidden = torch.tensor(e, dtype=torch.float32)
     module = model._live.get(model._build_module, model.state_, torch.device("cpu"))
-    expected = model.state_["bias"] + module.head(module.mlp(hidden)).item()
+    output = model.state_["bias"] + module.head(module.mlp(hidden)).item()
+    expected = model.calibration_["scale"] * output + model.calibration_["shift"]
     np.testing.assert_allclose(model.decision_function(nobody), expected, rtol=1e-5)
 
 
@@ -137,10 +136,11 @@ def test_early_stopping_keeps_the_best_epoch(clicks):
     np.testing.assert_array_equal(model.predict_proba(clicks[FIELDS]), stopped_there.predict_proba(clicks[FIELDS]))
 
 
-def test_early_stopping_is_automatic_past_ten_thousand_rows(classifier, clicks):
-    assert "valid_auc" not in classifier.fit(clicks[FIELDS], clicks["click"]).history_
-    many = pd.concat([clicks] * 3)
-    assert "valid_auc" in classifier.fit(many[FIELDS], many["click"]).history_
+def test_early_stopping_is_automatic_past_a_thousand_rows(classifier, clicks):
+    few = clicks[:1000]
+    assert "valid_auc" not in classifier.fit(few[FIELDS], few["click"]).history_
+    assert classifier.calibration_ == {"scale": 1.0, "shift": 0.0}
+    assert "valid_auc" in classifier.fit(clicks[FIELDS], clicks["click"]).history_
 
 
 def test_dropout_is_on_in_every_training_epoch_and_off_in_prediction(clicks, monkeypatch):
@@ -237,10 +237,11 @@ def test_bad_parameters_are_refused(clicks, parameters, error, message):
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        (np.zeros(4000), "y must hold two classes .* got one class: 0.0"),
+        (np.zeros(4000), "y must hold two classes, got one class: 0.0. Use more rows"),
         (np.arange(4000) % 3, "Only binary classification is supported.* 3 classes"),
         (np.linspace(0, 1, 4000), "Unknown label type: continuous"),
-        (np.full(4000, np.nan), "Input y contains NaN"),
+        (np.full(4000, np.nan), "Input y contains NaN or None: 4000 of 4000 labels"),
+        (np.array(["yes", None] * 2000, dtype=object), "Input y contains NaN or None: 2000 of 4000"),
         (np.zeros(10), "inconsistent numbers of samples"),
         (None, "requires y to be passed"),
     ],
@@ -259,7 +260,7 @@ def test_one_class_among_the_weighted_rows_is_refused(classifier, clicks):
 
 def test_too_few_rows_to_hold_out_are_told(clicks):
     X = clicks[FIELDS][:6]
-    with pytest.raises(ValueError, match="early_stopping needs both classes in the held-out part"):
+    with pytest.raises(ValueError, match="early_stopping must have at least 2 rows of each class"):
         DeepFMClassifier(early_stopping=True, random_state=0).fit(X, [0, 0, 0, 0, 0, 1])
 
 
@@ -288,13 +289,118 @@ def test_verbose_prints_a_line_per_epoch(classifier, clicks, capsys):
     assert len(shown.strip().splitlines()) == 2 + classifier.n_iter_
 
 
-def test_an_interrupted_fit_is_the_users_to_see(classifier, clicks, monkeypatch):
+def test_a_fit_that_fails_or_is_interrupted_leaves_the_former_model(classifier, clicks, monkeypatch):
+    X, y = clicks[FIELDS], clicks["click"]
+    probabilities = classifier.fit(X, y).predict_proba(X)
+
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    classifier.fit(clicks[FIELDS], clicks["click"])
-    monkeypatch.setattr(DeepFM, "forward", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        classifier.fit(clicks[FIELDS], clicks["click"])
-    with pytest.raises(NotFittedError):
-        classifier.predict(clicks[FIELDS])
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(DeepFM, "forward", interrupt)
+        classifier.fit(X[["hour"]], y)
+    with pytest.raises(ValueError, match="Only binary"):
+        classifier.fit(X[["hour"]], np.arange(len(y)) % 3)
+    with pytest.raises(ValueError, match="sample_weight"):
+        classifier.fit(X[["hour"]], y, sample_weight=np.zeros(len(y)))
+    np.testing.assert_array_equal(classifier.predict_proba(X), probabilities)
+
+
+def test_dropout_follows_the_seed_and_not_the_global_generator(clicks):
+    X, y = clicks[FIELDS], clicks["click"]
+    results = []
+    for global_seed in (0, 1):
+        torch.manual_seed(global_seed)
+        expected_next = torch.rand(1, generator=torch.Generator().manual_seed(global_seed))
+        results.append(DeepFMClassifier(dropout=0.5, max_iter=2, random_state=0).fit(X, y).predict_proba(X))
+        assert torch.rand(1) == expected_next
+    np.testing.assert_array_equal(*results)
+    other = DeepFMClassifier(dropout=0.1, max_iter=2, random_state=0).fit(X, y).predict_proba(X)
+    assert (results[0] != other).any()
+
+
+def test_fits_in_threads_equal_those_alone(classifier, clicks):
+    X, y = clicks[FIELDS][:500], clicks["click"][:500]
+    alone = clone(classifier).fit(X, y).predict_proba(X)
+    with ThreadPoolExecutor(4) as pool:
+        for model in pool.map(lambda _: clone(classifier).fit(X, y), range(12)):
+            np.testing.assert_array_equal(model.predict_proba(X), alone)
+
+
+def test_weights_act_in_batches_of_one(clicks):
+    X, y = clicks[FIELDS][:60], clicks["click"][:60]
+    options = {"max_iter": 1, "batch_size": 1, "weight_averaging": 0.0, "random_state": 0}
+    plain = DeepFMClassifier(**options).fit(X, y)
+    weighted = DeepFMClassifier(**options).fit(X, y, sample_weight=1 + 99 * (np.arange(60) % 2))
+    assert (plain.predict_proba(X) != weighted.predict_proba(X)).any()
+
+
+@pytest.mark.parametrize("factor", [1e300, 1e-60])
+def test_the_scale_of_the_weights_does_not_matter(classifier, clicks, factor):
+    X, y = clicks[FIELDS], clicks["click"]
+    weights = 1.0 + np.arange(len(y)) % 3
+    expected = clone(classifier).fit(X, y, sample_weight=weights).predict_proba(X)
+    np.testing.assert_allclose(
+        classifier.fit(X, y, sample_weight=weights * factor).predict_proba(X), expected, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_divergence_is_an_error_that_names_the_learning_rate(clicks, early_stopping):
+    model = DeepFMClassifier(learning_rate=1e30, early_stopping=early_stopping, random_state=0)
+    with pytest.raises(ValueError, match=r"training diverged in epoch \d: the loss is .* with learning_rate=1e\+30"):
+        model.fit(clicks[FIELDS], clicks["click"])
+
+
+def test_rare_clicks_do_not_fail_by_luck(clicks):
+    many = pd.concat([clicks] * 3)[FIELDS]
+    y = np.zeros(len(many), dtype=int)
+    y[:25] = 1
+    for seed in range(5):
+        model = DeepFMClassifier(max_iter=1, random_state=seed).fit(many, y)
+        assert "valid_auc" in model.history_
+    y[4:] = 0
+    assert "valid_auc" not in DeepFMClassifier(max_iter=1).fit(many, y).history_
+
+
+def test_the_held_out_part_is_a_share_of_each_class():
+    y = np.array([0] * 90 + [1] * 10)
+    mask = _stratified_share(y, 0.2, np.random.RandomState(0))
+    assert np.bincount(y[mask]).tolist() == [18, 2]
+
+
+def test_ids_in_a_float_array_are_told(classifier, clicks):
+    X = clicks[["user_id", "hour"]].to_numpy(dtype=float)
+    with pytest.warns(UserWarning, match=r"its columns \[0, 1\] hold whole numbers as floats.*set_output"):
+        classifier.fit(X, clicks["click"])
+    clone(classifier).set_params(categorical_features=None).fit(X, clicks["click"])
+    clone(classifier).set_params(categorical_features=[0, 1]).fit(X, clicks["click"])
+
+
+def test_ids_that_a_merge_made_floats_are_told(classifier, clicks):
+    X = clicks[FIELDS].astype({"user_id": float, "hour": float})
+    with pytest.warns(UserWarning, match=r"columns \['user_id'\] hold whole numbers as floats"):
+        classifier.fit(X, clicks["click"])
+
+
+def test_calibration_takes_back_what_is_too_sure_and_keeps_the_order(rng):
+    logits = rng.normal(size=20_000)
+    y = (rng.uniform(size=20_000) < 1 / (1 + np.exp(-logits))).astype(float)
+    scale, shift = _calibrate(y, 5 * logits + 2, np.ones(20_000))
+    np.testing.assert_allclose([scale, shift], [0.2, -0.4], atol=0.03)
+    assert _calibrate(y, -logits, np.ones(20_000)).scale > 0
+
+
+def test_probabilities_of_a_small_log_are_no_worse_than_the_base_rate(clicks):
+    train, test = clicks[:3000], clicks[3000:]
+    model = DeepFMClassifier(random_state=0).fit(train[FIELDS], train["click"])
+    base = log_loss(test["click"], np.full(len(test), train["click"].mean()))
+    assert log_loss(test["click"], model.predict_proba(test[FIELDS])[:, 1]) < base
+    assert 0 < model.calibration_["scale"] < 1
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "boolean", "bool", "string", "category"])
+def test_labels_of_pandas_dtypes_keep_their_kind(classifier, clicks, dtype):
+    classifier.fit(clicks[FIELDS], clicks["click"].astype(dtype))
+    kind = {"Int64": "i", "boolean": "b", "bool": "b", "string": "OU", "category": "i"}[dtype]
+    assert classifier.classes_.dtype.kind in kind

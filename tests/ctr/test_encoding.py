@@ -114,8 +114,13 @@ def test_nullable_and_arrow_columns():
     ("column", "categorical", "error", "message"),
     [
         (pd.to_datetime(["2020-01-01", "2020-01-02"]), "auto", ValueError, r"'x' holds dates; .*dt.hour"),
-        ([0.5, np.nan], "auto", ValueError, "contains NaN in the numeric column 'x'. Impute it first"),
-        ([0.5, np.inf], "auto", ValueError, "contains infinity in the numeric column 'x'"),
+        ([0.5, np.nan], "auto", ValueError, "contains NaN in the numeric column 'x'. If it holds ids"),
+        (
+            [0.5, np.inf],
+            "auto",
+            ValueError,
+            "contains infinity or a value too large for float32 in the numeric column 'x'",
+        ),
         (
             [0.5, 1.0],
             ["x"],
@@ -129,8 +134,13 @@ def test_nullable_and_arrow_columns():
             TypeError,
             r"argument must be a string or a number in column 'x', got \['a'\]",
         ),
-        ([1, 2], ["y"], ValueError, r"categorical_features must name columns of X, got 'y'; X has \['x'\]"),
-        ([1, 2], [3], ValueError, "categorical_features must name columns of X, got 3"),
+        (
+            [1, 2],
+            ["y"],
+            ValueError,
+            r"categorical_features must name columns of X, or give their positions, got 'y'; X has \['x'\]",
+        ),
+        ([1, 2], [3], ValueError, "categorical_features must name columns of X, or give their positions, got 3"),
         ([1, 2], [True, False], ValueError, "mask must have one entry per column, got 2 for 1"),
         ([1, 2], "all", ValueError, "categorical_features must be 'auto', None, or a list"),
     ],
@@ -138,3 +148,52 @@ def test_nullable_and_arrow_columns():
 def test_bad_columns_are_refused(column, categorical, error, message):
     with pytest.raises(error, match=message):
         _encoder(categorical=categorical).fit_encode(pd.DataFrame({"x": column}), np.ones(2))
+
+
+def test_constant_numbers_are_zero_and_their_neighbours_finite():
+    for value in (1.5, 3.3, 0.1):
+        encoder = _encoder()
+        encoded = encoder.fit_encode(pd.DataFrame({"x": np.full(200, value)}), np.ones(200))
+        assert not encoded.numbers.any()
+        assert encoder.scales_ == [1.0]
+
+
+def test_booleans_of_any_dtype_are_one_category():
+    encoder = _encoder()
+    fitted = encoder.fit_encode(pd.DataFrame({"x": [True, False, None]}), np.ones(3)).categories[:, 0]
+    assert fitted.tolist() == [3, 2, 0]
+    for dtype in (bool, "boolean", object):
+        again = encoder.encode(pd.DataFrame({"x": pd.Series([True, False, True]).astype(dtype)})).categories[:, 0]
+        assert again.tolist() == [3, 2, 3]
+    numpy_booleans = pd.Series([np.bool_(True), np.bool_(False)], dtype=object)
+    assert encoder.encode(pd.DataFrame({"x": numpy_booleans})).categories[:, 0].tolist() == [3, 2]
+
+
+def test_integer_categories_with_missing_values():
+    X = pd.DataFrame({"x": pd.Categorical([10, None, 30])})
+    encoder = _encoder()
+    assert encoder.fit_encode(X, np.ones(3)).categories[:, 0].tolist() == [2, 0, 3]
+    assert encoder.encode(pd.DataFrame({"x": [30, 10, 20]})).categories[:, 0].tolist() == [3, 2, 1]
+
+
+def test_numbers_far_out_stay_finite():
+    encoder = _encoder()
+    encoder.fit_encode(pd.DataFrame({"x": [0.0, 1e-9]}), np.ones(2))
+    assert np.isfinite(encoder.encode(pd.DataFrame({"x": [1e38]})).numbers).all()
+    with pytest.raises(ValueError, match="too large for float32 in the numeric column 'x'"):
+        encoder.encode(pd.DataFrame({"x": [1e200]}))
+
+
+def test_columns_named_twice_or_not_in_a_list_are_refused():
+    X = pd.DataFrame({"a": [1, 2], "b": [3, 4]})
+    with pytest.raises(ValueError, match="code_features must name each column once"):
+        _encoder(code=["a", "a"]).fit_encode(X, np.ones(2))
+    with pytest.raises(TypeError, match="categorical_features must be 'auto', None, or a list of columns, got 0"):
+        _encoder(categorical=0).fit_encode(X, np.ones(2))
+
+
+def test_a_column_that_only_looks_like_codes_says_what_to_do():
+    X = pd.DataFrame({"postal_code1": [0.5, 1.5]})
+    with pytest.raises(ValueError, match="are codes unless code_features says otherwise"):
+        _encoder().fit_encode(X, np.ones(2))
+    assert _encoder(code=None).fit_encode(X, np.ones(2)).numbers.shape == (2, 1)

@@ -58,7 +58,7 @@ def test_parquet_with_a_list_column_or_a_column_per_feature(items, tmp_path):
 
 def test_parquet_lists_of_several_lengths_are_refused(tmp_path):
     pd.DataFrame({"item_id": [1, 2], "embedding": [[1.0], [1.0, 2.0]]}).to_parquet(tmp_path / "x.parquet")
-    with pytest.raises(ValueError, match="must hold lists of one length, got lengths from 1 to 2"):
+    with pytest.raises(ValueError, match="must hold lists of one length, at least 2, got lengths from 1 to 2"):
         ItemTable.from_parquet(tmp_path / "x.parquet")
 
 
@@ -85,3 +85,48 @@ def test_bad_paths_are_refused(tmp_path):
     (tmp_path / "text.npy").write_text("hello")
     with pytest.raises(ValueError, match=r"must be a \.npy file of numbers"):
         ItemTable(["a"], tmp_path / "text.npy")
+
+
+def test_changing_the_array_afterwards_does_not_change_the_table(items):
+    X = items.embeddings.copy()
+    table = ItemTable(items.frame["item_id"], X)
+    X[:] = 0
+    np.testing.assert_array_equal(table.embeddings, items.embeddings)
+
+
+def test_a_pickled_path_is_absolute_and_opened_only_on_demand(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("X.npy", np.eye(4))
+    pickled = pickle.dumps(ItemTable(list("abcd"), "X.npy"))
+    monkeypatch.chdir(tmp_path.parent)
+    np.testing.assert_array_equal(pickle.loads(pickled).embeddings, np.eye(4))
+    (tmp_path / "X.npy").unlink()
+    table = pickle.loads(pickled)
+    assert repr(table) == "ItemTable(4 items, 4 features)"
+    with pytest.raises(FileNotFoundError, match="no embeddings at"):
+        table.embeddings.sum()
+    np.save(tmp_path / "X.npy", np.eye(5))
+    with pytest.raises(ValueError, match=r"must have the shape \(4, 4\) they had, got \(5, 5\)"):
+        table.embeddings.sum()
+
+
+def test_odd_shapes_and_archives_are_refused(tmp_path):
+    np.savez(tmp_path / "X.npz", a=np.eye(2), b=np.eye(2))
+    with pytest.raises(ValueError, match="one array"):
+        ItemTable(["a", "b"], tmp_path / "X.npz")
+    with pytest.raises(ValueError, match="rows of different lengths"):
+        ItemTable(["a", "b"], [[1.0], [1.0, 2.0]])
+    with pytest.raises(ValueError, match="ids must be a non-empty list of ids"):
+        ItemTable([["a"], ["b"]], np.eye(2))
+
+
+def test_pandas_rows_that_do_not_belong_together_are_refused(items):
+    ids, X = items.frame["item_id"], pd.DataFrame(items.embeddings)
+    with pytest.raises(ValueError, match="ids and embeddings must have the same index"):
+        ItemTable(ids, X.iloc[::-1])
+    assert ItemTable(ids, X).fingerprint == ItemTable(ids, items.embeddings).fingerprint
+
+
+def test_a_column_of_arrays_is_stacked(items):
+    column = pd.Series(list(items.embeddings))
+    np.testing.assert_array_equal(ItemTable(items.frame["item_id"], column).embeddings, items.embeddings)

@@ -1,9 +1,13 @@
+import pickle
+
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from semid.features import ItemTable, SemanticIDEncoder
 from semid.tokenizers import ResidualKMeansTokenizer
@@ -43,8 +47,11 @@ def test_unknown_and_missing_ids_get_the_code_minus_one_or_an_error(encoder, cli
 
 
 def test_a_column_of_foreign_ids_is_told(encoder):
-    with pytest.warns(UserWarning, match=r"no id of column 'item_id' is in the item table: .* like 17, .* like 'item0"):
+    with pytest.warns(UserWarning, match=r"100% of the rows of column 'item_id' .* like 17, .* ids like 'item0"):
         encoder.fit(pd.DataFrame({"item_id": [17, 18]}))
+    with pytest.warns(UserWarning, match=r"67% of the rows of column 'item_id' .* ids like 'gone', where"):
+        encoder.fit(pd.DataFrame({"item_id": ["item00001", "gone", "gone"]}))
+    encoder.fit(pd.DataFrame({"item_id": ["item00001", "gone"]}))
 
 
 def test_several_id_columns_get_their_codes_side_by_side(encoder, clicks):
@@ -110,3 +117,26 @@ def test_equal_codes_after_reload(encoder, clicks, tmp_path):
     codes = encoder.fit_transform(clicks[["item_id"]])
     joblib.dump(encoder, tmp_path / "encoder.joblib")
     np.testing.assert_array_equal(joblib.load(tmp_path / "encoder.joblib").transform(clicks[["item_id"]]), codes)
+
+
+def test_memory_sees_the_seeds_inside_a_pipeline(table, clicks, tmp_path):
+    tokenizer = make_pipeline(StandardScaler(), ResidualKMeansTokenizer(2, 8))
+    encoder = SemanticIDEncoder(tokenizer, items=table, memory=str(tmp_path))
+    with pytest.warns(UserWarning, match="memory keeps nothing for residualkmeanstokenizer__random_state=None"):
+        encoder.fit(clicks[["item_id"]])
+
+
+def test_a_fitted_encoder_needs_no_embeddings(items, clicks, tmp_path):
+    np.save(tmp_path / "X.npy", items.embeddings)
+    table = ItemTable(items.frame["item_id"], tmp_path / "X.npy")
+    encoder = SemanticIDEncoder(ResidualKMeansTokenizer(2, 8, random_state=0), items=table)
+    codes = encoder.fit_transform(clicks[["item_id"]])
+    pickled = pickle.dumps(encoder)
+    (tmp_path / "X.npy").unlink()
+    np.testing.assert_array_equal(pickle.loads(pickled).transform(clicks[["item_id"]]), codes)
+
+
+def test_ids_that_cannot_be_compared_are_refused(encoder, clicks):
+    encoder.fit(clicks[["item_id"]])
+    with pytest.raises(TypeError, match=r"ids must be text or numbers, got \['item"):
+        encoder.transform(pd.DataFrame({"item_id": [["item00001"]]}))

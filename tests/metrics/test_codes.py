@@ -22,8 +22,10 @@ def test_collision_rate_by_hand():
 def test_codebook_usage_by_hand():
     np.testing.assert_allclose(codebook_usage(CODES, 4), [3 / 4, 3 / 4])
     np.testing.assert_allclose(codebook_usage(CODES, [4, 6]), [3 / 4, 3 / 6])
-    with pytest.raises(ValueError, match="smaller than codebook_size"):
+    with pytest.raises(ValueError, match=r"codes must lie in \[0, codebook_size\), got 0 to \[3, 2\] and 3"):
         codebook_usage(CODES, 3)
+    with pytest.raises(ValueError, match="got -1 to"):
+        codebook_usage(CODES - 1, 4)
 
 
 def test_codebook_perplexity_by_hand():

@@ -62,13 +62,13 @@ def test_bad_weights_are_refused(tokenizer, items, weights, message):
 def test_more_codes_than_distinct_items_are_cut_with_a_warning(tokenizer, rng):
     X = rng.normal(size=(6, 4)).repeat(3, axis=0)
     tokenizer.set_params(codebook_size=10)
-    with pytest.warns(UserWarning, match="at most the number of distinct items, got 10 and 6 items"):
+    with pytest.warns(UserWarning, match="codebook_size=10 is more than the 6 distinct items"):
         tokenizer.fit(X)
     assert set(tokenizer.codebook_sizes_) == {6}
     assert tokenizer.transform(X).max() < 6
 
 
-@pytest.mark.filterwarnings("ignore:codebook_size must be at most")
+@pytest.mark.filterwarnings("ignore:codebook_size=.* is more than")
 @pytest.mark.parametrize("X", [np.zeros((20, 3)), np.full((20, 3), 7.5), np.full((20, 3), 3e38)])
 def test_constant_embeddings_get_one_code_and_are_rebuilt(tokenizer, X):
     codes = tokenizer.fit_transform(X)
@@ -126,7 +126,7 @@ def test_float_codes_of_whole_numbers_are_accepted(items):
         (
             {"codebook_size": "big"},
             ValueError,
-            "codebook_size given as text must be one of 'graded', got 'big'",
+            "codebook_size must be an integer, one integer per codebook, or 'graded', got 'big'",
         ),
         ({"latent_dim": 0}, ValueError, "latent_dim must be at least 1"),
         ({"hidden_layer_sizes": "wide"}, TypeError, "hidden_layer_sizes must be a sequence of integers"),
@@ -142,7 +142,8 @@ def test_float_codes_of_whole_numbers_are_accepted(items):
         ({"commitment_weight": -1}, ValueError, r"commitment_weight must lie in \[0, inf\), got -1"),
         ({"commitment_weight": "low"}, TypeError, "commitment_weight must be a number, got 'low'"),
         ({"device": "abacus"}, ValueError, "device must be 'auto', 'cpu', 'cuda'"),
-        ({"device": "cuda:99"}, ValueError, "device must be present, got 'cuda:99'"),
+        ({"device": "meta"}, ValueError, "device must be 'auto', 'cpu', 'cuda' or 'cuda:<index>', got 'meta'"),
+        ({"device": "cuda:99"}, ValueError, "device='cuda:99' must be there"),
         ({"projection": "cubic"}, ValueError, "projection must be one of 'linear', None, got 'cubic'"),
         ({"projection_dim": 99}, ValueError, "projection_dim must be at most latent_dim=28, got 99"),
     ],
@@ -164,3 +165,16 @@ def test_copies_of_several_sizes_are_refused(items):
 def test_the_graded_default_shrinks_with_the_catalogue_without_a_warning(items):
     assert ParallelKMeansTokenizer(n_codebooks=3).fit(items.embeddings[:100]).codebook_sizes_ == [12, 12, 12]
     assert ParallelKMeansTokenizer(n_codebooks=3).fit(items.embeddings).codebook_sizes_ == [16, 24, 37]
+
+
+def test_divergence_is_an_error_that_names_the_learning_rate(items):
+    with pytest.raises(ValueError, match=r"training diverged in epoch \d+: the loss is .* with learning_rate=1e\+20"):
+        RQVAETokenizer(codebook_size=8, learning_rate=1e20, max_iter=20).fit(items.embeddings)
+
+
+@pytest.mark.parametrize("factor", [1e300, 1e-60])
+def test_the_scale_of_the_weights_does_not_matter(tokenizer, items, factor):
+    weights = 2.0 ** (np.arange(300) % 3)
+    codes = clone(tokenizer).fit(items.embeddings, sample_weight=weights).transform(items.embeddings)
+    scaled = tokenizer.fit(items.embeddings, sample_weight=weights * factor).transform(items.embeddings)
+    assert (scaled == codes).mean() > 0.9

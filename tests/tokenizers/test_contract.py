@@ -8,9 +8,9 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.cluster import KMeans
-from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -41,8 +41,6 @@ def test_same_seed_same_codes(tokenizer, items):
 
 
 def test_codes_do_not_depend_on_the_global_seed_nor_touch_it(tokenizer, items):
-    import torch
-
     torch.manual_seed(3)
     expected_next = torch.rand(1)
     torch.manual_seed(3)
@@ -193,16 +191,64 @@ def test_parameters_set_after_fit_wait_for_the_next_fit(tokenizer, items, tmp_pa
     np.testing.assert_array_equal(joblib.load(tmp_path / "tokenizer.joblib").transform(items.embeddings), codes)
 
 
-def test_a_fit_that_is_cut_short_leaves_an_unfitted_tokenizer(tokenizer, items, monkeypatch):
+def test_a_fit_that_fails_or_is_interrupted_leaves_the_former_model(tokenizer, items, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    tokenizer.fit(items.embeddings)
-    monkeypatch.setattr(type(tokenizer), "_learn", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        tokenizer.fit(items.embeddings[:, :5])
-    with pytest.raises(NotFittedError):
-        tokenizer.transform(items.embeddings)
+    codes = tokenizer.fit_transform(items.embeddings)
+    narrow = items.embeddings[:, :5]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(type(tokenizer), "_learn", interrupt)
+        tokenizer.fit(narrow)
+    with pytest.raises(ValueError, match="sample_weight"):
+        tokenizer.fit(narrow, sample_weight=np.zeros(len(narrow)))
+    np.testing.assert_array_equal(tokenizer.transform(items.embeddings), codes)
+
+
+def test_fits_in_threads_equal_those_alone(tokenizer, items):
+    X = items.embeddings[:100]
+    alone = clone(tokenizer).fit_transform(X)
+    with ThreadPoolExecutor(4) as pool:
+        for codes in pool.map(lambda _: clone(tokenizer).fit_transform(X), range(8)):
+            np.testing.assert_array_equal(codes, alone)
+
+
+def test_fit_does_not_mind_torchs_ambient_modes(tokenizer, items):
+    codes = clone(tokenizer).fit_transform(items.embeddings)
+    with torch.no_grad():
+        np.testing.assert_array_equal(clone(tokenizer).fit_transform(items.embeddings), codes)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert clone(tokenizer).fit_transform(items.embeddings).shape == codes.shape
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_codes_on_the_border_between_two_codes_do_not_waver(items):
+    # Midpoints of two code vectors, give or take one part in ten million: float32 could decide by its rounding.
+    tokenizer = ParallelKMeansTokenizer(1, [64], random_state=0).fit(items.embeddings)
+    (centers,) = tokenizer.codebooks_
+    rng = np.random.default_rng(0)
+    pairs = rng.integers(64, size=(20_000, 2))
+    middle = (centers[pairs[:, 0]].astype(np.float64) + centers[pairs[:, 1]]) / 2
+    X = (middle * (1 + rng.uniform(-1e-7, 1e-7, size=middle.shape))).astype(np.float32)
+    codes = tokenizer.transform(X)
+    distances = np.square(X[:, None, :2].astype(np.float64) - centers[None, :, :2])[:, :, 0] * 0
+    for f in range(X.shape[1]):
+        distances += np.square(X[:, None, f].astype(np.float64) - centers[None, :, f])
+    chosen = np.take_along_axis(distances, codes, axis=1)[:, 0]
+    # The state is centered and scaled in float32, so "exact" means to its rounding.
+    assert (chosen <= distances.min(axis=1) * (1 + 1e-6)).all()
+    one_by_one = np.vstack([tokenizer.transform(X[i : i + 1]) for i in range(0, 20_000, 40)])
+    np.testing.assert_array_equal(one_by_one, codes[::40])
+    np.testing.assert_array_equal(tokenizer.transform(X[::-1])[::-1], codes)
+
+
+def test_nullable_codes_are_accepted(items):
+    tokenizer = ResidualKMeansTokenizer(2, 8, random_state=0).fit(items.embeddings)
+    codes = tokenizer.transform(items.embeddings)
+    nullable = pd.DataFrame(codes).astype("Int64")
+    np.testing.assert_array_equal(tokenizer.inverse_transform(nullable), tokenizer.inverse_transform(codes))
 
 
 def test_embeddings_are_standardised_inside(tokenizer, items):

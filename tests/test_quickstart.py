@@ -31,7 +31,7 @@ def test_the_made_task_gives_a_table_and_a_picture(example, capsys):
     results = example["compare"](task, _two_arms())
     assert list(results.columns) == ["model", "auc", "log_loss", "seconds"]
     assert results["auc"].between(0.5, task.best_auc + 0.01).all()
-    assert "best possible" in capsys.readouterr().out
+    assert "the true click probabilities" in capsys.readouterr().out
     assert example["draw"](results, task).axes
 
 
@@ -69,9 +69,29 @@ def test_files_without_a_click_column_follow_the_leave_last_out_protocol(example
             tmp_path / "X.npy",
             tmp_path / "log.parquet",
         )
-        user, item, order, fields = "user_id", "item_id", "position", []
+        user, item, order, click, fields = "user_id", "item_id", "position", "click", []
 
     task = example["task_from_files"](Arguments)
     assert task.train["click"].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
     assert task.test.loc[task.test["click"] == 1, "item_id"].tolist() == ["d", "a"]
     assert task.test.loc[task.test["click"] == 0, "item_id"].isin(list("efgh")).all()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (["--user", "uid"], r"--interactions must have the column 'uid', .* has \['user_id'"),
+        (["--order", "tss"], "--interactions must have the column 'tss'"),
+        (["--item", "sku"], "--items must have the column 'sku'"),
+        (["--items", "nowhere.parquet"], "--items must be a parquet file, nowhere.parquet cannot be read"),
+    ],
+)
+def test_wrong_options_end_with_what_was_found(example, items, clicks, tmp_path, monkeypatch, option, message):
+    monkeypatch.chdir(tmp_path)
+    items.frame.to_parquet("items.parquet")
+    np.save("X.npy", items.embeddings)
+    clicks.assign(position=0).to_parquet("log.parquet")
+    files = ["--items", "items.parquet", "--embeddings", "X.npy", "--interactions", "log.parquet"]
+    monkeypatch.setattr(sys, "argv", ["quickstart", *files, *option])
+    with pytest.raises(SystemExit, match=message):
+        example["main"]()

@@ -86,7 +86,8 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
     def transform(self, X):
         """Return the codes of item embeddings.
 
-        An item's codes do not depend on the other rows of `X`, on their number or order, or on the device.
+        An item's codes do not depend on the other rows of `X`, on their number or order, nor, up to the rounding of
+        float64, on the device.
 
         Parameters
         ----------

@@ -81,17 +81,17 @@ class ResidualQuantizer(nn.Module):
 
     def forward(self, z):
         residual, total = z, 0.0
-        codes, inputs, codebook_loss, commitment_loss = [], [], 0.0, 0.0
+        codes, inputs, losses = [], [], []
         for codebook in self.codebooks:
             code = codebook(residual)
             code_vectors = codebook.code_vectors[code]
-            codebook_loss = codebook_loss + (residual.detach() - code_vectors).square().mean(1)
-            commitment_loss = commitment_loss + (residual - code_vectors.detach()).square().mean(1)
+            losses.append(_losses(residual, code_vectors))
             codes.append(code)
             inputs.append(residual.detach())
             total = total + code_vectors.detach()
             # Detached, so that every level's commitment loss reaches the encoder.
             residual = residual - code_vectors.detach()
+        codebook_loss, commitment_loss = map(sum, zip(*losses, strict=True))
         return QuantizerOutput(
             straight_through(z, total), torch.stack(codes, 1), codebook_loss, commitment_loss, tuple(inputs)
         )
@@ -167,16 +167,16 @@ class ParallelQuantizer(nn.Module):
 
     def forward(self, z):
         total = 0.0
-        codes, inputs, codebook_loss, commitment_loss = [], [], 0.0, 0.0
+        codes, inputs, losses = [], [], []
         for codebook, down, up in zip(self.codebooks, self.down, self.up, strict=True):
             x = down(z)
             code = codebook(x)
             code_vectors = codebook.code_vectors[code]
-            codebook_loss = codebook_loss + (x.detach() - code_vectors).square().mean(1)
-            commitment_loss = commitment_loss + (x - code_vectors.detach()).square().mean(1)
+            losses.append(_losses(x, code_vectors))
             codes.append(code)
             inputs.append(x.detach())
             total = total + up(straight_through(x, code_vectors.detach()))
+        codebook_loss, commitment_loss = map(sum, zip(*losses, strict=True))
         return QuantizerOutput(
             total / len(self.codebooks), torch.stack(codes, 1), codebook_loss, commitment_loss, tuple(inputs)
         )
@@ -210,6 +210,13 @@ class ParallelQuantizer(nn.Module):
         solution = torch.linalg.solve(gram, weighted.T @ z)  # (N·d, D)
         for up, block in zip(self.up, solution.chunk(len(self.up)), strict=True):
             up.weight.copy_(block.T)
+
+
+def _losses(x, code_vectors):
+    """Return the codebook loss, which moves the code vectors, and the commitment loss, which moves `x`; both (B,)."""
+    codebook_loss = (x.detach() - code_vectors).square().mean(1)
+    commitment_loss = (x - code_vectors.detach()).square().mean(1)
+    return codebook_loss, commitment_loss
 
 
 def straight_through(z, code_vectors):

@@ -4,6 +4,9 @@ from math import inf, isfinite
 from numbers import Integral, Real
 
 import numpy as np
+import pandas as pd
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
 
 from semid._graded import graded_sizes
 
@@ -86,3 +89,25 @@ def check_sample_weight(sample_weight, n_rows):
     # Divided by a power of two: integer weights keep their proportions to the last bit.
     weights = np.ldexp(weights, 1 - np.frexp(weights.max())[1])
     return np.where(weights < 1e-30, 0.0, weights)
+
+
+def check_table(estimator, X, *, reset):
+    """Return `X` as a DataFrame or a 2-D array of any dtype, after scikit-learn's checks of names and number.
+
+    `reset` says whether these are learned (in `fit`) or compared with those of `fit`.
+    """
+    if not isinstance(X, pd.DataFrame):
+        X = check_array(X, dtype=None, ensure_all_finite=False, estimator=estimator, input_name="X")
+    elif X.shape[0] == 0 or X.shape[1] == 0:
+        raise ValueError(f"X must have at least one row and one column, got shape {X.shape}.")
+    validate_data(estimator, X, skip_check_array=True, reset=reset)
+    return X
+
+
+def check_input_features(estimator, input_features):
+    """Raise unless there are as many `input_features` as the estimator saw in `fit`."""
+    if len(input_features) != estimator.n_features_in_:
+        raise ValueError(
+            "input_features should have length equal to the number of features seen in fit "
+            f"({estimator.n_features_in_}), got {len(input_features)}."
+        )

@@ -4,7 +4,6 @@ An estimator keeps ``state_``, a plain ``dict[str, ndarray]``. It pickles small,
 the same in every process. The module that computes with it is built on first use and kept until the next fit.
 """
 
-import functools
 import threading
 
 import torch
@@ -38,22 +37,6 @@ def build_seeded(build, seed):
     with _SEEDING, torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return build()
-
-
-def all_or_nothing(fit):
-    """Decorate a `fit` that, when it fails or is interrupted, leaves the estimator as it was before."""
-
-    @functools.wraps(fit)
-    def guarded(self, *args, **kwargs):
-        before = vars(self).copy()
-        try:
-            return fit(self, *args, **kwargs)
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
-
-    return guarded
 
 
 def export_state(module):

@@ -13,9 +13,10 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d, validate_data
 
-from semid._checks import check_integer, check_layer_sizes, check_number, check_option, check_sample_weight
+from semid._all_or_nothing import all_or_nothing
+from semid._checks import check_integer, check_layer_sizes, check_number, check_option, check_sample_weight, check_table
 from semid._net import Impressions, NetOptions, train_click_model
-from semid._state import LiveModule, all_or_nothing, build_seeded, export_state, resolve_device
+from semid._state import LiveModule, build_seeded, export_state, resolve_device
 from semid.ctr._encoding import ImpressionEncoder
 
 _PREDICT_ROWS = 65_536  # impressions scored at once
@@ -119,7 +120,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         logits : ndarray of shape (n_impressions,), float32
         """
         check_is_fitted(self)
-        encoded = self.encoder_.encode(self._check_table(X, reset=False))
+        encoded = self.encoder_.encode(check_table(self, X, reset=False))
         device = resolve_device(self.device)
         module = self._live.get(self._build_module, self.state_, device, self._dtype)
         logits = np.empty(len(encoded.categories), dtype=module.bias.cpu().numpy().dtype)
@@ -193,7 +194,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         """Return the table, the labels as 0 and 1, and the weights, without the rows of weight 0."""
         if y is None:
             validate_data(self, X, y)  # says that y is required
-        X = self._check_table(X, reset=True)
+        X = check_table(self, X, reset=True)
         y = y.to_numpy() if isinstance(y, pd.Series | pd.DataFrame) else y
         n_missing = int(pd.isna(np.asarray(y)).sum())
         if n_missing:
@@ -221,15 +222,6 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         if kept.all():
             return X, y, weights
         return X[kept], y[kept], weights[kept]
-
-    def _check_table(self, X, *, reset):
-        """Return `X` as a DataFrame or a 2-D array, after the checks that need no knowledge of its columns."""
-        if not isinstance(X, pd.DataFrame):
-            X = check_array(X, dtype=None, ensure_all_finite=False, estimator=self, input_name="X")
-        elif X.shape[0] == 0 or X.shape[1] == 0:
-            raise ValueError(f"X must have at least one row and one column, got shape {X.shape}.")
-        validate_data(self, X, skip_check_array=True, reset=reset)
-        return X
 
     def _split(self, encoded, y, weights, random_state, device):
         """Return the impressions to train on and, with early stopping, those held out, of both classes each."""

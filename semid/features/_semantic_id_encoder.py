@@ -6,11 +6,11 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
+from sklearn.utils.validation import check_is_fitted, check_memory
 
 from semid import __version__
-from semid._checks import check_option
+from semid._all_or_nothing import all_or_nothing
+from semid._checks import check_input_features, check_option, check_table
 from semid.features._item_table import ItemTable
 
 UNKNOWN_CODE = -1
@@ -75,6 +75,7 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
         self.memory = memory
         self.handle_unknown = handle_unknown
 
+    @all_or_nothing
     def fit(self, X, y=None):
         """Fit the tokenizer on the catalogue and keep the codes of all items.
 
@@ -146,11 +147,7 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
         if input_features is None:
             default = [f"x{i}" for i in range(self.n_features_in_)]
             input_features = getattr(self, "feature_names_in_", default)
-        if len(input_features) != self.n_features_in_:
-            raise ValueError(
-                f"input_features should have length equal to the number of features seen in fit "
-                f"({self.n_features_in_}), got {len(input_features)}."
-            )
+        check_input_features(self, input_features)
         n_codebooks = self.codes_.shape[1]
         names = [f"{column}_code{n}" for column in input_features for n in range(n_codebooks)]
         return np.array(names, dtype=object)
@@ -170,11 +167,7 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
                 f"Expected 2D array, got the column {X.name!r} alone. Reshape your data: select a list of columns, "
                 f"X[[{X.name!r}]], and in a ColumnTransformer name [{X.name!r}]."
             )
-        if not isinstance(X, pd.DataFrame):
-            X = check_array(X, dtype=None, ensure_all_finite=False, estimator=self, input_name="X")
-        elif X.shape[0] == 0 or X.shape[1] == 0:
-            raise ValueError(f"X must have at least one row and one column of ids, got shape {X.shape}.")
-        validate_data(self, X, skip_check_array=True, reset=reset)
+        X = check_table(self, X, reset=reset)
         columns = [X.iloc[:, i] for i in range(X.shape[1])] if isinstance(X, pd.DataFrame) else X.T
         return [pd.Index(column) for column in columns]
 
@@ -187,7 +180,7 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
                 warnings.warn(
                     f"memory keeps nothing for {name}={value!r}: each fit is to differ. Pass an int.",
                     UserWarning,
-                    stacklevel=3,
+                    stacklevel=4,
                 )
                 return _fit_on_catalogue(tokenizer, None, self.items)
         cached = check_memory(self.memory).cache(_fit_on_catalogue, ignore=["items"])
@@ -203,7 +196,7 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
                     f"in the item table, and get no codes: ids like {column[unknown][:1].tolist()[0]!r}, where the "
                     f"table has ids like {self.ids_[:1].tolist()[0]!r}. Is it the right column, and of the same type?",
                     UserWarning,
-                    stacklevel=3,
+                    stacklevel=4,
                 )
 
 

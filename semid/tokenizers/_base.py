@@ -10,8 +10,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from semid._checks import check_codebook_sizes, check_integer, check_sample_weight
-from semid._state import LiveModule, all_or_nothing, build_seeded, export_state, resolve_device
+from semid._all_or_nothing import all_or_nothing
+from semid._checks import check_codebook_sizes, check_input_features, check_integer, check_sample_weight
+from semid._state import LiveModule, build_seeded, export_state, resolve_device
 from semid.metrics import reconstruction_r2
 from semid.tokenizers._rows import distinct_rows
 
@@ -164,11 +165,8 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
         names : ndarray of str objects, shape (n_codebooks,)
         """
         check_is_fitted(self)
-        if input_features is not None and len(input_features) != self.n_features_in_:
-            raise ValueError(
-                f"input_features should have length equal to the number of features seen in fit "
-                f"({self.n_features_in_}), got {len(input_features)}."
-            )
+        if input_features is not None:
+            check_input_features(self, input_features)
         return np.array([f"code{n}" for n in range(len(self.codebook_sizes_))], dtype=object)
 
     @property
@@ -213,7 +211,7 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
                 f"{n_distinct} codes. With several items per code, codes say what items share: pass a smaller size, or "
                 'codebook_size="graded".',
                 UserWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return [min(size, n_distinct) for size in sizes]
 

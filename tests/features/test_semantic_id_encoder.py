@@ -140,3 +140,16 @@ def test_ids_that_cannot_be_compared_are_refused(encoder, clicks):
     encoder.fit(clicks[["item_id"]])
     with pytest.raises(TypeError, match=r"ids must be text or numbers, got \['item"):
         encoder.transform(pd.DataFrame({"item_id": [["item00001"]]}))
+
+
+def test_a_fit_that_fails_leaves_the_former_encoder(encoder, clicks):
+    codes = encoder.fit_transform(clicks[["item_id"]])
+    with pytest.raises(ValueError, match="n_codebooks must be at least 1"):
+        encoder.set_params(tokenizer__n_codebooks=0).fit(clicks[["item_id", "user_id"]])
+    np.testing.assert_array_equal(encoder.transform(clicks[["item_id"]]), codes)
+
+
+def test_warnings_point_at_the_users_line(encoder):
+    with pytest.warns(UserWarning, match="100% of the rows") as caught:
+        encoder.fit(pd.DataFrame({"item_id": [17, 18]}))
+    assert caught[0].filename == __file__

@@ -56,14 +56,16 @@ class LiveModule:
         with self._lock:
             key = (str(device), dtype)
             if key not in self._modules:
-                self._modules[key] = _load(build, state).to(device=device, dtype=dtype)
+                module = load_module(build, state).eval().requires_grad_(False)
+                self._modules[key] = module.to(device=device, dtype=dtype)
             return self._modules[key]
 
     def __reduce__(self):
         return LiveModule, ()
 
 
-def _load(build, state):
+def load_module(build, state):
+    """Return ``build()`` with `state` loaded."""
     module = build_seeded(build, seed=0)
     module.load_state_dict({name: torch.tensor(array) for name, array in state.items()})
-    return module.eval().requires_grad_(False)
+    return module

@@ -3,23 +3,41 @@
 One pass over the catalogue per epoch, batches sliced from the tensors on the device, and nothing read back from the
 device inside an epoch. Rows carry weights; every mean is a weighted mean.
 
-Letters: n rows of the catalogue, N codebooks.
+Letters: n items of the catalogue, B rows of a batch, N codebooks, K codes in a codebook.
 """
 
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm.auto import tqdm
+
+from semid.nn._losses import alignment_loss, diversity_loss, separation_loss
+
+PRICE_RATE = 0.1  # share of a Sinkhorn step that one batch moves the prices by
+PRICE_TEMPERATURE = 0.3  # of its soft assignment, in mean leads of the nearest code vector over the second nearest
+
+
+class CollapseWarning(UserWarning):
+    """A codebook uses few of its codes."""
 
 
 class TrainingOptions(NamedTuple):
     max_iter: int  # epochs
     batch_size: int
-    learning_rate: float  # of the first step; falls to zero along a half cosine
-    commitment_weight: float
-    codebook_update: str  # "ema" or "gradient"
-    verbose: bool
+    learning_rate: float  # of the first step
+    schedule: str = "cosine"  # falls to zero along a half cosine, or "constant"
+    commitment_weight: float = 0.1
+    codebook_update: str = "ema"  # or "gradient"
+    assignment: str = "nearest"  # or "sinkhorn"
+    separation_weight: float = 0.0
+    alignment_weight: float = 0.0
+    diversity_weight: float = 0.0
+    nested_dropout: float = 0.0
+    n_iter_no_change: int | None = None  # epochs without a better held-out reconstruction before it stops
+    verbose: bool = False
 
 
 class CodebookAverages:
@@ -50,101 +68,250 @@ class CodebookAverages:
         self.sums[dead] = code_vectors * self.counts[dead][:, None]
 
 
-def train_quantized_autoencoder(model, x, weights, initial_codes, options, generator):
-    """Train `model` in place on the standardised rows `x` (n, n_features); return the history, one entry per epoch.
+@torch.no_grad()
+def update_prices(codebook, x, weights):
+    """Raise the prices of codes that more than their share of the rows `x` (B, d) comes near, lower the others.
 
-    `initial_codes` (N tensors (n,)) are the assignments of the codebooks' k-means initialisation.
+    The prices are the dual variables of optimal transport from items to codes; a damped Sinkhorn step per batch
+    (Cuturi, 2013, arXiv:1306.0895, from memory) lets them follow the encoder, and they stay in the codebook, so that
+    an item's code is the same in training and in use, and does not depend on its batch.
     """
-    averages = _start_averages(model.quantizer, initial_codes, weights, options)
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trainable, lr=options.learning_rate, weight_decay=0.0, fused=True)
-    n_steps = options.max_iter * -(-len(x) // options.batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
-    variance = float(_weighted_mean(x.square().mean(1), weights))
+    scores = codebook.scores(x)
+    first, second = scores.topk(2, dim=1, largest=False).values.mean(0)
+    temperature = PRICE_TEMPERATURE * (second - first).clamp(min=1e-12)
+    loads = weights @ (-scores / temperature).softmax(1)
+    # A code vector that nothing comes near must not sink without end.
+    step = temperature * (loads / loads.mean()).clamp(min=1e-3).log()
+    codebook.prices += PRICE_RATE * (step - step.mean())
 
-    records = []
-    with tqdm(range(options.max_iter), desc="epochs", disable=not options.verbose) as epochs:
-        for epoch in epochs:
-            batches = torch.randperm(len(x), generator=generator).to(x.device).split(options.batch_size)
-            record, counts = _run_epoch(model, x, weights, batches, optimizer, schedule, averages, options)
-            record["r2"] = 1 - record["reconstruction_loss"] / variance if variance > 0 else 1.0
-            record["usage"] = [float((count > 0).float().mean()) for count in counts]
-            records.append(record)
-            if not np.isfinite(record["loss"]):
-                raise ValueError(
-                    f"training diverged in epoch {epoch + 1}: the loss is {record['loss']} with "
-                    f"learning_rate={options.learning_rate}. Pass a smaller learning_rate."
-                )
-            if epoch < options.max_iter - 1:
-                _revive_dead_codes(model, x, counts, averages, generator)
-            epochs.set_postfix(
-                loss=f"{record['loss']:.4f}",
-                r2=f"{record['r2']:.3f}",
-                usage=f"{np.mean(record['usage']):.0%}",
+
+def train_quantized_autoencoder(model, catalogue, options, generator, *, alignment=None, held_out=None):
+    """Train `model` in place on the `catalogue`; return the history, one entry per epoch.
+
+    Parameters
+    ----------
+    model : QuantizedAutoencoder
+    catalogue : Catalogue
+    options : TrainingOptions
+    generator : torch.Generator
+        Of the batches, on the CPU.
+    alignment : Tensor of shape (n, A), default None
+        Second embedding of each item for the contrastive term; rows of NaN for items that have none.
+    held_out : Catalogue, default None
+        Items that are not learned from; with ``options.n_iter_no_change``, their reconstruction decides when to stop,
+        and the best epoch is kept.
+    """
+    return Training(model, catalogue, options, generator, alignment, held_out).run()
+
+
+class Training:
+    """One run of training: the model, its optimizer, and what follows the codebooks."""
+
+    def __init__(self, model, catalogue, options, generator, alignment=None, held_out=None):
+        self.model, self.catalogue, self.options, self.generator = model, catalogue, options, generator
+        self.held_out = held_out
+        self.alignment = alignment
+        self.to_alignment = None
+        trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        if alignment is not None:
+            latent_dim = model.quantizer.dim
+            bound = latent_dim**-0.5
+            self.to_alignment = nn.Parameter(
+                (2 * torch.rand(latent_dim, alignment.shape[1], generator=generator) - 1).mul(bound).to(alignment)
             )
-    return {key: np.array([record[key] for record in records]) for key in records[0]}
+            trainable.append(self.to_alignment)
+        self.optimizer = torch.optim.AdamW(trainable, lr=options.learning_rate, weight_decay=0.0, fused=True)
+        n_steps = options.max_iter * -(-len(catalogue) // options.batch_size)
+        self.schedule = None
+        if options.schedule == "cosine":
+            self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, n_steps)
+        x, weights = catalogue.sample(generator)
+        self.variance = float(_weighted_mean(x.square().mean(1), weights))
+        self.averages = _start_averages(model, x, weights, options)
+        self.codes = None  # (n, N), as met in the epoch before; for the separation term alone
 
+    def run(self):
+        options, records = self.options, []
+        best_r2, best_state, n_worse = -np.inf, None, 0
+        with tqdm(range(options.max_iter), desc="epochs", disable=not options.verbose) as epochs:
+            for epoch in epochs:
+                record, counts = self._run_epoch()
+                self._complain_of_divergence(epoch, record["loss"])
+                records.append(record)
+                if options.n_iter_no_change is not None:
+                    record["validation_r2"] = self._validation_r2()
+                    n_worse += 1
+                    if record["validation_r2"] > best_r2 + 1e-4:
+                        best_r2, best_state, n_worse = record["validation_r2"], _copy_state(self.model), 0
+                    if n_worse >= options.n_iter_no_change:
+                        break
+                if epoch < options.max_iter - 1:
+                    self.revive_dead_codes(counts)
+                epochs.set_postfix(
+                    loss=f"{record['loss']:.4f}",
+                    r2=f"{record['r2']:.3f}",
+                    usage=f"{np.mean(record['usage']):.0%}",
+                )
+        if best_state is not None:
+            self.model.load_state_dict(best_state)
+        return {key: np.array([record[key] for record in records]) for key in records[0]}
 
-def _run_epoch(model, x, weights, batches, optimizer, schedule, averages, options):
-    """One pass; returns the epoch's mean losses and how often each code was used."""
-    totals = torch.zeros(4, device=x.device, dtype=x.dtype)
-    counts = [torch.zeros(len(codebook), device=x.device, dtype=x.dtype) for codebook in model.quantizer.codebooks]
-    for rows in batches:
-        weight = weights[rows]
-        output, losses = _train_step(model, x[rows], weight, optimizer, options)
-        schedule.step()
+    def _run_epoch(self):
+        """One pass; returns the epoch's mean losses, and how often each code was used."""
+        model, catalogue, options = self.model, self.catalogue, self.options
+        device = catalogue.device
+        totals = torch.zeros(4, dtype=torch.float32, device=device)
+        counts = [torch.zeros(size, dtype=torch.float32, device=device) for size in model.quantizer.sizes]
+        order, groups = self._order_items()
+        met = torch.empty(len(catalogue), len(counts), dtype=torch.int64, device=device) if self._separates() else None
+        model.train()
+        for items in order.split(options.batch_size):
+            weights = catalogue.weights[items]
+            output, losses = self._train_step(items, weights, None if groups is None else groups[items])
+            self._update_codebooks(output, weights)
+            for count, codes in zip(counts, output.codes.T, strict=True):
+                count += torch.bincount(codes, minlength=len(count))
+            if met is not None:
+                met[items] = output.codes
+            totals += losses * len(items)
+        model.eval()
+        self.codes = met
+        names = ("loss", "reconstruction_loss", "codebook_loss", "commitment_loss")
+        record = dict(zip(names, (totals / len(catalogue)).tolist(), strict=True))
+        record["r2"] = 1 - record["reconstruction_loss"] / self.variance if self.variance > 0 else 1.0
+        record["usage"] = [float((count > 0).float().mean()) for count in counts]
+        record["perplexity"] = [_perplexity(count) for count in counts]
+        return record, counts
+
+    def _train_step(self, items, weights, groups):
+        model, options = self.model, self.options
+        x = self.catalogue.batch(items)
+        z = model.encoder(x)
+        output = model.quantizer(z, **self._draw_prefix())
+        reconstruction_loss = _weighted_mean((model.decoder(output.decoder_input) - x).square().mean(1), weights)
+        codebook_loss = _weighted_mean(output.codebook_loss, weights)
+        commitment_loss = _weighted_mean(output.commitment_loss, weights)
+
+        loss = reconstruction_loss + options.commitment_weight * commitment_loss
+        if options.codebook_update == "gradient":
+            loss = loss + codebook_loss
+        if groups is not None:
+            loss = loss + options.separation_weight * separation_loss(z, output.quantized, groups)
+        if options.diversity_weight:
+            loss = loss + options.diversity_weight * diversity_loss(output.inputs)
+        if self.alignment is not None:
+            aligned = alignment_loss(output.quantized @ self.to_alignment, self.alignment[items])
+            loss = loss + options.alignment_weight * aligned
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        if self.schedule is not None:
+            self.schedule.step()
+        return output, torch.stack([loss, reconstruction_loss, codebook_loss, commitment_loss]).detach()
+
+    def _separates(self):
+        return self.options.separation_weight > 0
+
+    def _order_items(self):
+        """Return a random order of all items, those that shared codes in the last epoch together, and who they are."""
+        order = torch.randperm(len(self.catalogue), generator=self.generator).to(self.catalogue.device)
+        if self.codes is None:
+            return order, None
+        groups = torch.unique(self.codes, dim=0, return_inverse=True)[1]
+        places = torch.empty_like(order)
+        places[order] = torch.arange(len(order), device=order.device)
+        first_places = torch.full_like(order, len(order)).scatter_reduce(0, groups, places, "amin")
+        return first_places[groups].argsort(stable=True), groups
+
+    def _draw_prefix(self):
+        """With nested dropout, let the decoder see the first k codes only, k even between 1 and N."""
+        share = self.options.nested_dropout
+        if share == 0 or torch.rand((), generator=self.generator) >= share:
+            return {}
+        n_codebooks = len(self.model.quantizer.sizes)
+        return {"n_first": int(torch.randint(1, n_codebooks + 1, (), generator=self.generator))}
+
+    def _update_codebooks(self, output, weights):
+        codebooks = self.model.quantizer.codebooks
         # Not strict: there are no averages where the codebooks learn by gradient.
-        for average, inputs, codes in zip(averages, output.inputs, output.codes.T, strict=False):
-            average.update(inputs, codes, weight)
-        for count, codes in zip(counts, output.codes.T, strict=True):
-            count += torch.bincount(codes, minlength=len(count))
-        totals += losses * len(rows)
-    means = (totals / len(x)).tolist()
-    names = ("loss", "reconstruction_loss", "codebook_loss", "commitment_loss")
-    return dict(zip(names, means, strict=True)), counts
+        for average, inputs, codes in zip(self.averages, output.inputs, output.codes.T, strict=False):
+            average.update(inputs, codes, weights)
+        if self.options.assignment == "sinkhorn":
+            for codebook, inputs in zip(codebooks, output.inputs, strict=True):
+                update_prices(codebook, inputs, weights)
+
+    @torch.no_grad()
+    def revive_dead_codes(self, counts):
+        """Move each code that no item used in the epoch onto an item of its own, drawn from the whole catalogue."""
+        codebooks = self.model.quantizer.codebooks
+        n_dead = [int((count == 0).sum()) for count, _ in zip(counts, codebooks, strict=False)]
+        if not any(n_dead):
+            return
+        items = torch.randperm(len(self.catalogue), generator=self.generator)[: max(n_dead)].to(self.catalogue.device)
+        inputs = self.model.quantizer(self.model.encoder(self.catalogue.batch(items))).inputs
+        for n, codebook in enumerate(codebooks):
+            dead = counts[n] == 0
+            codebook.code_vectors[dead] = inputs[n][: n_dead[n]]
+            codebook.prices[dead] = 0.0
+            if self.averages:
+                self.averages[n].replace(dead, inputs[n][: n_dead[n]])
+
+    @torch.no_grad()
+    def _validation_r2(self):
+        """R² of the held-out items from their codes, around their own mean."""
+        x, weights = self.held_out.sample(self.generator)
+        error = (self.model.decoder(self.model.quantizer(self.model.encoder(x)).decoder_input) - x).square().mean(1)
+        variance = (x - _weighted_mean(x, weights[:, None])).square().mean(1)
+        return 1 - float(_weighted_mean(error, weights) / _weighted_mean(variance, weights).clamp(min=1e-30))
+
+    def _complain_of_divergence(self, epoch, loss):
+        if not np.isfinite(loss):
+            raise ValueError(
+                f"training diverged in epoch {epoch + 1}: the loss is {loss} with "
+                f"learning_rate={self.options.learning_rate}. Pass a smaller learning_rate."
+            )
 
 
-def _train_step(model, x, weights, optimizer, options):
-    output = model.quantizer(model.encoder(x))
-    reconstruction_loss = _weighted_mean((model.decoder(output.decoder_input) - x).square().mean(1), weights)
-    codebook_loss = _weighted_mean(output.codebook_loss, weights)
-    commitment_loss = _weighted_mean(output.commitment_loss, weights)
-
-    loss = reconstruction_loss + options.commitment_weight * commitment_loss
-    if options.codebook_update == "gradient":
-        loss = loss + codebook_loss
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
-    return output, torch.stack([loss, reconstruction_loss, codebook_loss, commitment_loss]).detach()
+def warn_of_collapse(history, sizes, n_items):
+    """Warn of each codebook whose last epoch used under half of its codes, or as unevenly as a tenth of them."""
+    for n, (usage, perplexity, size) in enumerate(
+        zip(history["usage"][-1], history["perplexity"][-1], sizes, strict=True)
+    ):
+        if n_items >= 2 * size and (usage < 0.5 or perplexity < size / 10):
+            warnings.warn(
+                f"codebook {n} has collapsed: the items use {usage:.0%} of its {size} codes (perplexity "
+                f"{perplexity:.1f}). Pass assignment='sinkhorn', which balances the codes, or a smaller codebook_size.",
+                CollapseWarning,
+                stacklevel=6,
+            )
 
 
 def _weighted_mean(values, weights):
     """Mean of `values` with `weights` that are 1 on average over the catalogue, hence unbiased in every batch."""
-    return (values * weights).mean()
+    return (values * weights).mean(0)
 
 
-def _start_averages(quantizer, initial_codes, weights, options):
-    """One `CodebookAverages` per codebook, as if the k-means solution had been met in batches; none for gradients."""
-    if options.codebook_update == "gradient":
-        return []
-    share = min(1.0, options.batch_size / len(weights))
-    return [
-        CodebookAverages(codebook, share * torch.zeros(len(codebook)).to(weights).index_add_(0, codes, weights))
-        for codebook, codes in zip(quantizer.codebooks, initial_codes, strict=True)
-    ]
+def _perplexity(counts):
+    shares = counts[counts > 0] / counts.sum()
+    return float((-(shares * shares.log()).sum()).exp())
+
+
+def _copy_state(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
 @torch.no_grad()
-def _revive_dead_codes(model, x, counts, averages, generator):
-    """Move each code that no row used in the epoch onto a row of its own, drawn from the whole catalogue."""
-    n_dead = [int((count == 0).sum()) for count in counts]
-    if not any(n_dead):
-        return
-    rows = torch.randperm(len(x), generator=generator)[: max(n_dead)].to(x.device)
-    inputs = model.quantizer(model.encoder(x[rows])).inputs
-    for n, codebook in enumerate(model.quantizer.codebooks):
-        dead = counts[n] == 0
-        codebook.code_vectors[dead] = inputs[n][: n_dead[n]]
-        if averages:
-            averages[n].replace(dead, inputs[n][: n_dead[n]])
+def _start_averages(model, x, weights, options):
+    """One `CodebookAverages` per codebook, as if today's codes had been met in batches; none for gradients."""
+    if options.codebook_update == "gradient":
+        return []
+    share = min(1.0, options.batch_size / len(x))
+    blocks = zip(x.split(8_192), weights.split(8_192), strict=True)
+    counts = [torch.zeros(len(codebook)).to(weights) for codebook in model.quantizer.codebooks]
+    for rows, weight in blocks:
+        codes = model.quantizer(model.encoder(rows)).codes
+        for count, code in zip(counts, codes.T, strict=False):
+            count.index_add_(0, code, share * weight)
+    return [
+        CodebookAverages(codebook, count) for codebook, count in zip(model.quantizer.codebooks, counts, strict=True)
+    ]

@@ -4,11 +4,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from semid._training import CodebookAverages, TrainingOptions, _revive_dead_codes, train_quantized_autoencoder
+from semid._catalogue import Catalogue
+from semid._training import CodebookAverages, Training, TrainingOptions, train_quantized_autoencoder
 from semid.nn._autoencoder import LinearPlusMLP, QuantizedAutoencoder
 from semid.nn._quantizers import Codebook, ResidualQuantizer
 
-OPTIONS = TrainingOptions(3, 16, 0.01, 0.5, "gradient", False)
+OPTIONS = TrainingOptions(3, 16, 0.01, commitment_weight=0.5, codebook_update="gradient")
 
 
 def _model(learnable, size=4, n_codebooks=2):
@@ -23,6 +24,10 @@ def _data(n=40):
     generator = torch.Generator().manual_seed(1)
     x, weights = torch.randn(n, 5, generator=generator), torch.rand(n, generator=generator) + 0.5
     return x, weights / weights.mean()
+
+
+def _catalogue(x, weights):
+    return Catalogue(x.numpy(), np.arange(len(x)), weights.numpy(), np.zeros(x.shape[1]), 1.0, torch.device("cpu"))
 
 
 def test_averages_equal_their_formula():
@@ -44,8 +49,7 @@ def test_averages_equal_their_formula():
 def test_training_by_gradient_equals_a_hand_written_loop():
     x, weights = _data()
     ours, theirs = _model(True, size=2), _model(True, size=2)
-    no_codes = [torch.zeros(len(x), dtype=torch.int64)] * 2
-    history = train_quantized_autoencoder(ours, x, weights, no_codes, OPTIONS, torch.Generator().manual_seed(2))
+    history = train_quantized_autoencoder(ours, _catalogue(x, weights), OPTIONS, torch.Generator().manual_seed(2))
 
     optimizer = torch.optim.AdamW(theirs.parameters(), lr=OPTIONS.learning_rate, weight_decay=0.0)
     generator, step, n_steps, losses = torch.Generator().manual_seed(2), 0, 9, []
@@ -80,8 +84,7 @@ def test_training_by_gradient_equals_a_hand_written_loop():
 
 def test_history_terms_add_up_to_the_loss():
     x, weights = _data()
-    no_codes = [torch.zeros(len(x), dtype=torch.int64)] * 2
-    history = train_quantized_autoencoder(_model(True), x, weights, no_codes, OPTIONS, torch.Generator())
+    history = train_quantized_autoencoder(_model(True), _catalogue(x, weights), OPTIONS, torch.Generator())
     terms = history["reconstruction_loss"] + history["codebook_loss"] + 0.5 * history["commitment_loss"]
     np.testing.assert_allclose(history["loss"], terms, rtol=1e-5)
     variance = (x.square().mean(1) * weights).sum() / weights.sum()
@@ -95,9 +98,8 @@ def test_dead_codes_are_revived():
             for codebook in model.quantizer.codebooks:
                 codebook.code_vectors[1:] = 1e3  # too far for any row
         x, weights = _data()
-        codes = [torch.zeros(len(x), dtype=torch.int64)] * 2
         options = OPTIONS._replace(codebook_update=update, max_iter=6)
-        history = train_quantized_autoencoder(model, x, weights, codes, options, torch.Generator().manual_seed(0))
+        history = train_quantized_autoencoder(model, _catalogue(x, weights), options, torch.Generator().manual_seed(0))
         assert history["usage"][0].max() == 0.25
         assert history["usage"][-1].min() >= 0.75
         assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
@@ -106,21 +108,20 @@ def test_dead_codes_are_revived():
 def test_averaged_codebooks_get_no_gradient_and_yet_move():
     model, (x, weights) = _model(False), _data()
     before = [codebook.code_vectors.clone() for codebook in model.quantizer.codebooks]
-    codes = [torch.arange(len(x)) % 4] * 2
     options = OPTIONS._replace(codebook_update="ema")
-    train_quantized_autoencoder(model, x, weights, codes, options, torch.Generator().manual_seed(0))
+    train_quantized_autoencoder(model, _catalogue(x, weights), options, torch.Generator().manual_seed(0))
     for codebook, old in zip(model.quantizer.codebooks, before, strict=True):
         assert codebook.code_vectors.grad is None
         assert not torch.equal(codebook.code_vectors, old)
 
 
 def test_codes_are_revived_on_rows_of_their_own_when_the_last_batch_is_short():
-    x, _ = _data(n=65)  # batches of 16, 16, 16, 16 and 1
+    x, weights = _data(n=65)  # batches of 16, 16, 16, 16 and 1
     model = _model(True, size=30)
     with torch.no_grad():
         for codebook in model.quantizer.codebooks:
             codebook.code_vectors[1:] = 1e3
     counts = [(torch.arange(30) == 0).float()] * 2
-    _revive_dead_codes(model, x, counts, [], torch.Generator().manual_seed(0))
+    Training(model, _catalogue(x, weights), OPTIONS, torch.Generator().manual_seed(0)).revive_dead_codes(counts)
     for codebook in model.quantizer.codebooks:
         assert len(codebook.code_vectors.detach().unique(dim=0)) == 30

@@ -36,16 +36,23 @@ class QuantizedAutoencoder(nn.Module):
     Standardisation takes off the mean of each feature and divides by ONE scale, the root mean square of what is left:
     distances, and with them the reconstruction R², keep their proportions.
 
+    With `output_codebooks`, each code also adds a vector of its own to what the decoder
+    puts out.
+
     Shape: (B, n_features) → codes (B, n_codebooks) → (B, n_features)
     """
 
-    def __init__(self, n_features, quantizer, encoder=None, decoder=None):
+    def __init__(self, n_features, quantizer, encoder=None, decoder=None, output_codebooks=False):
         super().__init__()
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(()))
         self.encoder = nn.Identity() if encoder is None else encoder
         self.quantizer = quantizer
         self.decoder = nn.Identity() if decoder is None else decoder
+        self.output_codebooks = nn.ParameterList(
+            nn.Parameter(torch.zeros(size, n_features), requires_grad=False)
+            for size in (quantizer.sizes if output_codebooks else ())
+        )
 
     def standardize(self, x):
         return (x - self.mean) / self.scale
@@ -55,11 +62,31 @@ class QuantizedAutoencoder(nn.Module):
         return self.quantizer.encode(self.encoder(self.standardize(x)), tolerance)
 
     def decode(self, codes):
-        return self.decoder(self.quantizer.decode(codes)) * self.scale + self.mean
+        decoded = self.decoder(self.quantizer.decode(codes))
+        # Not strict: the first codes alone are a coarser reconstruction.
+        for table, code in zip(self.output_codebooks, codes.T, strict=False):
+            decoded = decoded + table[code]
+        return decoded * self.scale + self.mean
+
+
+class MeanOfDecoders(nn.Module):
+    """A decoder per codebook, averaged.
+
+    Shape: (B, n, D) → (B, n_features), for the first n of the decoders
+    """
+
+    def __init__(self, decoders):
+        super().__init__()
+        self.decoders = nn.ModuleList(decoders)
+
+    def forward(self, x):
+        # Not strict: fewer inputs than decoders are the first codebooks alone.
+        parts = [decoder(part) for decoder, part in zip(self.decoders, x.unbind(1), strict=False)]
+        return sum(parts) / len(parts)
 
 
 @torch.no_grad()
-def start_as_pca(encoder, decoder, x, weights, generator, n_iter=8):
+def start_as_pca(encoder, decoder_maps, x, weights, generator, n_iter=8):
     """Set the linear maps to the leading principal components of `x`, scaled half-way to unit variance.
 
     A closed form to start from: the autoencoder reconstructs as well as PCA before the first step, and its first
@@ -81,8 +108,9 @@ def start_as_pca(encoder, decoder, x, weights, generator, n_iter=8):
     # A square root of the deviation: components of small variance, which tell near-duplicates apart, gain weight in the
     # distance without drowning the large ones.
     stretch = torch.where(deviations > 1e-6 * deviations.max(), deviations.clamp(min=1e-30).rsqrt(), 0.0)
-    for layer in (encoder.linear, decoder.linear):
+    for layer in (encoder.linear, *decoder_maps):
         layer.weight.zero_()
         layer.bias.zero_()
     encoder.linear.weight[:n_components] = components * stretch[:, None]
-    decoder.linear.weight[:, :n_components] = torch.where(stretch > 0, 1 / stretch, 0.0) * components.T
+    for layer in decoder_maps:
+        layer.weight[:, :n_components] = torch.where(stretch > 0, 1 / stretch, 0.0) * components.T

@@ -12,15 +12,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from semid.nn._kmeans import kmeans
+from semid.nn._beam_search import Beam, SumCosts, beam_search
+from semid.nn._kmeans import argmin, kmeans
+
+_BEAM_ROWS = 512  # rows searched at once: their costs stay in the cache
 
 
 class QuantizerOutput(NamedTuple):
     decoder_input: Tensor  # (B, D), straight-through: the gradient reaches z once, with scale 1
+    quantized: Tensor  # (B, D), the latent that the codes stand for; with the same gradient
     codes: Tensor  # (B, N)
     codebook_loss: Tensor  # (B,), mean squared distance over a code vector, summed over codebooks; moves the codebooks
     commitment_loss: Tensor  # (B,), the same number; moves the encoder
-    inputs: tuple[Tensor, ...]  # N tensors (B, d): what each codebook quantized, without gradient
+    inputs: tuple[Tensor, ...]  # N tensors (B, d): what each codebook quantized
 
 
 class CertainCodes(NamedTuple):
@@ -31,29 +35,32 @@ class CertainCodes(NamedTuple):
 class Codebook(nn.Module):
     """K code vectors of width d; quantizes a row to the nearest of them.
 
+    A code may have a price that is added to half its squared distance, so that it is chosen less often: balanced
+    training finds prices (see `CodePrices`), elsewhere they are zero.
+
     Shape: (B, d) → codes (B,)
     """
 
     def __init__(self, size, dim, *, learnable=False):
         super().__init__()
         self.code_vectors = nn.Parameter(torch.zeros(size, dim), requires_grad=learnable)
+        self.register_buffer("prices", torch.zeros(size))
 
     def __len__(self):
         return len(self.code_vectors)
 
     def forward(self, x):
         with torch.no_grad():
-            return self._scores(x).argmin(1)
+            return argmin(self.scores(x))
 
     def nearest(self, x, tolerance):
         """Return the codes of `x`, and where they are beyond doubt by more than `tolerance` of |x|² + |e|².
 
         Code vectors closer to one another than that count as one: the first of them is the code.
         """
-        scores = self._scores(x)
-        best = scores.min(1, keepdim=True).values
-        largest_norm = self.code_vectors.square().sum(1).max()
-        within = scores <= best + tolerance * (x.square().sum(1, keepdim=True) + largest_norm)
+        scores = self.scores(x)
+        best = scores.amin(1, keepdim=True)
+        within = scores <= best + tolerance * (x.square().sum(1, keepdim=True) + self.largest_norm())
         return within.to(torch.uint8).argmax(1), within.sum(1) == 1
 
     @torch.no_grad()
@@ -63,20 +70,29 @@ class Codebook(nn.Module):
         self.code_vectors.copy_(result.centers)
         return result
 
-    def _scores(self, x):
-        """Half the squared distance to each code vector, less half of |x|²: (B, K)."""
-        return self.code_vectors.square().sum(1) / 2 - x @ self.code_vectors.T
+    def scores(self, x):
+        """Half the squared distance to each code vector plus its price, less half of |x|²: (B, K)."""
+        return torch.addmm(self.offsets(), x, self.code_vectors.T, alpha=-1)
+
+    def offsets(self):
+        return self.code_vectors.square().sum(1) / 2 + self.prices
+
+    def largest_norm(self):
+        return self.code_vectors.square().sum(1).max()
 
 
 class ResidualQuantizer(nn.Module):
     """N codebooks in a row, each quantizing what the ones before it left over.
 
     Lee et al., 2022, arXiv:2203.01941, section 3.1 (from memory). The latent is approximated by the SUM of the
-    code vectors.
+    code vectors. With a `beam_size` above 1, `encode` looks for the codes jointly.
     """
 
-    def __init__(self, sizes, dim, *, learnable=False):
+    def __init__(self, sizes, dim, *, learnable=False, beam_size=1, estimator="straight_through"):
         super().__init__()
+        self.sizes, self.dim = list(sizes), dim
+        self.beam_size = beam_size
+        self.estimate = GRADIENT_ESTIMATORS[estimator]
         self.codebooks = nn.ModuleList(Codebook(size, dim, learnable=learnable) for size in sizes)
 
     def forward(self, z):
@@ -92,11 +108,15 @@ class ResidualQuantizer(nn.Module):
             # Detached, so that every level's commitment loss reaches the encoder.
             residual = residual - code_vectors.detach()
         codebook_loss, commitment_loss = map(sum, zip(*losses, strict=True))
+        quantized = self.estimate(z, total)
         return QuantizerOutput(
-            straight_through(z, total), torch.stack(codes, 1), codebook_loss, commitment_loss, tuple(inputs)
+            quantized, quantized, torch.stack(codes, 1), codebook_loss, commitment_loss, tuple(inputs)
         )
 
     def encode(self, z, tolerance):
+        if self.beam_size > 1:
+            beam = self.candidates(z, self.beam_size, tolerance)
+            return CertainCodes(beam.codes[:, 0], beam.certain)
         residual, codes, certain = z, [], torch.ones(len(z), dtype=torch.bool, device=z.device)
         for codebook in self.codebooks:
             code, sure = codebook.nearest(residual, tolerance)
@@ -105,8 +125,30 @@ class ResidualQuantizer(nn.Module):
             certain &= sure
         return CertainCodes(torch.stack(codes, 1), certain)
 
+    def candidates(self, z, n_candidates, tolerance):
+        """Return the best codes that a beam search finds, nearest sum of code vectors first; see `Beam`."""
+        codebooks = [codebook.code_vectors for codebook in self.codebooks]
+        prices = [codebook.prices for codebook in self.codebooks]
+        reach = sum(codebook.largest_norm() for codebook in self.codebooks)
+        beams = [
+            beam_search(
+                SumCosts(rows, codebooks, prices),
+                len(codebooks),
+                n_candidates,
+                tolerance * (rows.square().sum(1) + reach),
+            )
+            for rows in z.split(_BEAM_ROWS)
+        ]
+        return Beam(*map(torch.cat, zip(*beams, strict=True)))
+
     def decode(self, codes):
-        return sum(book.code_vectors[code] for book, code in zip(self.codebooks, codes.T, strict=True))
+        # Not strict: the first codes alone are a coarser reconstruction.
+        return sum(book.code_vectors[code] for book, code in zip(self.codebooks, codes.T, strict=False))
+
+    @torch.no_grad()
+    def set_code_vectors(self, code_vectors):
+        for codebook, vectors in zip(self.codebooks, code_vectors, strict=True):
+            codebook.code_vectors.copy_(vectors)
 
     @torch.no_grad()
     def initialize(self, z, weights, generator, max_iter, on_iteration=None):
@@ -121,13 +163,17 @@ class ResidualQuantizer(nn.Module):
 class CopiedCodeQuantizer(ResidualQuantizer):
     """One codebook whose code is given `n_copies` times: the "Multi-Embedding" of arXiv:2410.09560v1."""
 
-    def __init__(self, size, n_copies, dim, *, learnable=False):
-        super().__init__([size], dim, learnable=learnable)
+    def __init__(self, size, n_copies, dim, **options):
+        super().__init__([size], dim, **options)
         self.n_copies = n_copies
 
     def encode(self, z, tolerance):
         codes, certain = super().encode(z, tolerance)
         return CertainCodes(codes.expand(-1, self.n_copies), certain)
+
+    def candidates(self, z, n_candidates, tolerance):
+        codes, scores, certain = super().candidates(z, n_candidates, tolerance)
+        return Beam(codes.expand(-1, -1, self.n_copies), scores, certain)
 
     def decode(self, codes):
         return super().decode(codes[:, :1])
@@ -138,11 +184,24 @@ class ParallelQuantizer(nn.Module):
 
     The multi-codebook quantizer of Mixture-of-Codes (Zhang et al., 2024, arXiv:2410.09560v1). With a
     `projection_dim`, each codebook quantizes a linear projection of its own of the latent, and its code vectors are
-    projected back before the mean; without, all of them quantize the latent itself.
+    projected back before the mean; without, all of them quantize the latent itself. Without `average`, a decoder
+    gets the N vectors side by side, (B, N, D). `forward` can be told to hand on the first few codebooks alone.
     """
 
-    def __init__(self, sizes, dim, *, projection_dim=None, learnable=False):
+    def __init__(
+        self,
+        sizes,
+        dim,
+        *,
+        projection_dim=None,
+        learnable=False,
+        estimator="straight_through",
+        average=True,
+    ):
         super().__init__()
+        self.sizes, self.dim = list(sizes), dim
+        self.estimate = GRADIENT_ESTIMATORS[estimator]
+        self.average = average
         width = dim if projection_dim is None else projection_dim
         self.codebooks = nn.ModuleList(Codebook(size, width, learnable=learnable) for size in sizes)
         if projection_dim is None:
@@ -165,20 +224,26 @@ class ParallelQuantizer(nn.Module):
             down.weight.copy_(torch.eye(dim)[(cards + cards // lcm(n_codebooks, dim)) % dim])
             up.weight.copy_(down.weight.T)
 
-    def forward(self, z):
-        total = 0.0
-        codes, inputs, losses = [], [], []
+    def forward(self, z, n_first=None):
+        codes, inputs, parts, losses = [], [], [], []
         for codebook, down, up in zip(self.codebooks, self.down, self.up, strict=True):
             x = down(z)
             code = codebook(x)
             code_vectors = codebook.code_vectors[code]
             losses.append(_losses(x, code_vectors))
             codes.append(code)
-            inputs.append(x.detach())
-            total = total + up(straight_through(x, code_vectors.detach()))
+            inputs.append(x)
+            parts.append(up(self.estimate(x, code_vectors.detach())))
+        parts = parts[:n_first]
+        quantized = sum(parts) / len(parts)
         codebook_loss, commitment_loss = map(sum, zip(*losses, strict=True))
         return QuantizerOutput(
-            total / len(self.codebooks), torch.stack(codes, 1), codebook_loss, commitment_loss, tuple(inputs)
+            quantized if self.average else torch.stack(parts, 1),
+            quantized,
+            torch.stack(codes, 1),
+            codebook_loss,
+            commitment_loss,
+            tuple(inputs),
         )
 
     def encode(self, z, tolerance):
@@ -186,9 +251,23 @@ class ParallelQuantizer(nn.Module):
         codes, certain = zip(*pairs, strict=True)
         return CertainCodes(torch.stack(codes, 1), torch.stack(certain).all(0))
 
+    def candidates(self, z, n_candidates, tolerance):
+        """Return the codes of smallest total distance in the projections, nearest first; see `Beam`."""
+        beams = []
+        for rows in z.split(_BEAM_ROWS):
+            scores = [book.scores(down(rows)) for book, down in zip(self.codebooks, self.down, strict=True)]
+            reach = sum(codebook.largest_norm() for codebook in self.codebooks)
+            doubt = tolerance * (rows.square().sum(1) + reach)
+            beams.append(
+                beam_search(lambda n, _, scores=scores: scores[n][:, None, :], len(scores), n_candidates, doubt)
+            )
+        return Beam(*map(torch.cat, zip(*beams, strict=True)))
+
     def decode(self, codes):
-        parts = zip(self.codebooks, self.up, codes.T, strict=True)
-        return sum(up(book.code_vectors[code]) for book, up, code in parts) / len(self.codebooks)
+        # Not strict: the first codes alone are a coarser reconstruction.
+        parts = zip(self.codebooks, self.up, codes.T, strict=False)
+        parts = [up(book.code_vectors[code]) for book, up, code in parts]
+        return sum(parts) / len(parts) if self.average else torch.stack(parts, 1)
 
     @torch.no_grad()
     def initialize(self, z, weights, generator, max_iter, on_iteration=None):
@@ -222,3 +301,25 @@ def _losses(x, code_vectors):
 def straight_through(z, code_vectors):
     """The value of `code_vectors` with the gradient of `z` (Bengio et al., 2013, arXiv:1308.3432)."""
     return z + (code_vectors - z).detach()
+
+
+def rotation(z, code_vectors):
+    """The value of `code_vectors` as a rotation and scaling of `z` that is constant for the gradient.
+
+    The rotation trick (Fifty et al., 2024, arXiv:2410.06424, section 4, from memory): the gradient turns with the
+    vector, so that points on either side of the code vector are not pushed the same way.
+    """
+    with torch.no_grad():
+        z_norm, e_norm = z.norm(dim=1, keepdim=True), code_vectors.norm(dim=1, keepdim=True)
+        z_unit, e_unit = z / z_norm.clamp(min=1e-12), code_vectors / e_norm.clamp(min=1e-12)
+        half_way = nn.functional.normalize(z_unit + e_unit, dim=1)
+        scale = e_norm / z_norm.clamp(min=1e-12)
+        # Opposite or vanishing vectors have no rotation between them: straight through there.
+        usable = ((z_unit * e_unit).sum(1, keepdim=True) > -0.99) & (z_norm > 1e-6) & (e_norm > 1e-6)
+    along_half_way = (z * half_way).sum(1, keepdim=True)
+    along_z = (z * z_unit).sum(1, keepdim=True)
+    rotated = scale * (z - 2 * along_half_way * half_way + 2 * along_z * e_unit)
+    return torch.where(usable, rotated, straight_through(z, code_vectors))
+
+
+GRADIENT_ESTIMATORS = {"straight_through": straight_through, "rotation": rotation}

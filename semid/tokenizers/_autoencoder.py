@@ -1,54 +1,250 @@
 """What the learned tokenizers share: a quantized autoencoder, started as PCA and k-means, trained by gradients."""
 
-from semid._checks import check_integer, check_layer_sizes, check_number, check_option
-from semid._training import TrainingOptions, train_quantized_autoencoder
+import numpy as np
+import torch
+from sklearn.utils import check_array, check_consistent_length
+
+from semid._all_or_nothing import all_or_nothing
+from semid._catalogue import Catalogue
+from semid._checks import check_integer, check_layer_sizes, check_number, check_option, check_sample_weight
+from semid._state import LiveModule, export_state, load_module, resolve_device
+from semid._training import TrainingOptions, train_quantized_autoencoder, warn_of_collapse
+from semid.nn._additive import least_squares_code_vectors
 from semid.nn._autoencoder import LinearPlusMLP, QuantizedAutoencoder, start_as_pca
+from semid.nn._quantizers import GRADIENT_ESTIMATORS
 from semid.tokenizers._base import BaseTokenizer
+from semid.tokenizers._rows import distinct_rows
 
 _INITIAL_KMEANS_ITERATIONS = 15
+# Of the least-squares code vectors beside the decoder, in items: enough that a code of few items adds little.
+_OUTPUT_RIDGE = 20.0
+_ENCODE_ROWS = 8_192
 
 
 class BaseAutoencoderTokenizer(BaseTokenizer):
     """A tokenizer that quantizes the latent of an autoencoder; a subclass gives ``_build_quantizer(dim)``."""
 
-    _architecture_parameters = ("latent_dim", "hidden_layer_sizes", "codebook_update")
+    _architecture_parameters = (
+        "latent_dim",
+        "hidden_layer_sizes",
+        "codebook_update",
+        "gradient_estimator",
+        "output_codebooks",
+    )
+    # Terms that only some subclasses have as parameters.
+    diversity_weight = 0.0
+    nested_dropout = 0.0
+
+    @all_or_nothing
+    def fit(self, X, y=None, sample_weight=None, alignment=None):
+        """Learn encoder, codebooks and decoder from item embeddings.
+
+        The result does not depend on the order of the items, and an item of weight 2 counts exactly as an item
+        listed twice. With ``warm_start=True``, a fitted tokenizer goes on from where it is.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_items, n_features)
+            One embedding per item of the catalogue; computed with in float32. A float32 memmap is read as it is
+            needed: beyond 512 MB of embeddings, 512 MB are held at once (see ``docs/benchmarks.md``).
+        y : None
+            Ignored, present for Pipelines.
+        sample_weight : array-like of shape (n_items,), default None
+            Weight of each item, for example its popularity; items of weight 0 are left out. None weights all alike.
+        alignment : array-like of shape (n_items, n_alignment_features), default None
+            A second embedding of each item, for example from collaborative filtering, that the quantized latents
+            learn to tell apart, with weight ``alignment_weight``. Rows of NaN mark items that have none.
+
+        Returns
+        -------
+        self : object
+            The fitted tokenizer.
+
+        Raises
+        ------
+        ValueError
+            If `X` holds NaN or infinity, is empty or not 2-D, has fewer than two rows, if a parameter is out of its
+            range, if `sample_weight` is negative, of another length, or zero for every row, if `alignment` has
+            another number of rows, or if training diverges. The tokenizer then is as it was before.
+        """
+        return self._start_or_continue(self.warm_start, X, sample_weight, alignment, {})
+
+    @all_or_nothing
+    def partial_fit(self, X, y=None, sample_weight=None, alignment=None):
+        """Learn from these items for one epoch, at a constant learning rate; the first call also starts the codebooks.
+
+        Codes drift with every call; `align_codes` and `semid.metrics.code_churn` say by how much.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_items, n_features)
+            Embeddings: the first time at least as many as there are codes in a codebook.
+        y : None
+            Ignored.
+        sample_weight : array-like of shape (n_items,), default None
+            Weight of each item.
+        alignment : array-like of shape (n_items, n_alignment_features), default None
+            As in `fit`.
+
+        Returns
+        -------
+        self : object
+            The tokenizer, fitted so far.
+        """
+        one_epoch = {"max_iter": 1, "schedule": "constant", "n_iter_no_change": None}
+        return self._start_or_continue(True, X, sample_weight, alignment, one_epoch)
+
+    def _start_or_continue(self, may_continue, X, sample_weight, alignment, changes):
+        if alignment is not None:
+            alignment = check_array(alignment, dtype=np.float32, ensure_all_finite="allow-nan", input_name="alignment")
+            check_consistent_length(X, alignment)
+        if may_continue and hasattr(self, "state_"):
+            return self._continue(X, sample_weight, alignment=alignment, changes=changes)
+        return self._fit(X, sample_weight, alignment=alignment, changes=changes)
+
+    def _continue(self, X, sample_weight, **options):
+        """Learn from `X`, starting at the fitted state."""
+        self._check_parameters()
+        self._check_same_architecture()
+        device = resolve_device(self.device)
+        X = self._check_embeddings(X, reset=False)
+        rows, weights = distinct_rows(X, check_sample_weight(sample_weight, len(X)))
+        module = load_module(self._build_module, self.state_).to(device)
+        self._live = LiveModule()
+        with torch.enable_grad():
+            catalogue = Catalogue(X, rows, weights, self.state_["mean"], self.state_["scale"], device)
+            generator = torch.Generator().manual_seed(self._draw_seed())
+            self._learn(module, catalogue, generator, start=False, **options)
+        self.state_ = export_state(module)
+        return self
+
+    def _check_same_architecture(self):
+        """Raise if a parameter that decides shapes has changed since the codebooks were made."""
+        for name, fitted in self._architecture.items():
+            if not np.array_equal(getattr(self, name), fitted):
+                raise ValueError(
+                    f"{name} must stay {fitted!r} to go on from a fitted tokenizer, got {getattr(self, name)!r}. "
+                    "Set it back, or clone the tokenizer and fit it anew."
+                )
 
     def _check_parameters(self):
         self._n_codebooks()
-        check_integer("latent_dim", self.latent_dim, 1)
+        self._check_latent()
         check_layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
         check_option("codebook_update", self.codebook_update, ("ema", "gradient"))
+        check_option("gradient_estimator", self.gradient_estimator, tuple(GRADIENT_ESTIMATORS))
+        check_option("assignment", self.assignment, ("nearest", "sinkhorn"))
+        check_option("output_codebooks", self.output_codebooks, (False, True))
+        check_option("early_stopping", self.early_stopping, (False, True))
+        check_number("validation_fraction", self.validation_fraction, 0, 1, open_minimum=True, open_maximum=True)
+        check_integer("n_iter_no_change", self.n_iter_no_change, 1)
+        check_option("warm_start", self.warm_start, (False, True))
         check_integer("max_iter", self.max_iter, 1)
         check_integer("batch_size", self.batch_size, 1)
         check_number("learning_rate", self.learning_rate, 0, open_minimum=True)
-        check_number("commitment_weight", self.commitment_weight, 0)
+        for name in ("commitment_weight", "separation_weight", "alignment_weight", "diversity_weight"):
+            check_number(name, getattr(self, name), 0)
+        check_number("nested_dropout", self.nested_dropout, 0, 1)
+
+    def _check_latent(self):
+        check_integer("latent_dim", self.latent_dim, 1)
+
+    def _latent_width(self):
+        return self._architecture["latent_dim"]
 
     def _build_module(self):
         hidden = check_layer_sizes("hidden_layer_sizes", self._architecture["hidden_layer_sizes"])
-        n_features, latent_dim = self.n_features_in_, self._architecture["latent_dim"]
+        n_features, latent_dim = self.n_features_in_, self._latent_width()
         return QuantizedAutoencoder(
             n_features,
             self._build_quantizer(latent_dim),
             encoder=LinearPlusMLP((n_features, *hidden, latent_dim)),
-            decoder=LinearPlusMLP((latent_dim, *reversed(hidden), n_features)),
+            decoder=self._build_decoder((latent_dim, *reversed(hidden), n_features)),
+            output_codebooks=self._architecture["output_codebooks"],
         )
 
-    def _learns_codebooks_by_gradient(self):
-        return self._architecture["codebook_update"] == "gradient"
+    def _build_decoder(self, sizes):
+        return LinearPlusMLP(sizes)
 
-    def _learn(self, module, catalogue, generator):
-        _, x, weights = catalogue
-        start_as_pca(module.encoder, module.decoder, x, weights, generator)
-        z = module.encoder(x).detach()
-        clusterings = module.quantizer.initialize(z, weights, generator, _INITIAL_KMEANS_ITERATIONS)
-        options = TrainingOptions(
+    def _quantizer_options(self):
+        return {
+            "learnable": self._architecture["codebook_update"] == "gradient",
+            "estimator": self._architecture["gradient_estimator"],
+        }
+
+    def _training_options(self):
+        return TrainingOptions(
             max_iter=self.max_iter,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             commitment_weight=self.commitment_weight,
-            codebook_update=self.codebook_update,
+            codebook_update=self._architecture["codebook_update"],
+            assignment=self.assignment,
+            separation_weight=self.separation_weight,
+            alignment_weight=self.alignment_weight,
+            diversity_weight=self.diversity_weight,
+            nested_dropout=self.nested_dropout,
+            n_iter_no_change=self.n_iter_no_change if self.early_stopping else None,
             verbose=bool(self.verbose),
         )
-        initial_codes = [clustering.labels for clustering in clusterings]
-        self.history_ = train_quantized_autoencoder(module, x, weights, initial_codes, options, generator)
-        self.n_iter_ = self.max_iter
+
+    def _learn(self, module, catalogue, generator, start=True, alignment=None, changes=None):
+        options = self._training_options()._replace(**(changes or {}))
+        if alignment is not None:
+            alignment = torch.from_numpy(alignment[catalogue.rows]).to(catalogue.device)
+        held_out = None
+        if options.n_iter_no_change is not None:
+            catalogue, held_out, alignment = self._hold_out(catalogue, alignment, generator)
+        if start:
+            self._start(module, catalogue, generator)
+        history = train_quantized_autoencoder(
+            module, catalogue, options, generator, alignment=alignment, held_out=held_out
+        )
+        if module.output_codebooks:
+            _fit_output_codebooks(module, *catalogue.sample(generator))
+        warn_of_collapse(history, module.quantizer.sizes, len(catalogue))
+        if not start:
+            history = {key: np.concatenate([self.history_[key], values]) for key, values in history.items()}
+        self.history_ = history
+        self.n_iter_ = len(history["loss"])
+
+    def _start(self, module, catalogue, generator):
+        """PCA for the autoencoder, k-means of its latents for the codebooks."""
+        x, weights = catalogue.sample(generator, n_at_least=64 * max(self.codebook_sizes_))
+        start_as_pca(module.encoder, _linear_maps(module.decoder), x, weights, generator)
+        with torch.no_grad():
+            z = torch.cat([module.encoder(block) for block in x.split(_ENCODE_ROWS)])
+        module.quantizer.initialize(z, weights, generator, _INITIAL_KMEANS_ITERATIONS)
+
+    def _hold_out(self, catalogue, alignment, generator):
+        n_held_out = max(1, round(self.validation_fraction * len(catalogue)))
+        if len(catalogue) - n_held_out < 2:
+            raise ValueError(
+                f"early_stopping must hold out {n_held_out} of {len(catalogue)} distinct items, and leave at least 2. "
+                "Pass early_stopping=False or more items."
+            )
+        order = torch.randperm(len(catalogue), generator=generator).numpy()
+        held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
+        if alignment is not None:
+            alignment = alignment[torch.from_numpy(kept).to(alignment.device)]
+        return catalogue.subset(kept), catalogue.subset(held_out), alignment
+
+
+def _linear_maps(decoder):
+    """The linear parts of a decoder, or of the decoders that are averaged."""
+    return [part.linear for part in decoder.modules() if isinstance(part, LinearPlusMLP)]
+
+
+@torch.no_grad()
+def _fit_output_codebooks(module, x, weights):
+    """Set the code vectors beside the decoder to the ridge regression of what the decoder leaves over on the codes."""
+    rests, codes = [], []
+    for block in x.split(_ENCODE_ROWS):
+        output = module.quantizer(module.encoder(block))
+        rests.append(block - module.decoder(output.decoder_input))
+        codes.append(output.codes)
+    tables = least_squares_code_vectors(
+        torch.cat(rests), weights, torch.cat(codes), list(module.output_codebooks), ridge=_OUTPUT_RIDGE
+    )
+    for table, values in zip(module.output_codebooks, tables, strict=True):
+        table.copy_(values)

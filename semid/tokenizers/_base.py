@@ -2,7 +2,6 @@
 
 import warnings
 from abc import abstractmethod
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from semid._all_or_nothing import all_or_nothing
+from semid._catalogue import Catalogue, mean_and_scale
 from semid._checks import check_codebook_sizes, check_input_features, check_integer, check_sample_weight
 from semid._state import LiveModule, build_seeded, export_state, resolve_device
 from semid.metrics import reconstruction_r2
@@ -21,14 +21,6 @@ _ENCODE_ROWS = 8_192  # rows encoded at once
 # squared norms, far above the rounding of an encoder; the few other items are encoded again in float64.
 _FLOAT32_DOUBT = 3e-5
 _FLOAT64_TIE = 1e-11
-
-
-class Catalogue(NamedTuple):
-    """The distinct items that a tokenizer learns from."""
-
-    rows: np.ndarray  # (n, n_features) float32, as given
-    x: torch.Tensor  # (n, n_features), standardised, on the device
-    weights: torch.Tensor  # (n,), of mean 1, on the device
 
 
 class BaseTokenizer(TransformerMixin, BaseEstimator):
@@ -69,20 +61,7 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
             range, if `sample_weight` is negative, of another length, or zero for every row, or if training diverges.
             The tokenizer then is as it was before.
         """
-        self._check_parameters()
-        device = resolve_device(self.device)
-        X = self._check_embeddings(X, ensure_min_samples=2)
-        rows, weights = distinct_rows(X, check_sample_weight(sample_weight, len(X)))
-        self._architecture = {name: getattr(self, name) for name in self._architecture_parameters}
-        self.codebook_sizes_ = self._codebook_sizes_for(len(rows))
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        self._live = LiveModule()
-        module = build_seeded(self._build_module, seed).to(device, torch.float32)
-        catalogue = _standardize(module, rows, weights, device)
-        with torch.enable_grad():
-            self._learn(module, catalogue, torch.Generator().manual_seed(seed))
-        self.state_ = export_state(module)
-        return self
+        return self._fit(X, sample_weight)
 
     def transform(self, X):
         """Return the codes of item embeddings.
@@ -184,6 +163,29 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
     def __sklearn_is_fitted__(self):
         return hasattr(self, "state_")
 
+    def _fit(self, X, sample_weight, **options):
+        """Fit from the start; `options` go to ``_learn``."""
+        self._check_parameters()
+        device = resolve_device(self.device)
+        X = self._check_embeddings(X, ensure_min_samples=2)
+        rows, weights = distinct_rows(X, check_sample_weight(sample_weight, len(X)))
+        self._architecture = {name: getattr(self, name) for name in self._architecture_parameters}
+        self.codebook_sizes_ = self._codebook_sizes_for(len(rows))
+        seed = self._draw_seed()
+        self._live = LiveModule()
+        module = build_seeded(self._build_module, seed).to(device, torch.float32)
+        mean, scale = mean_and_scale(X, rows, weights)
+        module.mean.copy_(torch.from_numpy(mean))
+        module.scale.fill_(scale)
+        with torch.enable_grad():
+            catalogue = Catalogue(X, rows, weights, mean, scale, device)
+            self._learn(module, catalogue, torch.Generator().manual_seed(seed), **options)
+        self.state_ = export_state(module)
+        return self
+
+    def _draw_seed(self):
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
     @abstractmethod
     def _check_parameters(self):
         """Raise for any parameter out of its range, before any work."""
@@ -247,18 +249,3 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
                 f"codes of codebook {n} must lie in [0, {self.codebook_sizes_[n]}), got {codes[row, n]} in row {row}."
             )
         return codes.astype(np.int64)
-
-
-def _standardize(module, rows, weights, device):
-    """Set `module`'s mean and scale from `rows`; return the `Catalogue` with them standardised."""
-    shares = weights.astype(np.float64) / weights.sum(dtype=np.float64)
-    mean = shares @ rows
-    # Scaled before the square, so that neither huge nor tiny embeddings leave the range of floating point.
-    largest = np.abs(rows - mean.astype(np.float32)).max()
-    scale = 0.0
-    if largest > 0:
-        scale = largest * np.sqrt(shares @ np.square((rows - mean) / largest).mean(axis=1))
-    module.mean.copy_(torch.from_numpy(mean))
-    module.scale.fill_(float(scale) if scale > 0 else 1.0)
-    x = module.standardize(torch.from_numpy(rows).to(device))
-    return Catalogue(rows, x, torch.from_numpy(weights).to(device))

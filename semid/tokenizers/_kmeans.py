@@ -7,6 +7,9 @@ from semid._checks import check_integer
 from semid.nn._autoencoder import QuantizedAutoencoder
 from semid.tokenizers._base import BaseTokenizer
 
+# At least, where the catalogue is too large to be seen at once.
+ROWS_PER_CODE = 64
+
 
 class BaseKMeansTokenizer(BaseTokenizer):
     """A tokenizer whose quantizer is fitted by k-means alone; a subclass gives ``_build_quantizer(dim)``."""
@@ -19,25 +22,25 @@ class BaseKMeansTokenizer(BaseTokenizer):
         return QuantizedAutoencoder(self.n_features_in_, self._build_quantizer(self.n_features_in_))
 
     def _learn(self, module, catalogue, generator):
-        _, x, weights = catalogue
+        x, weights = catalogue.sample(generator, n_at_least=ROWS_PER_CODE * max(self.codebook_sizes_))
         variance = float((x.double().square().sum(1) * weights.double()).sum())
         with tqdm(desc="k-means", unit=" iterations", disable=not self.verbose) as progress:
 
             def show(inertia, usage):
                 progress.update()
-                progress.set_postfix(r2=f"{_r2(inertia, variance):.3f}", usage=f"{usage:.0%}")
+                progress.set_postfix(r2=f"{r2_of(inertia, variance):.3f}", usage=f"{usage:.0%}")
 
             clusterings = module.quantizer.initialize(x, weights, generator, self.max_iter, show)
         self.n_iter_ = max(len(clustering.inertias) for clustering in clusterings)
         inertias = _per_iteration([clustering.inertias for clustering in clusterings])
         self.history_ = {
             "reconstruction_loss": inertias / (float(weights.sum()) * x.shape[1]),
-            "r2": _r2(inertias, variance),
+            "r2": r2_of(inertias, variance),
             "usage": _per_iteration([clustering.usages for clustering in clusterings]),
         }
 
 
-def _r2(inertia, variance):
+def r2_of(inertia, variance):
     return 1 - inertia / variance if variance > 0 else np.ones_like(inertia)
 
 

@@ -1,6 +1,7 @@
 """Parallel codebooks around one autoencoder."""
 
 from semid._checks import check_integer, check_option
+from semid.nn._autoencoder import LinearPlusMLP, MeanOfDecoders
 from semid.nn._quantizers import ParallelQuantizer
 from semid.tokenizers._autoencoder import BaseAutoencoderTokenizer
 
@@ -34,17 +35,47 @@ class MixtureOfCodesTokenizer(BaseAutoencoderTokenizer):
         Width of the latent. A wider latent reconstructs better, a narrower one gives more items codes of their own.
     hidden_layer_sizes : sequence of int, default (512, 256, 128)
         Widths of the encoder's hidden layers; the decoder mirrors them.
+    decoder : {"shared", "per_codebook"}, default "shared"
+        One decoder of the mean code vector, or a decoder for each codebook, whose outputs are averaged.
     codebook_update : {"ema", "gradient"}, default "ema"
         How code vectors learn: as exponential moving averages of what they quantize, or by the gradient of the
         codebook loss.
+    gradient_estimator : {"straight_through", "rotation"}, default "straight_through"
+        How the gradient passes the codebooks: copied, or turned along with the vector (rotation trick,
+        arXiv:2410.06424).
+    assignment : {"nearest", "sinkhorn"}, default "nearest"
+        ``"sinkhorn"`` balances the codes in training: a code that too many items come near gets a price that is added
+        to its distance. Prices stay with the codebook, so that an item's codes never depend on its batch.
     commitment_weight : float, default 0.1
         Weight of the commitment loss, which pulls the projected latents towards their code vectors.
+    diversity_weight : float, default 0.0
+        Weight of the mean squared correlation between what different codebooks see, which keeps their projections
+        apart.
+    nested_dropout : float, default 0.0
+        Share of the training steps in which the decoder sees the first k codes only, k drawn evenly (nested dropout,
+        arXiv:1402.0915). Then the first k codes alone are useful: drop the last columns instead of refitting.
+    separation_weight : float, default 0.0
+        Weight of a term that pushes apart the latents of items that shared all codes in the last epoch. Between 1 and
+        10, it trades reconstruction for codes of their own.
+    alignment_weight : float, default 0.1
+        Weight of the contrastive term with a second embedding; read where `fit` is given ``alignment``.
+    output_codebooks : bool, default False
+        Whether each code also adds a vector of its own to the decoder's output, fitted by ridge regression at the
+        end. Reconstructs the fitted items better, items that were not there hardly.
     max_iter : int, default 30
         Number of epochs.
     batch_size : int, default 512
         Items per gradient step.
     learning_rate : float, default 0.001
         Of AdamW at the first step; falls to zero along a half cosine.
+    early_stopping : bool, default False
+        Whether to hold items out, stop when their reconstruction gets no better, and keep the best epoch.
+    validation_fraction : float, default 0.1
+        Share of the items held out; read with ``early_stopping=True`` only.
+    n_iter_no_change : int, default 5
+        Epochs without a better held-out reconstruction after which training stops; read with ``early_stopping=True``.
+    warm_start : bool, default False
+        Whether `fit` goes on from the fitted codebooks instead of starting anew.
     device : str, default "auto"
         ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
     random_state : int, RandomState instance or None, default None
@@ -60,8 +91,8 @@ class MixtureOfCodesTokenizer(BaseAutoencoderTokenizer):
     codebook_sizes_ : list of int
         Number of codes per codebook after cutting to the number of distinct items.
     history_ : dict of ndarray
-        Per epoch: ``loss``, ``reconstruction_loss``, ``codebook_loss``, ``commitment_loss``, ``r2``, ``usage``; see
-        `RQVAETokenizer`.
+        Per epoch: ``loss``, ``reconstruction_loss``, ``codebook_loss``, ``commitment_loss``, ``r2``, ``usage``,
+        ``perplexity``; see `RQVAETokenizer`.
     n_iter_ : int
         Number of epochs run.
     n_features_in_ : int
@@ -97,11 +128,23 @@ class MixtureOfCodesTokenizer(BaseAutoencoderTokenizer):
         projection_dim="auto",
         latent_dim=28,
         hidden_layer_sizes=(512, 256, 128),
+        decoder="shared",
         codebook_update="ema",
+        gradient_estimator="straight_through",
+        assignment="nearest",
         commitment_weight=0.1,
+        diversity_weight=0.0,
+        nested_dropout=0.0,
+        separation_weight=0.0,
+        alignment_weight=0.1,
+        output_codebooks=False,
         max_iter=30,
         batch_size=512,
         learning_rate=1e-3,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=5,
+        warm_start=False,
         device="auto",
         random_state=None,
         verbose=False,
@@ -112,20 +155,38 @@ class MixtureOfCodesTokenizer(BaseAutoencoderTokenizer):
         self.projection_dim = projection_dim
         self.latent_dim = latent_dim
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.decoder = decoder
         self.codebook_update = codebook_update
+        self.gradient_estimator = gradient_estimator
+        self.assignment = assignment
         self.commitment_weight = commitment_weight
+        self.diversity_weight = diversity_weight
+        self.nested_dropout = nested_dropout
+        self.separation_weight = separation_weight
+        self.alignment_weight = alignment_weight
+        self.output_codebooks = output_codebooks
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
 
-    _architecture_parameters = (*BaseAutoencoderTokenizer._architecture_parameters, "projection", "projection_dim")
+    _architecture_parameters = (
+        *BaseAutoencoderTokenizer._architecture_parameters,
+        "projection",
+        "projection_dim",
+        "decoder",
+    )
 
     def _check_parameters(self):
         super()._check_parameters()
         check_option("projection", self.projection, ("linear", None))
+        check_option("decoder", self.decoder, ("shared", "per_codebook"))
         if self.projection_dim != "auto":
             check_integer("projection_dim", self.projection_dim, 1)
             if self.projection_dim > self.latent_dim:
@@ -141,6 +202,15 @@ class MixtureOfCodesTokenizer(BaseAutoencoderTokenizer):
         return self._architecture["projection_dim"]
 
     def _build_quantizer(self, dim):
-        projection_dim = self._projection_dim(dim)
-        learnable = self._learns_codebooks_by_gradient()
-        return ParallelQuantizer(self.codebook_sizes_, dim, projection_dim=projection_dim, learnable=learnable)
+        return ParallelQuantizer(
+            self.codebook_sizes_,
+            dim,
+            projection_dim=self._projection_dim(dim),
+            average=self._architecture["decoder"] == "shared",
+            **self._quantizer_options(),
+        )
+
+    def _build_decoder(self, sizes):
+        if self._architecture["decoder"] == "shared":
+            return LinearPlusMLP(sizes)
+        return MeanOfDecoders(LinearPlusMLP(sizes) for _ in self.codebook_sizes_)

@@ -8,6 +8,8 @@ from semid.nn._quantizers import ParallelQuantizer
 from semid.tokenizers._base import BaseTokenizer
 from semid.tokenizers._rows import mix_bits, row_hashes
 
+_BLOCK = 8_192  # rows whose embeddings are read at once
+
 
 class RandomTokenizer(BaseTokenizer):
     """Uniformly random codes per item: a control that says what codes are worth apart from their content.
@@ -64,13 +66,17 @@ class RandomTokenizer(BaseTokenizer):
         return QuantizedAutoencoder(self.n_features_in_, ParallelQuantizer(self.codebook_sizes_, self.n_features_in_))
 
     def _learn(self, module, catalogue, generator):
-        rows, x, weights = catalogue
         self.seed_ = generator.initial_seed()
-        codes = torch.from_numpy(self._random_codes(rows)).to(x.device)
-        for codebook, code in zip(module.quantizer.codebooks, codes.T, strict=True):
-            totals = torch.zeros(len(codebook)).to(x).index_add_(0, code, weights)
-            sums = torch.zeros_like(codebook.code_vectors).index_add_(0, code, x * weights[:, None])
-            codebook.code_vectors.copy_(sums / totals.clamp(min=1e-30)[:, None])
+        totals = [torch.zeros_like(codebook.prices) for codebook in module.quantizer.codebooks]
+        for items in torch.arange(len(catalogue)).split(_BLOCK):
+            rows = catalogue.X[catalogue.rows[items.numpy()]]
+            codes = torch.from_numpy(self._random_codes(rows)).to(catalogue.device)
+            x, weights = catalogue.batch(items.to(catalogue.device)), catalogue.weights[items]
+            for codebook, total, code in zip(module.quantizer.codebooks, totals, codes.T, strict=True):
+                total.index_add_(0, code, weights)
+                codebook.code_vectors.data.index_add_(0, code, x * weights[:, None])
+        for codebook, total in zip(module.quantizer.codebooks, totals, strict=True):
+            codebook.code_vectors.data /= total.clamp(min=1e-30)[:, None]
 
     def _encode(self, X, device, dtype, tolerance):
         return self._random_codes(X), np.ones(len(X), dtype=bool)

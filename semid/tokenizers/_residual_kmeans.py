@@ -1,7 +1,13 @@
 """Residual quantization of the embedding itself."""
 
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from semid._checks import check_integer
+from semid.nn._additive import least_squares_code_vectors, refine
 from semid.nn._quantizers import ResidualQuantizer
-from semid.tokenizers._kmeans import BaseKMeansTokenizer
+from semid.tokenizers._kmeans import ROWS_PER_CODE, BaseKMeansTokenizer, r2_of
 
 
 class ResidualKMeansTokenizer(BaseKMeansTokenizer):
@@ -17,7 +23,15 @@ class ResidualKMeansTokenizer(BaseKMeansTokenizer):
     codebook_size : int, list of int, or "graded", default 256
         Number of codes per codebook: one int for all, one int per codebook, or ``"graded"`` for sizes from coarse to
         fine (see `graded_sizes`).
-    max_iter : int, default 25
+    beam_size : int, default 1
+        How many beginnings of an item's codes are kept at each level. 1 takes the nearest code vector level by level;
+        more look further ahead: better reconstruction, slower encoding.
+    n_refinements : int, default 0
+        Rounds of joint refinement after the k-means: codebooks by least squares, codes by local search, as in local
+        search quantization (Martinez et al., 2018, "LSQ++: lower running time and higher recall in multi-codebook
+        quantization", from memory). Much better reconstruction at the same size, for about half a second per round on
+        12,000 items; needs a `beam_size` of 8 or more to find in `transform` what it found in `fit`.
+    max_iter : int, default 10
         Number of Lloyd iterations per codebook at most.
     device : str, default "auto"
         ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
@@ -36,7 +50,8 @@ class ResidualKMeansTokenizer(BaseKMeansTokenizer):
         Number of codes per codebook after cutting to the number of distinct items.
     history_ : dict of ndarray of shape (n_iter_, n_codebooks)
         Per Lloyd iteration: ``reconstruction_loss`` (mean squared error of standardised embeddings), ``r2`` after each
-        level, and ``usage``, the share of codes in use. Codebooks that stopped early repeat their last value.
+        level, and ``usage``, the share of codes in use. Codebooks that stopped early repeat their last value. With
+        `n_refinements`, also ``refinement_r2`` (n_refinements,).
     n_iter_ : int
         Number of iterations of the codebook that took most.
     n_features_in_ : int
@@ -59,20 +74,58 @@ class ResidualKMeansTokenizer(BaseKMeansTokenizer):
         n_codebooks=3,
         codebook_size=256,
         *,
-        max_iter=25,
+        beam_size=1,
+        n_refinements=0,
+        max_iter=10,
         device="auto",
         random_state=None,
         verbose=False,
     ):
         self.n_codebooks = n_codebooks
         self.codebook_size = codebook_size
+        self.beam_size = beam_size
+        self.n_refinements = n_refinements
         self.max_iter = max_iter
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
 
+    _architecture_parameters = ("beam_size",)
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_integer("beam_size", self.beam_size, 1)
+        check_integer("n_refinements", self.n_refinements, 0)
+
     def _build_quantizer(self, dim):
-        return ResidualQuantizer(self.codebook_sizes_, dim)
+        return ResidualQuantizer(self.codebook_sizes_, dim, beam_size=self._architecture["beam_size"])
+
+    def _learn(self, module, catalogue, generator):
+        super()._learn(module, catalogue, generator)
+        if self.n_refinements:
+            x, weights = catalogue.sample(generator, n_at_least=ROWS_PER_CODE * max(self.codebook_sizes_))
+            self.history_["refinement_r2"] = self._refine(module.quantizer, x, weights, generator)
+
+    @torch.no_grad()
+    def _refine(self, quantizer, x, weights, generator):
+        variance = float((x.square().sum(1) * weights).sum())
+        r2 = []
+        with tqdm(total=self.n_refinements, desc="refinement", disable=not self.verbose) as progress:
+
+            def show(codebooks, codes):
+                rest = x - sum(codebook[code] for codebook, code in zip(codebooks, codes.T, strict=True))
+                r2.append(r2_of(float((rest.square().sum(1) * weights).sum()), variance))
+                progress.update()
+                progress.set_postfix(r2=f"{r2[-1]:.3f}")
+
+            codebooks = [codebook.code_vectors.data for codebook in quantizer.codebooks]
+            codes = quantizer.encode(x, tolerance=0.0).codes
+            codebooks, _ = refine(x, weights, codebooks, codes, self.n_refinements, generator, show)
+        quantizer.set_code_vectors(codebooks)
+        # Once more, for the codes that `transform` will find.
+        codes = quantizer.encode(x, tolerance=0.0).codes
+        quantizer.set_code_vectors(least_squares_code_vectors(x, weights, codes, codebooks))
+        return np.array(r2)
 
     def _in_documented_units(self, vectors):
         mean, scale = self.state_["mean"], self.state_["scale"]

@@ -34,9 +34,11 @@ def mix_bits(values):
 
 
 def distinct_rows(X, weights):
-    """Return the distinct rows of `X` with positive weight, and their summed weights, scaled to mean 1; float32."""
+    """Return where the distinct rows of `X` with positive weight are, (n_items,) int64, and their summed weights.
+
+    The weights are float32, scaled to mean 1. Of equal rows, the first is named.
+    """
     kept = np.flatnonzero(weights > 0)
-    X = X if len(kept) == len(X) else X[kept]
-    _, first, inverse = np.unique(row_hashes(X), return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(row_hashes(X)[kept], return_index=True, return_inverse=True)
     totals = np.bincount(inverse, weights=weights[kept])
-    return np.asarray(X[first], dtype=np.float32), (totals / totals.mean()).astype(np.float32)
+    return kept[first], (totals / totals.mean()).astype(np.float32)

@@ -32,14 +32,36 @@ class RQVAETokenizer(BaseAutoencoderTokenizer):
     codebook_update : {"ema", "gradient"}, default "ema"
         How code vectors learn: as exponential moving averages of what they quantize, or by the gradient of the
         codebook loss.
+    gradient_estimator : {"straight_through", "rotation"}, default "straight_through"
+        How the gradient passes the codebooks: copied, or turned along with the vector (rotation trick,
+        arXiv:2410.06424).
+    assignment : {"nearest", "sinkhorn"}, default "nearest"
+        ``"sinkhorn"`` balances the codes in training: a code that too many items come near gets a price that is added
+        to its distance. Prices stay with the codebook, so that an item's codes never depend on its batch.
     commitment_weight : float, default 0.1
         Weight of the commitment loss, which pulls the latent towards its code vectors.
+    separation_weight : float, default 0.0
+        Weight of a term that pushes apart the latents of items that shared all codes in the last epoch. Between 1 and
+        10, it trades reconstruction for codes of their own.
+    alignment_weight : float, default 0.1
+        Weight of the contrastive term with a second embedding; read where `fit` is given ``alignment``.
+    output_codebooks : bool, default False
+        Whether each code also adds a vector of its own to the decoder's output, fitted by ridge regression at the
+        end. Reconstructs the fitted items better, items that were not there hardly.
     max_iter : int, default 30
         Number of epochs.
     batch_size : int, default 512
         Items per gradient step.
     learning_rate : float, default 0.001
         Of AdamW at the first step; falls to zero along a half cosine.
+    early_stopping : bool, default False
+        Whether to hold items out, stop when their reconstruction gets no better, and keep the best epoch.
+    validation_fraction : float, default 0.1
+        Share of the items held out; read with ``early_stopping=True`` only.
+    n_iter_no_change : int, default 5
+        Epochs without a better held-out reconstruction after which training stops; read with ``early_stopping=True``.
+    warm_start : bool, default False
+        Whether `fit` goes on from the fitted codebooks instead of starting anew.
     device : str, default "auto"
         ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
     random_state : int, RandomState instance or None, default None
@@ -56,8 +78,9 @@ class RQVAETokenizer(BaseAutoencoderTokenizer):
         Number of codes per codebook after cutting to the number of distinct items.
     history_ : dict of ndarray
         Per epoch: ``loss``, ``reconstruction_loss``, ``codebook_loss`` and ``commitment_loss`` (of standardised
-        embeddings, means over items), ``r2`` (as met in training), and ``usage`` (n_epochs, n_codebooks), the share of
-        codes met.
+        embeddings, means over items), ``r2`` (as met in training), ``usage`` and ``perplexity`` (n_epochs,
+        n_codebooks), the share and the effective number of codes met; with ``early_stopping=True`` also
+        ``validation_r2``.
     n_iter_ : int
         Number of epochs run.
     n_features_in_ : int
@@ -91,10 +114,19 @@ class RQVAETokenizer(BaseAutoencoderTokenizer):
         latent_dim=40,
         hidden_layer_sizes=(512, 256, 128),
         codebook_update="ema",
+        gradient_estimator="straight_through",
+        assignment="nearest",
         commitment_weight=0.1,
+        separation_weight=0.0,
+        alignment_weight=0.1,
+        output_codebooks=False,
         max_iter=30,
         batch_size=512,
         learning_rate=1e-3,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=5,
+        warm_start=False,
         device="auto",
         random_state=None,
         verbose=False,
@@ -104,13 +136,22 @@ class RQVAETokenizer(BaseAutoencoderTokenizer):
         self.latent_dim = latent_dim
         self.hidden_layer_sizes = hidden_layer_sizes
         self.codebook_update = codebook_update
+        self.gradient_estimator = gradient_estimator
+        self.assignment = assignment
         self.commitment_weight = commitment_weight
+        self.separation_weight = separation_weight
+        self.alignment_weight = alignment_weight
+        self.output_codebooks = output_codebooks
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
 
     def _build_quantizer(self, dim):
-        return ResidualQuantizer(self.codebook_sizes_, dim, learnable=self._learns_codebooks_by_gradient())
+        return ResidualQuantizer(self.codebook_sizes_, dim, **self._quantizer_options())

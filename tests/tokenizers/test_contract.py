@@ -192,7 +192,7 @@ def test_parameters_set_after_fit_wait_for_the_next_fit(tokenizer, items, tmp_pa
 
 
 def test_a_fit_that_fails_or_is_interrupted_leaves_the_former_model(tokenizer, items, monkeypatch):
-    def interrupt(*args):
+    def interrupt(*args, **options):
         raise KeyboardInterrupt
 
     codes = tokenizer.fit_transform(items.embeddings)

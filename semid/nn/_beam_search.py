@@ -1,0 +1,66 @@
+"""Joint search for the codes of a row over several codebooks.
+
+Letters: B rows, W beam size, N codebooks, K codes in a codebook, D width of a row.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Beam(NamedTuple):
+    codes: Tensor  # (B, W, N), best first
+    scores: Tensor  # (B, W), ascending
+    certain: Tensor  # (B,) bool, False where a choice between scores was closer than the tolerance
+
+
+def beam_search(costs, n_codebooks, beam_size, tolerance):
+    """Choose one code per codebook, keeping the `beam_size` best beginnings at each codebook.
+
+    ``costs(n, codes)`` returns what each code of codebook n adds to the score of the beginnings `codes` (B, W, n):
+    (B, W, K) or, where the beginning does not matter, (B, 1, K). `tolerance` (B,) is the difference of scores below
+    which rounding could have decided.
+
+    Exact where a code's cost does not depend on the beginning: the best W of all combinations.
+    """
+    n_rows = len(tolerance)
+    codes = torch.zeros(n_rows, 1, 0, dtype=torch.int64, device=tolerance.device)
+    scores = tolerance.new_zeros(n_rows, 1)
+    certain = torch.ones_like(tolerance, dtype=torch.bool)
+    for n in range(n_codebooks):
+        extended = scores[:, :, None] + costs(n, codes)  # (B, W, K)
+        size = extended.shape[2]
+        # Equal scores rank by their place, and one place is further than rounding reaches, but all less than doubt.
+        places = torch.arange(extended[0].numel(), device=extended.device, dtype=extended.dtype)
+        extended = extended.flatten(1) + places * (tolerance[:, None] / (4 * len(places)))
+        n_kept = min(beam_size, extended.shape[1])
+        n_looked_at = min(n_kept + 1, extended.shape[1])
+        best = extended.topk(n_looked_at, dim=1, largest=False)
+        if n_looked_at > n_kept:
+            certain &= best.values[:, n_kept] - best.values[:, n_kept - 1] > tolerance
+        scores, chosen = best.values[:, :n_kept], best.indices[:, :n_kept]
+        beginnings = codes.gather(1, (chosen // size)[:, :, None].expand(-1, -1, n))
+        codes = torch.cat([beginnings, (chosen % size)[:, :, None]], dim=2)
+    if scores.shape[1] > 1:
+        certain &= scores[:, 1] - scores[:, 0] > tolerance
+    return Beam(codes, scores, certain)
+
+
+class SumCosts:
+    """Half the squared distance of rows `x` (B, D) to a SUM of code vectors, one codebook at a time, less half |x|².
+
+    From products of code vectors, so that no cost needs a vector of width D again: with E the sum so far,
+    ``|x - E - e|² / 2 = |x - E|² / 2 + |e|² / 2 - x·e + E·e``. Prices (K,) are added as they are.
+    """
+
+    def __init__(self, x, codebooks, prices):
+        self.offsets = [book.square().sum(1) / 2 + price for book, price in zip(codebooks, prices, strict=True)]
+        self.products = [x @ codebook.T for codebook in codebooks]  # (B, K) each
+        self.gram = [[earlier @ book.T for earlier in codebooks[:n]] for n, book in enumerate(codebooks)]  # (K, K) each
+
+    def __call__(self, n, codes):
+        costs = (self.offsets[n] - self.products[n])[:, None, :]  # (B, 1, K)
+        for m, products in enumerate(self.gram[n]):
+            costs = costs + products[codes[:, :, m]]
+        return costs

@@ -1,0 +1,69 @@
+"""Terms that a quantized autoencoder may learn from beside reconstruction. One function per term.
+
+Letters: B rows of a batch, D width of the latent, N codebooks, d width of a code vector, A width of a second embedding.
+"""
+
+import torch
+from torch.nn import functional as F
+
+MARGIN = 2.0  # squared distance that colliding items are pushed to, in mean squared quantization errors
+TEMPERATURE = 0.1  # of the contrastive term; smaller looks harder at the nearest wrong items
+
+
+def separation_loss(z, quantized, groups):
+    """Push apart latents of items that shared all codes when last seen: a hinge on their squared distance.
+
+    Parameters
+    ----------
+    z, quantized : Tensor of shape (B, D)
+    groups : Tensor of shape (B,), int64
+        Equal for items that shared their codes; equal ones lie next to each other.
+
+    Returns
+    -------
+    loss : scalar Tensor
+        ``Σ max(0, 2 - |z_i - z_j|² / mean|z - quantized|²) / B`` over neighbours i, j = i + 1 of one group.
+    """
+    collide = groups[1:] == groups[:-1]
+    error = (z - quantized).detach().square().sum(1).mean()
+    distances = (z[1:] - z[:-1]).square().sum(1) / error.clamp(min=1e-12)
+    return torch.where(collide, F.relu(MARGIN - distances), 0.0).sum() / len(z)
+
+
+def alignment_loss(quantized, other):
+    """Tell each item's second embedding from those of the other items of the batch, by its quantized latent.
+
+    The contrastive term of LETTER (Wang et al., 2024, arXiv:2405.07314, from memory): cross-entropy of cosine
+    similarities over the batch. Rows of `other` with NaN, items without a second embedding, take no part.
+
+    Parameters
+    ----------
+    quantized : Tensor of shape (B, A)
+        Quantized latents, mapped to the width of the second embedding.
+    other : Tensor of shape (B, A)
+
+    Returns
+    -------
+    loss : scalar Tensor
+    """
+    known = other.isfinite().all(1)
+    similarities = F.normalize(quantized[known], dim=1) @ F.normalize(other[known], dim=1).T / TEMPERATURE
+    if len(similarities) < 2:
+        return quantized.sum() * 0.0
+    return F.cross_entropy(similarities, torch.arange(len(similarities), device=similarities.device))
+
+
+def diversity_loss(inputs):
+    """Mean squared correlation between what different codebooks see: 0 when each sees something else, 1 for copies.
+
+    Parameters
+    ----------
+    inputs : sequence of N Tensors of shape (B, d)
+
+    Returns
+    -------
+    loss : scalar Tensor in [0, 1]
+    """
+    standardized = [F.normalize(x - x.mean(0), dim=0) for x in inputs]
+    pairs = [(a.T @ b).square().mean() for n, a in enumerate(standardized) for b in standardized[:n]]
+    return torch.stack(pairs).mean() if pairs else inputs[0].sum() * 0.0

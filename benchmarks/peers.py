@@ -1,7 +1,7 @@
 """Other projects' tokenizers and quantizers in one interface, at their projects' defaults where nothing else is said.
 
 ``fit(X)``, ``encode(X) → codes (n_items, n_codebooks) int64``, ``decode(codes) → (n_items, n_features)`` and
-``codebook_sizes``. A peer is imported only when it is used.
+``codebook_sizes``. A peer is imported when it is built, so that fits are timed without it.
 """
 
 from itertools import islice
@@ -39,7 +39,10 @@ class Ours:
 class _Faiss:
     """What faiss's quantizers share: codes packed into bytes, bit by bit."""
 
-    def __init__(self, n_codebooks, codebook_size):
+    def __init__(self, n_codebooks, codebook_size, seed):
+        import faiss
+
+        self.faiss, self.seed = faiss, seed
         self.codebook_sizes = [codebook_size] * n_codebooks
         self.n_codebooks, self.n_bits = n_codebooks, (codebook_size - 1).bit_length()
         if 2**self.n_bits != codebook_size:
@@ -50,42 +53,31 @@ class _Faiss:
         self.quantizer.train(X)
 
     def encode(self, X):
-        from faiss import unpack_bitstrings
-
-        return unpack_bitstrings(self.quantizer.compute_codes(X), self.n_codebooks, self.n_bits).astype(np.int64)
+        packed = self.quantizer.compute_codes(X)
+        return self.faiss.unpack_bitstrings(packed, self.n_codebooks, self.n_bits).astype(np.int64)
 
     def decode(self, codes):
-        from faiss import pack_bitstrings
-
-        return self.quantizer.decode(pack_bitstrings(codes.astype(np.int32), self.n_bits))
+        return self.quantizer.decode(self.faiss.pack_bitstrings(codes.astype(np.int32), self.n_bits))
 
 
 class FaissResidualQuantizer(_Faiss):
     """`train_type` "progressive_dim" is faiss's default; "default" is plain k-means per level, its fastest."""
 
     def __init__(self, n_codebooks, codebook_size, seed, *, beam, train_type="progressive_dim"):
-        super().__init__(n_codebooks, codebook_size)
-        self.seed, self.beam, self.train_type = seed, beam, train_type
+        super().__init__(n_codebooks, codebook_size, seed)
+        self.beam, self.train_type = beam, train_type
 
     def build(self, n_features):
-        import faiss
-
-        quantizer = faiss.ResidualQuantizer(n_features, self.n_codebooks, self.n_bits)
+        quantizer = self.faiss.ResidualQuantizer(n_features, self.n_codebooks, self.n_bits)
         quantizer.max_beam_size = self.beam
-        quantizer.train_type = getattr(faiss.ResidualQuantizer, f"Train_{self.train_type}")
+        quantizer.train_type = getattr(self.faiss.ResidualQuantizer, f"Train_{self.train_type}")
         quantizer.cp.seed = self.seed
         return quantizer
 
 
 class FaissLocalSearchQuantizer(_Faiss):
-    def __init__(self, n_codebooks, codebook_size, seed):
-        super().__init__(n_codebooks, codebook_size)
-        self.seed = seed
-
     def build(self, n_features):
-        import faiss
-
-        quantizer = faiss.LocalSearchQuantizer(n_features, self.n_codebooks, self.n_bits)
+        quantizer = self.faiss.LocalSearchQuantizer(n_features, self.n_codebooks, self.n_bits)
         quantizer.random_seed = self.seed
         return quantizer
 
@@ -96,17 +88,11 @@ class FaissOPQ(_Faiss):
     Where `n_codebooks` does not divide the features, the rotation drops the few that are too many.
     """
 
-    def __init__(self, n_codebooks, codebook_size, seed):
-        super().__init__(n_codebooks, codebook_size)
-        self.seed = seed
-
     def fit(self, X):
-        import faiss
-
         width = X.shape[1] // self.n_codebooks * self.n_codebooks
-        self.rotation = faiss.OPQMatrix(X.shape[1], self.n_codebooks, width)
-        self.rotation.pq = pq = faiss.ProductQuantizer(width, self.n_codebooks, self.n_bits)
-        self.quantizer = faiss.ProductQuantizer(width, self.n_codebooks, self.n_bits)
+        self.rotation = self.faiss.OPQMatrix(X.shape[1], self.n_codebooks, width)
+        self.rotation.pq = pq = self.faiss.ProductQuantizer(width, self.n_codebooks, self.n_bits)
+        self.quantizer = self.faiss.ProductQuantizer(width, self.n_codebooks, self.n_bits)
         pq.cp.seed = self.quantizer.cp.seed = self.seed
         self.rotation.train(X)
         self.quantizer.train(self.rotation.apply(X))
@@ -122,14 +108,13 @@ class NanoPQ:
     """Product quantization, with `rotate` optimised product quantization; `n_codebooks` must divide the features."""
 
     def __init__(self, n_codebooks, codebook_size, seed, *, rotate=False):
-        self.codebook_sizes = [codebook_size] * n_codebooks
-        self.seed, self.rotate = seed, rotate
-
-    def fit(self, X):
         import nanopq
 
-        build = nanopq.OPQ if self.rotate else nanopq.PQ
-        self.quantizer = build(len(self.codebook_sizes), self.codebook_sizes[0], verbose=False)
+        self.codebook_sizes, self.seed = [codebook_size] * n_codebooks, seed
+        self.build = nanopq.OPQ if rotate else nanopq.PQ
+
+    def fit(self, X):
+        self.quantizer = self.build(len(self.codebook_sizes), self.codebook_sizes[0], verbose=False)
         self.quantizer.fit(X, seed=self.seed)
 
     def encode(self, X):
@@ -164,14 +149,14 @@ class SemanticIDRQVAE(SemanticIDKMeans):
     """
 
     def __init__(self, n_codebooks, codebook_size, seed, *, keep_last=False):
-        self.codebook_sizes = [codebook_size] * n_codebooks
-        self.seed, self.keep_last = seed, keep_last
-
-    def fit(self, X):
         from semantic_id import RQVAE
 
+        self.codebook_sizes = [codebook_size] * n_codebooks
+        self.build, self.seed, self.keep_last = RQVAE, seed, keep_last
+
+    def fit(self, X):
         torch.manual_seed(self.seed)
-        self.model = RQVAE(
+        self.model = self.build(
             in_dim=X.shape[1],
             num_emb_list=self.codebook_sizes,
             e_dim=_LATENT_DIM,
@@ -190,15 +175,16 @@ class RecTokensKMeans:
     """Streaming residual k-means: a few passes over the catalogue in batches that seed all codebooks well."""
 
     def __init__(self, n_codebooks, codebook_size, seed):
-        self.codebook_sizes = [codebook_size] * n_codebooks
-        self.seed = seed
-
-    def fit(self, X):
+        from rectokens.core.tokenizer import TokenSequence
         from rectokens.tokenizers.rq_kmeans import RQKMeansTokenizer
 
+        self.codebook_sizes, self.seed = [codebook_size] * n_codebooks, seed
+        self.build, self.sequence = RQKMeansTokenizer, TokenSequence
+
+    def fit(self, X):
         torch.manual_seed(self.seed)
         size = self.codebook_sizes[0]
-        self.model = RQKMeansTokenizer(len(self.codebook_sizes), size, X.shape[1], seed=self.seed)
+        self.model = self.build(len(self.codebook_sizes), size, X.shape[1], seed=self.seed)
         x = torch.from_numpy(X)
         for _ in range(_STREAM_PASSES):
             for rows in torch.randperm(len(x)).split(_STREAM_BATCH):
@@ -210,20 +196,22 @@ class RecTokensKMeans:
 
     @torch.no_grad()
     def decode(self, codes):
-        from rectokens.core.tokenizer import TokenSequence
-
-        return self.model.decode(TokenSequence(torch.from_numpy(codes))).numpy()
+        return self.model.decode(self.sequence(torch.from_numpy(codes))).numpy()
 
 
 class RecTokensRQVAE(RecTokensKMeans):
     """Its model at its own widths; it brings no training loop, so this is the one its documentation asks for."""
 
-    def fit(self, X):
+    def __init__(self, n_codebooks, codebook_size, seed):
         from rectokens.tokenizers.rqvae import RQVAETokenizer
 
+        super().__init__(n_codebooks, codebook_size, seed)
+        self.build = RQVAETokenizer
+
+    def fit(self, X):
         torch.manual_seed(self.seed)
         size = self.codebook_sizes[0]
-        self.model = RQVAETokenizer(X.shape[1], num_levels=len(self.codebook_sizes), codebook_size=size)
+        self.model = self.build(X.shape[1], num_levels=len(self.codebook_sizes), codebook_size=size)
         optimizer = torch.optim.AdamW(self.model.parameters(), lr=1e-3)
         self.standardization = Standardization(X)
         x = self.standardization.apply(X)
@@ -249,6 +237,7 @@ class QuantizedMLPPeer:
     def __init__(self, n_codebooks, codebook_size, seed, *, quantizer):
         self.codebook_sizes = [codebook_size] * n_codebooks
         self.seed, self.build_quantizer = seed, quantizer
+        self.build_quantizer(n_codebooks, codebook_size, _LATENT_DIM)  # imports what it needs
 
     def fit(self, X):
         torch.manual_seed(self.seed)

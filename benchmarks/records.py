@@ -20,8 +20,8 @@ class Records:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
     def matching(self, **key):
-        """Return the records whose entries include all of `key`."""
-        return [row for row in self.rows if key.items() <= {name: row.get(name) for name in key}.items()]
+        """Return the records that have all the entries of `key`."""
+        return [row for row in self.rows if all(row.get(name) == value for name, value in key.items())]
 
 
 def medians(records):

@@ -6,6 +6,8 @@ import threading
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import torch
+
 PACKAGES = [
     "semid", "numpy", "scipy", "scikit-learn", "torch",
     "faiss-cpu", "nanopq", "semantic-id", "rectokens", "vector-quantize-pytorch",
@@ -17,6 +19,12 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 def thread_environment(n_threads):
     """Return this process's environment, with every thread pool that is sized at import set to `n_threads`."""
     return os.environ | dict.fromkeys(_THREAD_VARIABLES, str(n_threads))
+
+
+def prepare_torch(n_threads):
+    """Set torch's threads, and import what it imports late: the first optimizer of a process costs 80 MiB."""
+    torch.set_num_threads(n_threads)
+    torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
 
 
 def describe_machine(n_threads):

@@ -15,8 +15,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import torch
-from machine import OwnMemory, describe_machine, thread_environment
+from machine import OwnMemory, describe_machine, prepare_torch, thread_environment
 from records import Records, markdown_table, publish
 
 from semid.tokenizers import ResidualKMeansTokenizer, RQVAETokenizer
@@ -70,7 +69,7 @@ WORK = {
 
 def measure(work, path, threads):
     """Return the seconds and the own memory, in MiB, of one piece of `WORK` on the file at `path`."""
-    torch.set_num_threads(threads)
+    prepare_torch(threads)
     call = WORK[work](np.load(path, mmap_mode="r"))
     with OwnMemory() as memory:
         start = time.perf_counter()

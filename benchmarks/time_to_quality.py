@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import torch
-from machine import describe_machine
+from machine import describe_machine, prepare_torch
 from quality import figures_of_codes
 from recipes import GradientResidualQuantizer, QuantizedMLP, residual_vq
 from records import Records, markdown_table, publish
@@ -161,7 +161,7 @@ def parse_arguments(arguments=None):
 
 def main(arguments=None):
     arguments = parse_arguments(arguments)
-    torch.set_num_threads(arguments.threads)
+    prepare_torch(arguments.threads)
     X = np.load(arguments.embeddings).astype(np.float32)
     curves = run(X, arguments, Records(arguments.results))
     if arguments.plot:

@@ -16,9 +16,8 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-import torch
 from contenders import CONTENDERS
-from machine import OwnMemory, describe_machine, thread_environment
+from machine import OwnMemory, describe_machine, prepare_torch, thread_environment
 from quality import figures_of_codes, figures_of_reconstruction
 from records import Records, markdown_table, medians, publish
 
@@ -69,7 +68,7 @@ def _held_out_r2(tokenizer, X, seed):
 
 
 def measure_in_this_process(embeddings, name, n_codebooks, codebook_size, seed, threads):
-    torch.set_num_threads(threads)
+    prepare_torch(threads)
     X = load(embeddings)
     return measure(CONTENDERS[name].build(n_codebooks, codebook_size, seed), X, seed)
 

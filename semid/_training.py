@@ -88,7 +88,7 @@ def train_quantized_autoencoder(model, x, weights, initial_codes, options, gener
 def _run_epoch(model, x, weights, batches, optimizer, schedule, averages, options):
     """One pass; returns the epoch's mean losses and how often each code was used."""
     totals = torch.zeros(4, device=x.device, dtype=x.dtype)
-    counts = [torch.zeros(len(codebook), device=x.device, dtype=x.dtype) for codebook in model.quantizer.codebooks]
+    counts = [torch.zeros(size, device=x.device, dtype=x.dtype) for size in model.quantizer.sizes]
     for rows in batches:
         weight = weights[rows]
         output, losses = _train_step(model, x[rows], weight, optimizer, options)
@@ -138,7 +138,8 @@ def _start_averages(quantizer, initial_codes, weights, options):
 @torch.no_grad()
 def _revive_dead_codes(model, x, counts, averages, generator):
     """Move each code that no row used in the epoch onto a row of its own, drawn from the whole catalogue."""
-    n_dead = [int((count == 0).sum()) for count in counts]
+    # Not strict: finite scalars have codes, but no codebooks that learn.
+    n_dead = [int((count == 0).sum()) for _, count in zip(model.quantizer.codebooks, counts, strict=False)]
     if not any(n_dead):
         return
     rows = torch.randperm(len(x), generator=generator)[: max(n_dead)].to(x.device)

@@ -77,6 +77,7 @@ class ResidualQuantizer(nn.Module):
 
     def __init__(self, sizes, dim, *, learnable=False):
         super().__init__()
+        self.sizes = list(sizes)
         self.codebooks = nn.ModuleList(Codebook(size, dim, learnable=learnable) for size in sizes)
 
     def forward(self, z):
@@ -144,6 +145,7 @@ class ParallelQuantizer(nn.Module):
     def __init__(self, sizes, dim, *, projection_dim=None, learnable=False):
         super().__init__()
         width = dim if projection_dim is None else projection_dim
+        self.sizes = list(sizes)
         self.codebooks = nn.ModuleList(Codebook(size, width, learnable=learnable) for size in sizes)
         if projection_dim is None:
             self.down = self.up = nn.ModuleList(nn.Identity() for _ in sizes)

@@ -15,7 +15,7 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
 
     def _check_parameters(self):
         self._n_codebooks()
-        check_integer("latent_dim", self.latent_dim, 1)
+        self._check_latent()
         check_layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
         check_option("codebook_update", self.codebook_update, ("ema", "gradient"))
         check_integer("max_iter", self.max_iter, 1)
@@ -25,13 +25,19 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
 
     def _build_module(self):
         hidden = check_layer_sizes("hidden_layer_sizes", self._architecture["hidden_layer_sizes"])
-        n_features, latent_dim = self.n_features_in_, self._architecture["latent_dim"]
+        n_features, latent_dim = self.n_features_in_, self._latent_width()
         return QuantizedAutoencoder(
             n_features,
             self._build_quantizer(latent_dim),
             encoder=LinearPlusMLP((n_features, *hidden, latent_dim)),
             decoder=LinearPlusMLP((latent_dim, *reversed(hidden), n_features)),
         )
+
+    def _check_latent(self):
+        check_integer("latent_dim", self.latent_dim, 1)
+
+    def _latent_width(self):
+        return self._architecture["latent_dim"]
 
     def _learns_codebooks_by_gradient(self):
         return self._architecture["codebook_update"] == "gradient"

@@ -19,13 +19,16 @@ class KMeansResult(NamedTuple):
     usages: list[float]  # share of centers that are the nearest of some row, after each iteration
 
 
-def kmeans(x, weights, n_clusters, *, max_iter, generator, tolerance=1e-4, on_iteration=None):
-    """Cluster the rows of `x` (n, d) by Lloyd's algorithm, from a seeding that spreads with the squared distance.
+def kmeans(x, weights, n_clusters, *, max_iter, generator, centers=None, tolerance=1e-4, on_iteration=None):
+    """Cluster the rows of `x` (n, d) by Lloyd's algorithm.
+
+    Starts from `centers` (K, d), or from a seeding that spreads with the squared distance.
 
     An empty cluster moves to the row that is farthest from its center. Stops when an iteration lowers the inertia
     by less than `tolerance` of it, or after `max_iter` iterations. Calls ``on_iteration(inertia, usage)``.
     """
-    centers = seed_centers(x, weights, n_clusters, generator)
+    if centers is None:
+        centers = seed_centers(x, weights, n_clusters, generator)
     labels, distances = nearest(x, centers)
     inertias, usages = [_inertia(distances, weights)], []
     for _ in range(max_iter):

@@ -13,10 +13,12 @@ __version__ = "0.1.0.dev0"
 
 _MODULE_OF = {
     "DeepFMClassifier": "ctr",
+    "FSQTokenizer": "tokenizers",
     "ItemTable": "features",
     "MixtureOfCodesTokenizer": "tokenizers",
     "MultiEmbeddingTokenizer": "tokenizers",
     "ParallelKMeansTokenizer": "tokenizers",
+    "ProductQuantizationTokenizer": "tokenizers",
     "RQVAETokenizer": "tokenizers",
     "RandomTokenizer": "tokenizers",
     "ResidualKMeansTokenizer": "tokenizers",

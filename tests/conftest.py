@@ -13,9 +13,11 @@ from semid.ctr import DeepFMClassifier
 from semid.datasets import make_clicks, make_items
 from semid.features import ItemTable, SemanticIDEncoder
 from semid.tokenizers import (
+    FSQTokenizer,
     MixtureOfCodesTokenizer,
     MultiEmbeddingTokenizer,
     ParallelKMeansTokenizer,
+    ProductQuantizationTokenizer,
     RandomTokenizer,
     ResidualKMeansTokenizer,
     RQVAETokenizer,
@@ -32,9 +34,11 @@ _AUTOENCODER = {
     "random_state": 0,
 }
 SMALL_TOKENIZERS = [
+    FSQTokenizer(n_codebooks=3, codebook_size=8, hidden_layer_sizes=(16,), max_iter=3, random_state=0),
     MixtureOfCodesTokenizer(n_codebooks=3, **_AUTOENCODER),
     MultiEmbeddingTokenizer(n_codebooks=3, **_AUTOENCODER),
     ParallelKMeansTokenizer(n_codebooks=3, codebook_size=[2, 4, 8], random_state=0),
+    ProductQuantizationTokenizer(n_codebooks=3, codebook_size=8, random_state=0),
     RQVAETokenizer(n_codebooks=3, **_AUTOENCODER),
     RandomTokenizer(n_codebooks=3, codebook_size=8, random_state=0),
     ResidualKMeansTokenizer(n_codebooks=3, codebook_size=8, random_state=0),

@@ -23,20 +23,26 @@ class KMeansResult(NamedTuple):
     usages: list[float]  # share of centers that are the nearest of some row, after each iteration
 
 
-def kmeans(x, weights, n_clusters, *, max_iter, generator, tolerance=1e-4, on_iteration=None):
+def kmeans(x, weights, n_clusters, *, max_iter, generator, centers=None, tolerance=1e-4, on_iteration=None):
     """Cluster the rows of `x` (n, d) by Lloyd's algorithm, from a seeding that spreads with the squared distance.
 
     An empty cluster moves to the row that is farthest from its center. Stops when an iteration lowers the inertia
-    by less than `tolerance` of it, or after `max_iter` iterations. Calls ``on_iteration(inertia, usage)``.
+    by less than `tolerance` of it, or after `max_iter` iterations. Calls ``on_iteration(inertia, usage)``. Given
+    `centers` are started from instead of a seeding.
     """
-    if x.shape[1] < 2 * COARSE_DIM:
-        centers = seed_centers(x, weights, n_clusters, generator)
-    else:
-        coarse = x @ _leading_axes(x)
-        seeds = seed_centers(coarse, weights, n_clusters, generator)
-        labels = _lloyd(coarse, weights, seeds, max_iter, tolerance).labels
-        centers = _cluster_means(x, weights, labels, torch.ones_like(weights), x[:n_clusters])
+    if centers is None:
+        centers = _first_centers(x, weights, n_clusters, max_iter, generator, tolerance)
     return _lloyd(x, weights, centers, max_iter, tolerance, on_iteration)
+
+
+def _first_centers(x, weights, n_clusters, max_iter, generator, tolerance):
+    """Seed the centers; those of wide rows as the means of a clustering of their leading components."""
+    if x.shape[1] < 2 * COARSE_DIM:
+        return seed_centers(x, weights, n_clusters, generator)
+    coarse = x @ _leading_axes(x)
+    seeds = seed_centers(coarse, weights, n_clusters, generator)
+    labels = _lloyd(coarse, weights, seeds, max_iter, tolerance).labels
+    return _cluster_means(x, weights, labels, torch.ones_like(weights), x[:n_clusters])
 
 
 def _lloyd(x, weights, centers, max_iter, tolerance, on_iteration=None):

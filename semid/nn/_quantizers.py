@@ -253,15 +253,8 @@ class ParallelQuantizer(nn.Module):
 
     def candidates(self, z, n_candidates, tolerance):
         """Return the codes of smallest total distance in the projections, nearest first; see `Beam`."""
-        beams = []
-        for rows in z.split(_BEAM_ROWS):
-            scores = [book.scores(down(rows)) for book, down in zip(self.codebooks, self.down, strict=True)]
-            reach = sum(codebook.largest_norm() for codebook in self.codebooks)
-            doubt = tolerance * (rows.square().sum(1) + reach)
-            beams.append(
-                beam_search(lambda n, _, scores=scores: scores[n][:, None, :], len(scores), n_candidates, doubt)
-            )
-        return Beam(*map(torch.cat, zip(*beams, strict=True)))
+        blocks = [down(z) for down in self.down]
+        return separable_candidates(self.codebooks, blocks, z, n_candidates, tolerance)
 
     def decode(self, codes):
         # Not strict: the first codes alone are a coarser reconstruction.
@@ -289,6 +282,17 @@ class ParallelQuantizer(nn.Module):
         solution = torch.linalg.solve(gram, weighted.T @ z)  # (N·d, D)
         for up, block in zip(self.up, solution.chunk(len(self.up)), strict=True):
             up.weight.copy_(block.T)
+
+
+def separable_candidates(codebooks, blocks, z, n_candidates, tolerance):
+    """Return the combinations of codes of smallest total score, each codebook scoring its own of the `blocks`."""
+    reach = sum(codebook.largest_norm() for codebook in codebooks)
+    beams = []
+    for rows in torch.arange(len(z), device=z.device).split(_BEAM_ROWS):
+        scores = [codebook.scores(block[rows])[:, None, :] for codebook, block in zip(codebooks, blocks, strict=True)]
+        doubt = tolerance * (z[rows].square().sum(1) + reach)
+        beams.append(beam_search(lambda n, _, scores=scores: scores[n], len(scores), n_candidates, doubt))
+    return Beam(*map(torch.cat, zip(*beams, strict=True)))
 
 
 def _losses(x, code_vectors):

@@ -160,7 +160,7 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
             self._build_quantizer(latent_dim),
             encoder=LinearPlusMLP((n_features, *hidden, latent_dim)),
             decoder=self._build_decoder((latent_dim, *reversed(hidden), n_features)),
-            output_codebooks=self._architecture["output_codebooks"],
+            output_codebooks=self._architecture.get("output_codebooks", False),
         )
 
     def _build_decoder(self, sizes):
@@ -178,7 +178,7 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             commitment_weight=self.commitment_weight,
-            codebook_update=self._architecture["codebook_update"],
+            codebook_update=self.codebook_update,
             assignment=self.assignment,
             separation_weight=self.separation_weight,
             alignment_weight=self.alignment_weight,
@@ -204,7 +204,9 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
             _fit_output_codebooks(module, *catalogue.sample(generator))
         warn_of_collapse(history, module.quantizer.sizes, len(catalogue))
         if not start:
-            history = {key: np.concatenate([self.history_[key], values]) for key, values in history.items()}
+            history = {
+                key: np.concatenate([self.history_[key], history[key]]) for key in history if key in self.history_
+            }
         self.history_ = history
         self.n_iter_ = len(history["loss"])
 

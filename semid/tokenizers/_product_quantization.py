@@ -1,0 +1,129 @@
+"""Product quantization of the embedding itself."""
+
+import warnings
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from semid._checks import check_option
+from semid.nn._product_quantizer import ProductQuantizer, block_widths
+from semid.tokenizers._kmeans import BaseKMeansTokenizer
+
+
+class ProductQuantizationTokenizer(BaseKMeansTokenizer):
+    """Codes side by side, each of a block of coordinates of its own, after a rotation that suits the blocks.
+
+    Product quantization (PQ; Jégou, Douze & Schmid, 2011, "Product quantization for nearest neighbor search") with the
+    rotation of optimized product quantization (OPQ; Ge, He, Ke & Sun, 2013, "Optimized product quantization for
+    approximate nearest neighbor search"; both from memory). No autoencoder. The codebooks tell of different, nearly
+    uncorrelated directions of the embedding, where those of `ParallelKMeansTokenizer` all tell of all of it.
+
+    Parameters
+    ----------
+    n_codebooks : int, default 4
+        Number of codes per item, the number of blocks. It need not divide the width of the embeddings: the first blocks
+        then are wider by one, as in `numpy.array_split`.
+    codebook_size : int, list of int, or "graded", default 256
+        Number of codes per codebook: one int for all, one int per codebook, or ``"graded"`` for sizes from coarse to
+        fine (see `graded_sizes`).
+    rotation : {"opq", "pca_balanced", None}, default "opq"
+        What is cut into blocks: the coordinates of ``"opq"``, codebooks and rotation fitted in turn; principal
+        components, dealt out so that the blocks carry the same amount of information (``"pca_balanced"``, a fraction of
+        the time, less is kept); or the embedding as it is (None, the original PQ).
+    max_iter : int, default 25
+        Number of Lloyd iterations per codebook at most, and for ``"opq"`` number of rounds of codebooks and rotation.
+    device : str, default "auto"
+        ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
+    random_state : int, RandomState instance or None, default None
+        Seed of the k-means starts. An int makes codes the same in every
+        run, on CUDA up to the rounding of its sums.
+    verbose : bool, default False
+        Show a progress bar with R² and codebook usage.
+
+    Attributes
+    ----------
+    codebooks_ : list of ndarray of shape (codebook_size, width of the block), float32
+        Code vectors in the units of the embeddings. An item's reconstruction is its code vectors one after the other,
+        times ``rotation_.T``.
+    rotation_ : ndarray of shape (n_features, n_features), float32
+        Orthogonal; the blocks are cut from ``X @ rotation_``. The identity where `rotation` is None.
+    codebook_sizes_ : list of int
+        Number of codes per codebook after cutting to the number of distinct items. Where there are more codebooks than
+        features, the last ones have nothing to tell apart and one code.
+    history_ : dict of ndarray of shape (n_iter_, n_codebooks)
+        Per Lloyd iteration: ``reconstruction_loss`` (mean squared error of standardised embeddings) and ``r2`` of the
+        blocks up to each, and ``usage``, the share of codes in use. Codebooks that stopped early repeat their last
+        value. The rounds of ``"opq"`` come before and are not counted.
+    n_iter_ : int
+        Number of iterations of the codebook that took most.
+    n_features_in_ : int
+        Width of the embeddings seen in `fit`.
+    state_ : dict of ndarray
+        The fitted model by name.
+
+    See Also
+    --------
+    ResidualKMeansTokenizer : Codebooks in a row, which keep more and tell of coarse before fine.
+
+    Examples
+    --------
+    >>> from semid.datasets import make_items
+    >>> from semid.tokenizers import ProductQuantizationTokenizer
+    >>> items = make_items(n_items=500, random_state=0)
+    >>> tokenizer = ProductQuantizationTokenizer(n_codebooks=3, codebook_size=16, random_state=0)
+    >>> codes = tokenizer.fit_transform(items.embeddings)
+    >>> codes.shape
+    (500, 3)
+    >>> [codebook.shape for codebook in tokenizer.codebooks_]
+    [(16, 22), (16, 21), (16, 21)]
+    """
+
+    _architecture_parameters = ("rotation",)
+
+    def __init__(
+        self,
+        n_codebooks=4,
+        codebook_size=256,
+        *,
+        rotation="opq",
+        max_iter=25,
+        device="auto",
+        random_state=None,
+        verbose=False,
+    ):
+        self.n_codebooks = n_codebooks
+        self.codebook_size = codebook_size
+        self.rotation = rotation
+        self.max_iter = max_iter
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @property
+    def rotation_(self):
+        """ndarray of shape (n_features, n_features): the columns are the coordinates that the blocks are cut from."""
+        check_is_fitted(self)
+        return self.state_.get("quantizer.rotation", np.eye(self.n_features_in_, dtype=np.float32))
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_option("rotation", self.rotation, ("opq", "pca_balanced", None))
+
+    def _codebook_sizes_for(self, n_distinct):
+        sizes = super()._codebook_sizes_for(n_distinct)
+        widths = block_widths(self.n_features_in_, len(sizes))
+        if min(widths) == 0:
+            warnings.warn(
+                f"n_codebooks={len(sizes)} is more than the {self.n_features_in_} features to share; the last "
+                f"{widths.count(0)} codes are 0 for every item. Pass n_codebooks={self.n_features_in_} or fewer.",
+                UserWarning,
+                stacklevel=4,
+            )
+        return [size if width else 1 for size, width in zip(sizes, widths, strict=True)]
+
+    def _build_quantizer(self, dim):
+        return ProductQuantizer(self.codebook_sizes_, dim, rotation=self._architecture["rotation"])
+
+    def _in_documented_units(self, vectors):
+        means = np.split(self.state_["mean"] @ self.rotation_, np.cumsum([v.shape[1] for v in vectors])[:-1])
+        return [mean + self.state_["scale"] * v for mean, v in zip(means, vectors, strict=True)]

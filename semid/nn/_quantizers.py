@@ -63,6 +63,11 @@ class Codebook(nn.Module):
         self.code_vectors.copy_(result.centers)
         return result
 
+    @torch.no_grad()
+    def permute(self, order):
+        """Give the code vector of code ``order[k]`` the code k."""
+        self.code_vectors.copy_(self.code_vectors[order])
+
     def _scores(self, x):
         """Half the squared distance to each code vector, less half of |x|²: (B, K)."""
         return self.code_vectors.square().sum(1) / 2 - x @ self.code_vectors.T

@@ -21,6 +21,7 @@ _MODULE_OF = {
     "RandomTokenizer": "tokenizers",
     "ResidualKMeansTokenizer": "tokenizers",
     "SemanticIDEncoder": "features",
+    "UniqueTokenizer": "tokenizers",
     "VQVAETokenizer": "tokenizers",
 }
 

@@ -3,16 +3,19 @@
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL_TOKENIZERS
-from sklearn.base import clone
+from conftest import SMALL_TOKENIZERS, UNIQUE_TOKENIZERS
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import semid
 from semid.ctr import DeepFMClassifier
 from semid.features import ItemTable, SemanticIDEncoder
+from semid.tokenizers import ResidualKMeansTokenizer
 
 CLASSIFIER = DeepFMClassifier(embedding_dim=4, hidden_layer_sizes=(16,), max_iter=40, random_state=0)
-ENCODER = SemanticIDEncoder(clone(SMALL_TOKENIZERS[5]), items=ItemTable(np.arange(20), np.eye(20)))
+ENCODER = SemanticIDEncoder(
+    ResidualKMeansTokenizer(codebook_size=8, random_state=0), items=ItemTable(np.arange(20), np.eye(20))
+)
+ESTIMATORS = [*SMALL_TOKENIZERS, *UNIQUE_TOKENIZERS, CLASSIFIER, ENCODER]
 
 FLOAT64_CHECK = "check_sample_weight_equivalence_on_dense_data"  # compares to seven digits: float32 cannot
 
@@ -26,14 +29,14 @@ EXPECTED_WARNINGS = [
 
 
 def _cases():
-    for estimator in [*SMALL_TOKENIZERS, CLASSIFIER, ENCODER]:
+    for estimator in ESTIMATORS:
         for instance, check in estimator_checks_generator(estimator):
             yield pytest.param(instance, check, id=f"{type(estimator).__name__}-{check.func.__name__}")
 
 
 def test_every_public_estimator_is_checked():
     public = {name for name in semid.__all__ if hasattr(getattr(semid, name), "fit")}
-    assert public == {type(estimator).__name__ for estimator in [*SMALL_TOKENIZERS, CLASSIFIER, ENCODER]}
+    assert public == {type(estimator).__name__ for estimator in ESTIMATORS}
 
 
 @pytest.mark.parametrize(("estimator", "check"), list(_cases()))

@@ -17,6 +17,7 @@ from recipes import residual_vq
 from records import markdown_table, publish
 from torch import nn
 
+from semid._catalogue import Catalogue
 from semid._training import TrainingOptions, train_quantized_autoencoder
 from semid.nn._autoencoder import LinearPlusMLP, QuantizedAutoencoder
 from semid.nn._quantizers import QuantizerOutput, ResidualQuantizer
@@ -28,7 +29,7 @@ BATCH_SIZE = 1_024
 class NoQuantizer(nn.Module):
     """The latent as it is."""
 
-    codebooks = ()
+    codebooks, sizes, dim = (), (), LATENT_DIM
 
     def forward(self, z):
         return self._output(z, z.new_zeros(()))
@@ -37,7 +38,9 @@ class NoQuantizer(nn.Module):
         """As our quantizers answer, without codes for the loop to count: (B, D), (B, 0), and losses (B,)."""
         n_rows = len(decoder_input)
         no_codes = torch.empty(n_rows, 0, dtype=torch.int64)
-        return QuantizerOutput(decoder_input, no_codes, decoder_input.new_zeros(n_rows), loss.expand(n_rows), ())
+        return QuantizerOutput(
+            decoder_input, decoder_input, no_codes, decoder_input.new_zeros(n_rows), loss.expand(n_rows), ()
+        )
 
 
 class TheirQuantizer(NoQuantizer):
@@ -55,14 +58,14 @@ class OneEpoch:
     """One epoch of the package's training loop, again and again: the only place that knows its pieces."""
 
     def __init__(self, x, quantizer):
-        self.x, self.weights = x, torch.ones(len(x))
+        n_items, device = len(x), torch.device("cpu")
+        ones, no_mean = np.ones(n_items, dtype=np.float32), np.zeros(x.shape[1])
+        self.catalogue = Catalogue(x.numpy(), np.arange(n_items), ones, no_mean, 1.0, device)
         sizes = (x.shape[1], *HIDDEN_LAYER_SIZES, LATENT_DIM)
         self.model = QuantizedAutoencoder(x.shape[1], quantizer, LinearPlusMLP(sizes), LinearPlusMLP(sizes[::-1]))
         self.generator = torch.Generator().manual_seed(0)
-        self.codes = []
         if isinstance(quantizer, ResidualQuantizer):
-            z = self.model.encoder(x).detach()
-            self.codes = [level.labels for level in quantizer.initialize(z, self.weights, self.generator, 5)]
+            quantizer.initialize(self.model.encoder(x).detach(), torch.ones(n_items), self.generator, 5)
 
     def seconds(self):
         """Train for one epoch; return how long it took."""
@@ -71,13 +74,13 @@ class OneEpoch:
             batch_size=BATCH_SIZE,
             learning_rate=1e-3,
             commitment_weight=0.1,
-            codebook_update="ema" if self.codes else "gradient",
+            codebook_update="ema" if isinstance(self.model.quantizer, ResidualQuantizer) else "gradient",
             verbose=False,
         )
         start = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the mean usage of no codebooks
-            train_quantized_autoencoder(self.model, self.x, self.weights, self.codes, options, self.generator)
+            train_quantized_autoencoder(self.model, self.catalogue, options, self.generator)
         return time.perf_counter() - start
 
 

@@ -23,6 +23,7 @@ _MODULE_OF = {
     "RandomTokenizer": "tokenizers",
     "ResidualKMeansTokenizer": "tokenizers",
     "SemanticIDEncoder": "features",
+    "UniqueTokenizer": "tokenizers",
     "VQVAETokenizer": "tokenizers",
 }
 
@@ -32,7 +33,7 @@ __all__ = ["__version__", *_MODULE_OF]
 def __getattr__(name):
     if name in _MODULE_OF:
         return getattr(importlib.import_module(f"semid.{_MODULE_OF[name]}"), name)
-    if name in {"ctr", "datasets", "features", "metrics", "tokenizers"}:
+    if name in {"ctr", "datasets", "exceptions", "features", "metrics", "tokenizers"}:
         return importlib.import_module(f"semid.{name}")
     raise AttributeError(f"module 'semid' has no attribute {name!r}")
 

@@ -71,6 +71,23 @@ def check_codebook_sizes(codebook_size, n_codebooks, n_items):
     return sizes
 
 
+def check_codes(codes, codebook_sizes):
+    """Return `codes` as int64, or raise unless they are whole numbers below the codebook sizes, a column for each."""
+    codes = codes.to_numpy(dtype=np.float64, na_value=np.nan) if hasattr(codes, "to_numpy") else np.asarray(codes)
+    n_codebooks = len(codebook_sizes)
+    if codes.ndim != 2 or codes.shape[1] != n_codebooks:
+        raise ValueError(f"codes must have shape (n_items, {n_codebooks}), got {codes.shape}.")
+    if codes.dtype.kind not in "iu" and not (codes.dtype.kind == "f" and (codes == codes.round()).all()):
+        raise ValueError(f"codes must be integers, got an array of {codes.dtype}.")
+    wrong = np.argwhere((codes < 0) | (codes >= codebook_sizes))
+    if len(wrong):
+        row, n = wrong[0]
+        raise ValueError(
+            f"codes of codebook {n} must lie in [0, {codebook_sizes[n]}), got {codes[row, n]} in row {row}."
+        )
+    return codes.astype(np.int64)
+
+
 def check_sample_weight(sample_weight, n_rows):
     """Return one float64 weight per row, the largest in [1, 2), ones for None.
 

@@ -14,14 +14,11 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from semid.exceptions import CollapseWarning
 from semid.nn._losses import alignment_loss, diversity_loss, separation_loss
 
 PRICE_RATE = 0.1  # share of a Sinkhorn step that one batch moves the prices by
 PRICE_TEMPERATURE = 0.3  # of its soft assignment, in mean leads of the nearest code vector over the second nearest
-
-
-class CollapseWarning(UserWarning):
-    """A codebook uses few of its codes."""
 
 
 class TrainingOptions(NamedTuple):
@@ -272,15 +269,18 @@ class Training:
             )
 
 
-def warn_of_collapse(history, sizes, n_items):
-    """Warn of each codebook whose last epoch used under half of its codes, or as unevenly as a tenth of them."""
+def warn_of_collapse(history, sizes, n_items, remedy):
+    """Warn of each codebook whose last epoch used under half of its codes, or as unevenly as a tenth of them.
+
+    Unless there are so few items that codes may well go unused.
+    """
     for n, (usage, perplexity, size) in enumerate(
         zip(history["usage"][-1], history["perplexity"][-1], sizes, strict=True)
     ):
-        if n_items >= 2 * size and (usage < 0.5 or perplexity < size / 10):
+        if n_items >= 8 * size and (usage < 0.5 or perplexity < size / 10):
             warnings.warn(
                 f"codebook {n} has collapsed: the items use {usage:.0%} of its {size} codes (perplexity "
-                f"{perplexity:.1f}). Pass assignment='sinkhorn', which balances the codes, or a smaller codebook_size.",
+                f"{perplexity:.1f}). {remedy}",
                 CollapseWarning,
                 stacklevel=6,
             )

@@ -21,6 +21,7 @@ from semid.tokenizers import (
     RandomTokenizer,
     ResidualKMeansTokenizer,
     RQVAETokenizer,
+    UniqueTokenizer,
     VQVAETokenizer,
 )
 
@@ -43,6 +44,10 @@ SMALL_TOKENIZERS = [
     RandomTokenizer(n_codebooks=3, codebook_size=8, random_state=0),
     ResidualKMeansTokenizer(n_codebooks=3, codebook_size=8, random_state=0),
     VQVAETokenizer(**_AUTOENCODER),
+]
+UNIQUE_TOKENIZERS = [
+    UniqueTokenizer(ResidualKMeansTokenizer(n_codebooks=3, codebook_size=8, random_state=0)),
+    UniqueTokenizer(RandomTokenizer(n_codebooks=2, codebook_size=8, random_state=0), strategy="suffix"),
 ]
 
 

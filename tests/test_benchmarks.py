@@ -38,7 +38,7 @@ def page(tmp_path):
 
 
 def _arguments(embeddings, tmp_path, page):
-    results, shape = str(tmp_path / "results.jsonl"), ["--n-codebooks", "2", "--codebook-size", "4", "--threads", "1"]
+    results, shape = str(tmp_path / "results.jsonl"), ["--n-codebooks", "2", "--codebook-size", "16", "--threads", "1"]
     return [embeddings, *shape, "--results", results, "--output", str(page)]
 
 
@@ -49,7 +49,7 @@ def test_every_tokenizer_of_ours_is_measured_once_and_gets_its_row(benchmark, em
     monkeypatch.setattr(
         tokenizers,
         "measure_in_a_fresh_process",
-        lambda task, limit: tokenizers.measure(in_process[task["name"]](2, 4, 0), tokenizers.load(embeddings), 0),
+        lambda task, limit: tokenizers.measure(in_process[task["name"]](2, 16, 0), tokenizers.load(embeddings), 0),
     )
     arguments = [*_arguments(embeddings, tmp_path, page), "--repeats", "1", "--only", *ours]
     tokenizers.main(arguments)

@@ -1,5 +1,6 @@
 """What codes are worth: functions of arrays, without torch."""
 
+from semid.metrics._churn import CodeChurn, code_churn
 from semid.metrics._codes import (
     codebook_perplexity,
     codebook_redundancy,
@@ -9,6 +10,8 @@ from semid.metrics._codes import (
 )
 
 __all__ = [
+    "CodeChurn",
+    "code_churn",
     "codebook_perplexity",
     "codebook_redundancy",
     "codebook_usage",

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from semid.nn._beam_search import Beam, SumCosts, beam_search
 from semid.nn._kmeans import argmin, kmeans
 
-_BEAM_ROWS = 512  # rows searched at once: their costs stay in the cache
+_BEAM_NUMBERS = 2**21  # costs held at once in a joint search, so that they stay near the cache
 
 
 class QuantizerOutput(NamedTuple):
@@ -69,6 +69,12 @@ class Codebook(nn.Module):
         result = kmeans(x, weights, len(self), max_iter=max_iter, generator=generator, on_iteration=on_iteration)
         self.code_vectors.copy_(result.centers)
         return result
+
+    @torch.no_grad()
+    def permute(self, order):
+        """Give the code vector of code ``order[k]`` the code k."""
+        self.code_vectors.copy_(self.code_vectors[order])
+        self.prices.copy_(self.prices[order])
 
     def scores(self, x):
         """Half the squared distance to each code vector plus its price, less half of |x|²: (B, K)."""
@@ -137,7 +143,7 @@ class ResidualQuantizer(nn.Module):
                 n_candidates,
                 tolerance * (rows.square().sum(1) + reach),
             )
-            for rows in z.split(_BEAM_ROWS)
+            for rows in z.split(_rows_at_once(self.sizes, n_candidates))
         ]
         return Beam(*map(torch.cat, zip(*beams, strict=True)))
 
@@ -288,11 +294,17 @@ def separable_candidates(codebooks, blocks, z, n_candidates, tolerance):
     """Return the combinations of codes of smallest total score, each codebook scoring its own of the `blocks`."""
     reach = sum(codebook.largest_norm() for codebook in codebooks)
     beams = []
-    for rows in torch.arange(len(z), device=z.device).split(_BEAM_ROWS):
+    for rows in torch.arange(len(z), device=z.device).split(
+        _rows_at_once([len(codebook) for codebook in codebooks], n_candidates)
+    ):
         scores = [codebook.scores(block[rows])[:, None, :] for codebook, block in zip(codebooks, blocks, strict=True)]
         doubt = tolerance * (z[rows].square().sum(1) + reach)
         beams.append(beam_search(lambda n, _, scores=scores: scores[n], len(scores), n_candidates, doubt))
     return Beam(*map(torch.cat, zip(*beams, strict=True)))
+
+
+def _rows_at_once(sizes, beam_size):
+    return max(1, _BEAM_NUMBERS // (beam_size * max(sizes)))
 
 
 def _losses(x, code_vectors):

@@ -1,6 +1,7 @@
 """Transformers from item embeddings (n_items, n_features) to integer codes (n_items, n_codebooks)."""
 
 from semid._graded import graded_sizes
+from semid.tokenizers._alignment import align_codes
 from semid.tokenizers._fsq import FSQTokenizer
 from semid.tokenizers._mixture_of_codes import MixtureOfCodesTokenizer
 from semid.tokenizers._multi_embedding import MultiEmbeddingTokenizer
@@ -9,6 +10,7 @@ from semid.tokenizers._product_quantization import ProductQuantizationTokenizer
 from semid.tokenizers._random import RandomTokenizer
 from semid.tokenizers._residual_kmeans import ResidualKMeansTokenizer
 from semid.tokenizers._rqvae import RQVAETokenizer
+from semid.tokenizers._unique import UniqueTokenizer
 from semid.tokenizers._vqvae import VQVAETokenizer
 
 __all__ = [
@@ -20,6 +22,8 @@ __all__ = [
     "RQVAETokenizer",
     "RandomTokenizer",
     "ResidualKMeansTokenizer",
+    "UniqueTokenizer",
     "VQVAETokenizer",
+    "align_codes",
     "graded_sizes",
 ]

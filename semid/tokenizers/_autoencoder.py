@@ -31,6 +31,7 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         "gradient_estimator",
         "output_codebooks",
     )
+    _collapse_remedy = "Pass assignment='sinkhorn', which balances the codes, or a smaller codebook_size."
     # Terms that only some subclasses have as parameters.
     diversity_weight = 0.0
     nested_dropout = 0.0
@@ -202,7 +203,7 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         )
         if module.output_codebooks:
             _fit_output_codebooks(module, *catalogue.sample(generator))
-        warn_of_collapse(history, module.quantizer.sizes, len(catalogue))
+        warn_of_collapse(history, module.quantizer.sizes, len(catalogue), self._collapse_remedy)
         if not start:
             history = {
                 key: np.concatenate([self.history_[key], history[key]]) for key in history if key in self.history_

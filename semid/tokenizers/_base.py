@@ -11,9 +11,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from semid._all_or_nothing import all_or_nothing
 from semid._catalogue import Catalogue, mean_and_scale
-from semid._checks import check_codebook_sizes, check_input_features, check_integer, check_sample_weight
+from semid._checks import (
+    check_codebook_sizes,
+    check_codes,
+    check_input_features,
+    check_integer,
+    check_sample_weight,
+)
 from semid._state import LiveModule, build_seeded, export_state, resolve_device
 from semid.metrics import reconstruction_r2
+from semid.tokenizers._alignment import best_labels, check_pair
 from semid.tokenizers._rows import distinct_rows
 
 _ENCODE_ROWS = 8_192  # rows encoded at once
@@ -32,6 +39,7 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
     """
 
     _architecture_parameters = ()
+    _codes_are_nearest = True  # whether each code is that of the nearest code vector, and free of the other codes
 
     @all_or_nothing
     def fit(self, X, y=None, sample_weight=None):
@@ -130,6 +138,43 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
         """
         reconstruction = self.inverse_transform(self.transform(X))
         return reconstruction_r2(self._check_embeddings(X, reset=False), reconstruction)
+
+    def align_to(self, X, codes, sample_weight=None):
+        """Relabel the codes such that as many items as possible have the codes they had before.
+
+        For a tokenizer fitted anew, whose codes are to be used with embeddings learned for the old ones. In each
+        codebook the code vectors change places, see `align_codes`: which items share a code, and what codes stand for,
+        stays as it is.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_items, n_features)
+            Embeddings of items that had codes before.
+        codes : array-like of shape (n_items, n_codebooks)
+            Their old codes. Those that this tokenizer has not, since its codebook is smaller, match nothing.
+        sample_weight : array-like of shape (n_items,), default None
+            Weight of each item, for example its popularity. None weights all alike.
+
+        Returns
+        -------
+        self : object
+            The tokenizer, its codes relabelled.
+
+        Raises
+        ------
+        ValueError
+            If `codes` are not whole numbers, are negative, or are not one row of the right length per item.
+        """
+        old, new = check_pair(codes, self.transform(X))
+        weights = check_sample_weight(sample_weight, len(new))
+        # A live module may be in use by another thread: the permuted one is a new one.
+        module = LiveModule().get(self._build_module, self.state_, torch.device("cpu"))
+        columns = zip(module.quantizer.codebooks, old.T, new.T, self.codebook_sizes_, strict=False)
+        for codebook, old_codes, new_codes, size in columns:  # one codebook of several copied codes aligns the first
+            labels = best_labels(old_codes, new_codes, size, weights)
+            codebook.permute(torch.from_numpy(np.argsort(labels)))
+        self.state_, self._live = export_state(module), LiveModule()
+        return self
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the code columns: ``code0``, ``code1``, ...
@@ -236,16 +281,4 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
         return codes, certain
 
     def _check_codes(self, X):
-        codes = X.to_numpy(dtype=np.float64, na_value=np.nan) if hasattr(X, "to_numpy") else np.asarray(X)
-        n_codebooks = len(self.codebook_sizes_)
-        if codes.ndim != 2 or codes.shape[1] != n_codebooks:
-            raise ValueError(f"codes must have shape (n_items, {n_codebooks}), got {codes.shape}.")
-        if codes.dtype.kind not in "iu" and not (codes.dtype.kind == "f" and (codes == codes.round()).all()):
-            raise ValueError(f"codes must be integers, got an array of {codes.dtype}.")
-        wrong = np.argwhere((codes < 0) | (codes >= self.codebook_sizes_))
-        if len(wrong):
-            row, n = wrong[0]
-            raise ValueError(
-                f"codes of codebook {n} must lie in [0, {self.codebook_sizes_[n]}), got {codes[row, n]} in row {row}."
-            )
-        return codes.astype(np.int64)
+        return check_codes(X, self.codebook_sizes_)

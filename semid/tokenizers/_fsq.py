@@ -100,6 +100,8 @@ class FSQTokenizer(BaseAutoencoderTokenizer):
     """
 
     _architecture_parameters = ("levels", "hidden_layer_sizes")
+    _codes_are_nearest = False  # a code is a cell of a grid
+    _collapse_remedy = "Pass a smaller learning_rate or a smaller codebook_size."
     # What the training asks of codebooks that learn, and there are none.
     codebook_update = "gradient"
     commitment_weight = 0.0

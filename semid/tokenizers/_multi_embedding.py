@@ -92,6 +92,8 @@ class MultiEmbeddingTokenizer(BaseAutoencoderTokenizer):
     True
     """
 
+    _codes_are_nearest = False
+
     def __init__(
         self,
         n_codebooks=7,

@@ -53,11 +53,20 @@ class RandomTokenizer(BaseTokenizer):
     True
     """
 
+    _codes_are_nearest = False
+
     def __init__(self, n_codebooks=7, codebook_size=256, *, device="auto", random_state=None):
         self.n_codebooks = n_codebooks
         self.codebook_size = codebook_size
         self.device = device
         self.random_state = random_state
+
+    def align_to(self, X, codes, sample_weight=None):
+        """Raise TypeError: random codes are hashes, not places of code vectors, and cannot be relabelled."""
+        raise TypeError(
+            "RandomTokenizer cannot be aligned: its codes are hashes and not places of code vectors. "
+            "Relabel an array of codes with align_codes(old, new)."
+        )
 
     def _check_parameters(self):
         self._n_codebooks()

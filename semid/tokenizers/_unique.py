@@ -1,0 +1,476 @@
+"""Codes that no two items share, on top of any tokenizer."""
+
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from semid._all_or_nothing import all_or_nothing
+from semid._checks import (
+    check_codebook_sizes,
+    check_codes,
+    check_input_features,
+    check_integer,
+    check_option,
+    check_sample_weight,
+)
+from semid.metrics import reconstruction_r2
+from semid.tokenizers._assignment import assign
+from semid.tokenizers._candidates import gives_candidates, nearest_codes
+from semid.tokenizers._occupancy import (
+    contains,
+    distinct_free_after,
+    free_after,
+    to_codes,
+    to_numbers,
+    union,
+)
+from semid.tokenizers._rows import distinct_rows, row_hashes
+
+# Asked for one after the other, by the items that found nothing free before; the last two of small codebooks only,
+# where they take no longer than 256 of large ones.
+_N_CANDIDATES = (16, 64, 256, 1024, 4096)
+_LARGEST_SEARCH = 2**16  # candidates times codes, of one item
+_CHEAP_SEARCH = 2**28  # candidates times codes, of all items together
+_SMALLEST_SUFFIX_SIZE = 16
+
+
+class PlacementReport(NamedTuple):
+    """What it cost to give every item codes of its own; of the items that one call placed.
+
+    Items of equal embeddings count as one, but in `n_items`. The regret of an item is what its squared error
+    ``‖x - x̂‖²`` grew by against the codes of the inner tokenizer.
+    """
+
+    n_items: int  # rows of weight above 0
+    n_distinct: int  # of them with embeddings that no earlier row has
+    n_moved: int  # distinct items whose codes are not those of the inner tokenizer (suffix: not 0)
+    share_moved: float  # n_moved / n_distinct
+    mean_regret: float  # over the moved items, 0 without any; negative where they came out nearer
+    max_regret: float  # over the moved items, 0 without any
+    relative_regret: float  # summed regret, as a share of the summed squared error of the inner codes
+    r2_before: float  # R² of the inner codes, over the distinct items
+    r2_after: float  # R² of the unique codes
+
+
+class UniqueTokenizer(TransformerMixin, BaseEstimator):
+    """Codes of fixed length that no two different items share, from those of another tokenizer.
+
+    Items are told apart by their embeddings: rows that are equal in float32 are one item, and share their codes.
+    An item placed once, in `fit` or `partial_fit`, keeps its codes in every `transform`.
+
+    Parameters
+    ----------
+    tokenizer : estimator
+        Tokenizer that gives the codes to begin with, for example `RQVAETokenizer`. Cloned, never fitted itself.
+    strategy : {"reassign", "suffix"}, default "reassign"
+        What happens to items that share codes. ``"reassign"`` keeps the number of codes: all but one at most move to
+        free codes nearby, such that the total quantization error, weighted by `sample_weight`, stays near its least
+        (see Notes). Needs a tokenizer that assigns items to nearest code vectors. ``"suffix"`` appends one more code,
+        0, 1, 2, ... among the items that share the others (Rajput et al., 2023, arXiv:2305.05065, from memory).
+    suffix_size : int or "auto", default "auto"
+        Number of codes of the suffix, hence of items that may share the other codes. ``"auto"`` leaves room for items
+        that come later: the least power of two that is at least twice what `fit` needs, and at least 16. Without
+        effect on ``"reassign"``.
+
+    Attributes
+    ----------
+    tokenizer_ : estimator
+        The fitted tokenizer.
+    codebook_sizes_ : list of int
+        Number of codes per codebook, the suffix's last.
+    codebooks_ : list of ndarray
+        Code vectors of the fitted tokenizer; a suffix has none.
+    hashes_ : ndarray of shape (n_placed,), uint64
+        64-bit hashes of the embeddings of the items placed so far, in increasing order.
+    codes_ : ndarray of shape (n_placed, n_codebooks), int64
+        Their codes.
+    report_ : PlacementReport
+        How many items the last `fit` or `partial_fit` placed, how many of them had to move, and what it cost.
+    n_features_in_ : int
+        Width of the embeddings seen in `fit`.
+    feature_names_in_ : ndarray of str
+        Their names, if they had names of type str.
+
+    Notes
+    -----
+    For ``"reassign"``, the items that share codes ask for their 16 nearest rows of codes (up to 256 in a small
+    catalogue) and bid for those that are free, their own included, in an auction. Items that find nothing ask for four
+    times as many, up to 256, and of codebooks smaller than 256 codes up to 4096. Those left after that, as happens
+    among hundreds of near-duplicates, take the next free codes counted up from their own, the last codebook the
+    fastest, whatever the error.
+
+    Examples
+    --------
+    >>> from semid.datasets import make_items
+    >>> from semid.metrics import collision_rate
+    >>> from semid.tokenizers import ResidualKMeansTokenizer, UniqueTokenizer
+    >>> items = make_items(n_items=500, random_state=0)
+    >>> inner = ResidualKMeansTokenizer(codebook_size=16, random_state=0)
+    >>> collision_rate(inner.fit_transform(items.embeddings)) > 0.1
+    True
+    >>> tokenizer = UniqueTokenizer(inner).fit(items.embeddings)
+    >>> collision_rate(tokenizer.transform(items.embeddings))
+    0.0
+    >>> tokenizer.report_.r2_after > tokenizer.report_.r2_before - 0.02
+    True
+    >>> UniqueTokenizer(inner, strategy="suffix").fit(items.embeddings).codebook_sizes_
+    [16, 16, 16, 16]
+    """
+
+    def __init__(self, tokenizer, strategy="reassign", *, suffix_size="auto"):
+        self.tokenizer = tokenizer
+        self.strategy = strategy
+        self.suffix_size = suffix_size
+
+    @all_or_nothing
+    def fit(self, X, y=None, sample_weight=None):
+        """Fit the tokenizer, and give every item codes of its own.
+
+        The result does not depend on the order of the items, and an item of weight 2 counts exactly as an item
+        listed twice.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_items, n_features)
+            One embedding per item of the catalogue; computed with in float32.
+        y : None
+            Ignored, present for Pipelines.
+        sample_weight : array-like of shape (n_items,), default None
+            Weight of each item, for example its popularity, in the fit of the tokenizer and in deciding who moves.
+            Items of weight 0 are left out, and not placed. None weights all alike.
+
+        Returns
+        -------
+        self : object
+            The fitted tokenizer.
+
+        Raises
+        ------
+        TypeError
+            If `tokenizer` is not a tokenizer.
+        ValueError
+            If there are fewer rows of codes than distinct items, if `suffix_size` is too small, if ``"reassign"`` is
+            asked of a tokenizer that cannot name nearby codes, and whatever the tokenizer raises.
+        """
+        self._check_parameters()
+        self._strategy = self.strategy
+        X = self._check_embeddings(X, ensure_min_samples=2)
+        item_weights = check_sample_weight(sample_weight, len(X))
+        rows, weights = distinct_rows(X, item_weights)
+        self._check_capacity_before_fit(len(rows))
+        self.tokenizer_ = clone(self.tokenizer).fit(X, sample_weight=sample_weight)
+        rows = X[rows]
+        inner_codes = self.tokenizer_.transform(rows)
+        self.codebook_sizes_ = list(self.tokenizer_.codebook_sizes_)
+        if self._strategy == "suffix":
+            self.codebook_sizes_.append(self._suffix_size_for(inner_codes))
+        self._check_capacity(self.tokenizer_.codebook_sizes_, len(rows))
+        self.hashes_ = np.empty(0, dtype=np.uint64)
+        self.codes_ = np.empty((0, len(self.codebook_sizes_)), dtype=np.int64)
+        self._taken = to_numbers(self.codes_, self.codebook_sizes_)
+        self._place(rows, inner_codes, weights, np.count_nonzero(item_weights))
+        return self
+
+    @all_or_nothing
+    def partial_fit(self, X, y=None, sample_weight=None):
+        """Give codes of their own to items that are new; no other item's codes change.
+
+        The result does not depend on the order of the rows. Before the first `fit`, the same as `fit`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_items, n_features)
+            Embeddings; those of items that have codes already change nothing.
+        y : None
+            Ignored, present for Pipelines.
+        sample_weight : array-like of shape (n_items,), default None
+            Weight of each item in deciding who moves; items of weight 0 are left out.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If there is no room for the new items. The tokenizer then is as it was before.
+        """
+        if not hasattr(self, "codes_"):
+            return self.fit(X, y, sample_weight)
+        X = self._check_embeddings(X, reset=False)
+        item_weights = check_sample_weight(sample_weight, len(X))
+        rows, weights = distinct_rows(X, item_weights)
+        rows = X[rows]
+        is_new = ~contains(self.hashes_, row_hashes(rows))
+        rows, weights = rows[is_new], weights[is_new]
+        if len(rows) == 0:
+            return self
+        self._check_capacity(self.tokenizer_.codebook_sizes_, len(self.codes_) + len(rows))
+        self._place(rows, self.tokenizer_.transform(rows), weights, np.count_nonzero(item_weights))
+        return self
+
+    def transform(self, X):
+        """Return the codes of item embeddings.
+
+        Items that were placed have the codes they were given. Others get, each as if it alone came next, the codes of
+        the inner tokenizer if they are free, else the nearest free ones (``"suffix"``: the next free suffix): two new
+        items may therefore share codes, until `partial_fit` places them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_items, n_features)
+            Embeddings, of items seen in `fit` or new ones.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_items, n_codebooks), int64
+            Codebook n's code of each item, from 0 to ``codebook_sizes_[n] - 1``.
+
+        Raises
+        ------
+        ValueError
+            If no codes are free for a new item.
+        """
+        check_is_fitted(self)
+        X = self._check_embeddings(X, reset=False)
+        hashes = row_hashes(X)
+        is_new = ~contains(self.hashes_, hashes)
+        codes = np.empty((len(X), len(self.codebook_sizes_)), dtype=np.int64)
+        codes[~is_new] = self.codes_[np.searchsorted(self.hashes_, hashes[~is_new])]
+        if is_new.any():
+            inner_codes = self.tokenizer_.transform(X[is_new])
+            if self._strategy == "suffix":
+                codes[is_new] = self._with_suffix(inner_codes, 0)
+            else:
+                codes[is_new] = self._nearest_free(X[is_new], inner_codes)
+        return codes
+
+    def inverse_transform(self, X):
+        """Return the embeddings that codes stand for; a suffix says nothing of them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_items, n_codebooks)
+            Codes, as `transform` returns them.
+
+        Returns
+        -------
+        embeddings : ndarray of shape (n_items, n_features), float32
+        """
+        check_is_fitted(self)
+        codes = check_codes(X, self.codebook_sizes_)
+        return self.tokenizer_.inverse_transform(codes[:, : len(self.tokenizer_.codebook_sizes_)])
+
+    def score(self, X, y=None):
+        """Return the R² of the reconstruction of `X` from its codes.
+
+        ``1 - Σ‖x - x̂‖² / Σ‖x - mean(x)‖²``, over all items and features together: 1 is perfect, 0 is as good as the
+        mean of `X`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_items, n_features)
+            Embeddings.
+        y : None
+            Ignored, present for `GridSearchCV`.
+
+        Returns
+        -------
+        r2 : float
+        """
+        reconstruction = self.inverse_transform(self.transform(X))
+        return reconstruction_r2(self._check_embeddings(X, reset=False), reconstruction)
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the code columns: ``code0``, ``code1``, ...
+
+        Parameters
+        ----------
+        input_features : array-like of str, default None
+            Ignored but for its length.
+
+        Returns
+        -------
+        names : ndarray of str objects, shape (n_codebooks,)
+        """
+        check_is_fitted(self)
+        if input_features is not None:
+            check_input_features(self, input_features)
+        return np.array([f"code{n}" for n in range(len(self.codebook_sizes_))], dtype=object)
+
+    @property
+    def codebooks_(self):
+        """list of ndarray: the code vectors of the fitted tokenizer."""
+        check_is_fitted(self)
+        return self.tokenizer_.codebooks_
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "codes_")
+
+    def _check_parameters(self):
+        check_option("strategy", self.strategy, ("reassign", "suffix"))
+        if not isinstance(self.suffix_size, str):
+            check_integer("suffix_size", self.suffix_size, 1)
+        elif self.suffix_size != "auto":
+            raise ValueError(f"suffix_size must be an integer or 'auto', got {self.suffix_size!r}.")
+        if isinstance(self.tokenizer, type) or not hasattr(self.tokenizer, "inverse_transform"):
+            raise TypeError(f"tokenizer must be a tokenizer such as RQVAETokenizer(), got {self.tokenizer!r}.")
+        if self.strategy == "reassign" and not gives_candidates(self.tokenizer):
+            raise ValueError(
+                "strategy='reassign' must have a tokenizer that assigns items to their nearest code vectors, got "
+                f"{type(self.tokenizer).__name__}. Pass strategy='suffix', which works with any tokenizer."
+            )
+
+    def _check_embeddings(self, X, **checks):
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, and is refused as such
+            return validate_data(self, X, dtype=np.float32, **checks)
+
+    def _check_capacity_before_fit(self, n_distinct):
+        """The same check by what the tokenizer asks for: its fit may take long, and can only cut the sizes."""
+        if hasattr(self.tokenizer, "codebook_size"):
+            n_codebooks = check_integer("n_codebooks", getattr(self.tokenizer, "n_codebooks", 1), 1)
+            self._check_capacity(
+                check_codebook_sizes(self.tokenizer.codebook_size, n_codebooks, n_distinct), n_distinct
+            )
+
+    def _check_capacity(self, sizes, n_distinct):
+        """Raise if there are more items than rows of codes for them."""
+        if self._strategy == "reassign" and prod(sizes) < n_distinct:
+            raise ValueError(
+                f"the product of the codebook sizes must be at least the number of distinct items, got {list(sizes)}, "
+                f"{prod(sizes)} rows of codes, for {n_distinct} items. Fit with a larger codebook_size or more "
+                "codebooks, or pass strategy='suffix'."
+            )
+
+    def _suffix_size_for(self, inner_codes):
+        """Return `suffix_size` as a number, for a catalogue of these codes."""
+        if self.suffix_size != "auto":
+            return int(self.suffix_size)
+        needed = 1 + _ranks_within_equal(to_numbers(inner_codes, self.tokenizer_.codebook_sizes_)).max()
+        return max(_SMALLEST_SUFFIX_SIZE, 2 ** int(2 * needed - 1).bit_length())
+
+    def _place(self, rows, inner_codes, weights, n_items):
+        """Give codes to new items, in order of their content, and record them."""
+        if self._strategy == "suffix":
+            ranks = _ranks_within_equal(to_numbers(inner_codes, self.tokenizer_.codebook_sizes_))
+            codes = self._with_suffix(inner_codes, ranks)
+        else:
+            codes = self._reassign(rows, inner_codes, weights)
+        hashes = np.concatenate([self.hashes_, row_hashes(rows)])
+        order = np.argsort(hashes)
+        self.hashes_, self.codes_ = hashes[order], np.concatenate([self.codes_, codes])[order]
+        self._taken = union(self._taken, to_numbers(codes, self.codebook_sizes_))
+        self.report_ = self._report(rows, inner_codes, codes, n_items)
+
+    def _with_suffix(self, inner_codes, ranks):
+        """Append the suffix that the item of this rank, among the new ones of the same codes, gets."""
+        size = self.codebook_sizes_[-1]
+        # Suffixes are given without gaps: the first free one is the number of those taken.
+        first = to_numbers(np.pad(inner_codes, ((0, 0), (0, 1))), self.codebook_sizes_)
+        n_taken = np.searchsorted(self._taken, first + size) - np.searchsorted(self._taken, first)
+        suffixes = n_taken + ranks
+        if suffixes.max() >= size:
+            codes = inner_codes[suffixes.argmax()].tolist()
+            raise ValueError(
+                f"suffix_size must be at least the number of items that share codes, got {size}, and item "
+                f"{suffixes.max() + 1} of codes {codes}. Fit again with a larger suffix_size, or larger codebooks."
+            )
+        return np.column_stack([inner_codes, suffixes])
+
+    def _reassign(self, rows, inner_codes, weights):
+        """Return codes that nobody else has: the inner ones where they are free and nobody shares them."""
+        numbers = to_numbers(inner_codes, self.codebook_sizes_)
+        _, inverse, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+        is_settled = (counts[inverse] == 1) & ~contains(self._taken, numbers)
+        taken = union(self._taken, numbers[is_settled])
+        left = np.flatnonzero(~is_settled)
+        for n_candidates in self._numbers_of_candidates(len(left)):
+            if len(left) == 0:
+                break
+            found, is_placed = self._bid(rows[left], weights[left], n_candidates, taken)
+            numbers[left[is_placed]] = found
+            taken = union(taken, found)
+            left = left[~is_placed]
+        numbers[left] = distinct_free_after(taken, numbers[left], prod(self.codebook_sizes_))
+        return to_codes(numbers, self.codebook_sizes_)
+
+    def _bid(self, rows, weights, n_candidates, taken):
+        """Return the numbers of the codes that items got among their nearest, and which items got any."""
+        candidates, regrets = self._candidates(rows, n_candidates)
+        regrets = regrets * weights[:, None]
+        is_complete = candidates.shape[1] == prod(self.codebook_sizes_)
+        outside = np.full(len(rows), np.inf) if is_complete else regrets[:, -1]
+        choices = assign(np.where(contains(taken, candidates), np.inf, regrets), candidates, outside)
+        is_placed = choices >= 0
+        return candidates[is_placed, choices[is_placed]], is_placed
+
+    def _nearest_free(self, X, inner_codes):
+        """Return for each item alone its inner codes if they are free, else the nearest free ones."""
+        n_numbers = prod(self.codebook_sizes_)
+        self._check_capacity(self.codebook_sizes_, len(self.codes_) + 1)
+        numbers = to_numbers(inner_codes, self.codebook_sizes_)
+        left = np.flatnonzero(contains(self._taken, numbers))
+        # Not as many as these items could afford: what one item gets is not to depend on the others.
+        for n_candidates in self._numbers_of_candidates():
+            if len(left) == 0:
+                break
+            candidates, _ = self._candidates(X[left], n_candidates)
+            is_free = ~contains(self._taken, candidates)
+            first, found = is_free.argmax(axis=1), is_free.any(axis=1)
+            numbers[left[found]] = candidates[found, first[found]]
+            left = left[~found]
+        numbers[left] = free_after(self._taken, numbers[left], n_numbers)
+        return to_codes(numbers, self.codebook_sizes_)
+
+    def _numbers_of_candidates(self, n_items=None):
+        """How many candidates to ask for, round by round; few items start with more, for a better assignment."""
+        largest = max(self.codebook_sizes_)
+        least = _N_CANDIDATES[0]
+        if n_items:
+            least = np.clip(_CHEAP_SEARCH // (n_items * largest), least, 256)
+        return [n for n in _N_CANDIDATES if least // 4 < n <= max(256, _LARGEST_SEARCH // largest)]
+
+    def _candidates(self, X, n_candidates):
+        codes, regrets = nearest_codes(self.tokenizer_, X, n_candidates)
+        return to_numbers(codes, self.codebook_sizes_), regrets
+
+    def _report(self, rows, inner_codes, codes, n_items):
+        has_moved = (codes != np.pad(inner_codes, ((0, 0), (0, codes.shape[1] - inner_codes.shape[1])))).any(axis=1)
+        before = self.tokenizer_.inverse_transform(inner_codes)
+        after = before.copy()
+        after[has_moved] = self.inverse_transform(codes[has_moved])
+        errors = _squared_errors(rows, before)
+        regrets = _squared_errors(rows[has_moved], after[has_moved]) - errors[has_moved]
+        total = errors.sum()
+        return PlacementReport(
+            n_items=int(n_items),
+            n_distinct=len(rows),
+            n_moved=int(has_moved.sum()),
+            share_moved=float(has_moved.mean()),
+            mean_regret=float(regrets.mean()) if len(regrets) else 0.0,
+            max_regret=float(regrets.max()) if len(regrets) else 0.0,
+            relative_regret=float(regrets.sum() / total) if total > 0 else 0.0,
+            r2_before=reconstruction_r2(rows, before),
+            r2_after=reconstruction_r2(rows, after),
+        )
+
+
+def _ranks_within_equal(numbers):
+    """Return how many of the same number came before each: 0 for the first of its kind."""
+    order = np.argsort(numbers, kind="stable")
+    in_order = numbers[order]
+    ranks = np.empty(len(numbers), dtype=np.int64)
+    ranks[order] = np.arange(len(numbers)) - np.searchsorted(in_order, in_order)
+    return ranks
+
+
+def _squared_errors(X, reconstruction):
+    return np.square(X.astype(np.float64) - reconstruction).sum(axis=1)

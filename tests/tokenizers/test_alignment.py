@@ -1,0 +1,114 @@
+"""New codes in old labels: as many kept as can be, and nothing else changed."""
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+
+from semid.metrics import code_churn
+from semid.tokenizers import (
+    MultiEmbeddingTokenizer,
+    ParallelKMeansTokenizer,
+    RandomTokenizer,
+    ResidualKMeansTokenizer,
+    align_codes,
+)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_as_many_items_keep_their_codes_as_any_relabelling_lets(rng, weighted):
+    old, new = rng.integers(5, size=(60, 2)), rng.integers(5, size=(60, 2))
+    weights = rng.uniform(size=60) if weighted else np.ones(60)
+    aligned = align_codes(old, new, sample_weight=weights if weighted else None)
+    for n in range(2):
+        best = max((weights * (np.array(labels)[new[:, n]] == old[:, n])).sum() for labels in permutations(range(5)))
+        np.testing.assert_allclose((weights * (aligned[:, n] == old[:, n])).sum(), best)
+
+
+def test_who_shares_a_code_with_whom_stays_as_it_was(rng):
+    old, new = rng.integers(9, size=(200, 3)), rng.integers(9, size=(200, 3))
+    aligned = align_codes(old, new)
+    for before, after in zip(new.T, aligned.T, strict=True):
+        np.testing.assert_array_equal(before[:, None] == before, after[:, None] == after)
+
+
+def test_a_mere_relabelling_is_undone(rng):
+    old = rng.integers(256, size=(5_000, 2))
+    np.testing.assert_array_equal(
+        align_codes(old, np.stack([rng.permutation(256)[column] for column in old.T], 1)), old
+    )
+
+
+def test_labels_stay_below_the_codebook_sizes():
+    old, new = [[7], [7], [1], [0]], [[0], [0], [1], [2]]
+    assert align_codes(old, new).ravel().tolist() == [7, 7, 1, 0]
+    aligned = align_codes(old, new, codebook_sizes=[3])
+    assert aligned.ravel().tolist() == [2, 2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "options", "message"),
+    [
+        ([[0, 1]], [[0]], {}, r"one shape \(n_items, n_codebooks\) and not be empty, got \(1, 2\) and \(1, 1\)"),
+        ([0], [0], {}, r"got \(1,\) and \(1,\)"),
+        ([[]], [[]], {}, r"not be empty, got \(1, 0\)"),
+        ([[-1]], [[0]], {}, "got -1 in row 0"),
+        ([[0.5]], [[0]], {}, "codes must be integers, got an array of float64"),
+        ([[0]], [[3]], {"codebook_sizes": [3]}, r"codebook 0 must lie in \[0, 3\), got 3 in row 0"),
+        ([[0]], [[0]], {"sample_weight": [1, 2]}, "sample_weight must have one entry per row"),
+    ],
+)
+def test_what_cannot_be_aligned_is_refused(old, new, options, message):
+    with pytest.raises(ValueError, match=message):
+        align_codes(old, new, **options)
+
+
+def test_a_tokenizer_is_aligned_with_codes_of_another_fit(tokenizer, items):
+    if isinstance(tokenizer, RandomTokenizer):
+        pytest.skip("has no places to change")
+    X = items.embeddings
+    old = tokenizer.fit_transform(X)
+    new = tokenizer.set_params(random_state=1).fit_transform(X)
+    reconstruction, books = tokenizer.inverse_transform(new), tokenizer.codebooks_
+    assert tokenizer.align_to(X, old) is tokenizer
+    codes = tokenizer.transform(X)
+    np.testing.assert_array_equal(codes, align_codes(old, new, codebook_sizes=tokenizer.codebook_sizes_))
+    assert (code_churn(old, codes).codes <= code_churn(old, new).codes).all()
+    np.testing.assert_allclose(tokenizer.inverse_transform(codes), reconstruction, rtol=1e-5, atol=1e-5)
+    for before, after in zip(books, tokenizer.codebooks_, strict=True):
+        np.testing.assert_array_equal(np.sort(after, axis=0), np.sort(before, axis=0))
+
+
+def test_codes_beyond_a_smaller_codebook_match_nothing(items):
+    old = ResidualKMeansTokenizer(2, 16, random_state=0).fit_transform(items.embeddings)
+    tokenizer = ResidualKMeansTokenizer(2, 8, random_state=0).fit(items.embeddings)
+    new = tokenizer.transform(items.embeddings)
+    aligned = tokenizer.align_to(items.embeddings, old).transform(items.embeddings)
+    assert aligned.max() == 7
+    for n in range(2):
+        table = np.array([[((new[:, n] == k) & (old[:, n] == label)).sum() for label in range(8)] for k in range(8)])
+        assert (aligned[:, n] == old[:, n]).sum() == table[linear_sum_assignment(table, maximize=True)].sum()
+
+
+def test_items_of_weight_decide(items):
+    X = items.embeddings
+    old = ParallelKMeansTokenizer(1, 8, random_state=0).fit_transform(X)
+    tokenizer = ParallelKMeansTokenizer(1, 8, random_state=1).fit(X)
+    weights = np.where(np.arange(300) < 8, 1000, 1)
+    kept = tokenizer.align_to(X, old, sample_weight=weights).transform(X) == old
+    shares = [(kept[:, 0] * weights).sum(), (tokenizer.align_to(X, old).transform(X) == old)[:, 0] @ weights]
+    assert shares[0] >= shares[1]
+
+
+def test_random_codes_cannot_be_aligned(items):
+    tokenizer = RandomTokenizer(2, 8, random_state=0).fit(items.embeddings)
+    with pytest.raises(TypeError, match=r"its codes are hashes .* Relabel an array of codes with align_codes"):
+        tokenizer.align_to(items.embeddings, tokenizer.transform(items.embeddings))
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_old_codes_of_another_shape_are_refused(items, width):
+    tokenizer = MultiEmbeddingTokenizer(2, 4, hidden_layer_sizes=(), latent_dim=2, max_iter=1).fit(items.embeddings)
+    with pytest.raises(ValueError, match=rf"one shape .* got \(300, {width}\) and \(300, 2\)"):
+        tokenizer.align_to(items.embeddings, np.zeros((300, width), dtype=int))

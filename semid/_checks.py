@@ -71,12 +71,16 @@ def check_codebook_sizes(codebook_size, n_codebooks, n_items):
     return sizes
 
 
-def check_codes(codes, codebook_sizes):
-    """Return `codes` as int64, or raise unless they are whole numbers below the codebook sizes, a column for each."""
+def check_codes(codes, codebook_sizes, *, may_be_cut=False):
+    """Return `codes` as int64, or raise unless they are whole numbers below the codebook sizes, a column for each.
+
+    With `may_be_cut`, columns for the first few codebooks will do.
+    """
     codes = codes.to_numpy(dtype=np.float64, na_value=np.nan) if hasattr(codes, "to_numpy") else np.asarray(codes)
     n_codebooks = len(codebook_sizes)
-    if codes.ndim != 2 or codes.shape[1] != n_codebooks:
+    if codes.ndim != 2 or not (codes.shape[1] == n_codebooks or (may_be_cut and 0 < codes.shape[1] < n_codebooks)):
         raise ValueError(f"codes must have shape (n_items, {n_codebooks}), got {codes.shape}.")
+    codebook_sizes = codebook_sizes[: codes.shape[1]]
     if codes.dtype.kind not in "iu" and not (codes.dtype.kind == "f" and (codes == codes.round()).all()):
         raise ValueError(f"codes must be integers, got an array of {codes.dtype}.")
     wrong = np.argwhere((codes < 0) | (codes >= codebook_sizes))

@@ -17,8 +17,8 @@ from tqdm.auto import tqdm
 from semid.exceptions import CollapseWarning
 from semid.nn._losses import alignment_loss, diversity_loss, separation_loss
 
-PRICE_RATE = 0.1  # share of a Sinkhorn step that one batch moves the prices by
-PRICE_TEMPERATURE = 0.3  # of its soft assignment, in mean leads of the nearest code vector over the second nearest
+PRICE_RATE = 0.5  # share of a Sinkhorn step that one batch moves the prices by
+PRICE_TEMPERATURE = 0.1  # of its soft assignment, as a share of |x| |e|: about half of the nearest vector's lead
 
 
 class TrainingOptions(NamedTuple):
@@ -69,17 +69,19 @@ class CodebookAverages:
 def update_prices(codebook, x, weights):
     """Raise the prices of codes that more than their share of the rows `x` (B, d) comes near, lower the others.
 
-    The prices are the dual variables of optimal transport from items to codes; a damped Sinkhorn step per batch
-    (Cuturi, 2013, arXiv:1306.0895, from memory) lets them follow the encoder, and they stay in the codebook, so that
-    an item's code is the same in training and in use, and does not depend on its batch.
+    The prices are the dual variables of optimal transport from items to codes, followed by a damped Sinkhorn step per
+    batch (Cuturi, 2013, arXiv:1306.0895, from memory). They stay in the codebook, so that an item's code is the same in
+    training and in use, and does not depend on its batch.
     """
     scores = codebook.scores(x)
-    first, second = scores.topk(2, dim=1, largest=False).values.mean(0)
-    temperature = PRICE_TEMPERATURE * (second - first).clamp(min=1e-12)
-    loads = weights @ (-scores / temperature).softmax(1)
+    # Scores of a row differ in proportion to its norm. At one temperature for all, short rows, of which a residual
+    # has many, would be shared out evenly in the soft assignment while all of them take one code.
+    length = codebook.code_vectors.square().sum(1).mean().sqrt()
+    temperatures = PRICE_TEMPERATURE * length * torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp(min=1e-12)
+    loads = weights @ (-scores / temperatures).softmax(1)
     # A code vector that nothing comes near must not sink without end.
-    step = temperature * (loads / loads.mean()).clamp(min=1e-3).log()
-    codebook.prices += PRICE_RATE * (step - step.mean())
+    step = (loads / loads.mean()).clamp(min=1e-2).log()
+    codebook.prices += PRICE_RATE * temperatures.median() * (step - step.mean())
 
 
 def train_quantized_autoencoder(model, catalogue, options, generator, *, alignment=None, held_out=None):
@@ -229,12 +231,11 @@ class Training:
         return {"n_first": int(torch.randint(1, n_codebooks + 1, (), generator=self.generator))}
 
     def _update_codebooks(self, output, weights):
-        codebooks = self.model.quantizer.codebooks
         # Not strict: there are no averages where the codebooks learn by gradient.
         for average, inputs, codes in zip(self.averages, output.inputs, output.codes.T, strict=False):
             average.update(inputs, codes, weights)
         if self.options.assignment == "sinkhorn":
-            for codebook, inputs in zip(codebooks, output.inputs, strict=True):
+            for codebook, inputs in zip(self.model.quantizer.codebooks, output.inputs, strict=True):
                 update_prices(codebook, inputs, weights)
 
     @torch.no_grad()

@@ -54,7 +54,7 @@ def alignment_loss(quantized, other):
 
 
 def diversity_loss(inputs):
-    """Mean squared correlation between what different codebooks see: 0 when each sees something else, 1 for copies.
+    """Mean squared correlation between what different codebooks see: 0 where each sees something else.
 
     Parameters
     ----------

@@ -25,6 +25,7 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
     """A tokenizer that quantizes the latent of an autoencoder; a subclass gives ``_build_quantizer(dim)``."""
 
     _architecture_parameters = (
+        "codebook_size",
         "latent_dim",
         "hidden_layer_sizes",
         "codebook_update",
@@ -121,10 +122,12 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
 
     def _check_same_architecture(self):
         """Raise if a parameter that decides shapes has changed since the codebooks were made."""
-        for name, fitted in self._architecture.items():
-            if not np.array_equal(getattr(self, name), fitted):
+        fitted = self._architecture | {"n_codebooks": len(self.codebook_sizes_)}
+        for name, value in fitted.items():
+            now = getattr(self, name, value)
+            if not np.array_equal(now, value):
                 raise ValueError(
-                    f"{name} must stay {fitted!r} to go on from a fitted tokenizer, got {getattr(self, name)!r}. "
+                    f"{name} must stay {value!r} to go on from a fitted tokenizer, got {now!r}. "
                     "Set it back, or clone the tokenizer and fit it anew."
                 )
 

@@ -102,7 +102,7 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_items, n_codebooks)
-            Codes, as `transform` returns them.
+            Codes, as `transform` returns them, or their first few columns for a coarser reconstruction.
 
         Returns
         -------
@@ -281,4 +281,4 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
         return codes, certain
 
     def _check_codes(self, X):
-        return check_codes(X, self.codebook_sizes_)
+        return check_codes(X, self.codebook_sizes_, may_be_cut=True)

@@ -99,7 +99,7 @@ class FSQTokenizer(BaseAutoencoderTokenizer):
     [(6, 5), (6, 5), (6, 5)]
     """
 
-    _architecture_parameters = ("levels", "hidden_layer_sizes")
+    _architecture_parameters = ("codebook_size", "levels", "hidden_layer_sizes")
     _codes_are_nearest = False  # a code is a cell of a grid
     _collapse_remedy = "Pass a smaller learning_rate or a smaller codebook_size."
     # What the training asks of codebooks that learn, and there are none.

@@ -1,12 +1,15 @@
 import pytest
 import torch
 
+from semid.nn._finite_scalar_quantizer import FiniteScalarQuantizer
 from semid.nn._kmeans import kmeans
+from semid.nn._product_quantizer import ProductQuantizer
 from semid.nn._quantizers import (
     Codebook,
     CopiedCodeQuantizer,
     ParallelQuantizer,
     ResidualQuantizer,
+    rotation,
     straight_through,
 )
 
@@ -156,3 +159,47 @@ def test_residual_codebooks_start_as_k_means_of_all_data_level_by_level():
         result = kmeans(residual, weights, K, max_iter=10, generator=generator)
         torch.testing.assert_close(codebook.code_vectors.detach(), result.centers)
         residual = residual - result.centers[result.labels]
+
+
+def test_the_rotation_estimator_has_the_value_of_the_code_vectors_and_turns_the_gradient():
+    z = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)).double().requires_grad_()
+    e = torch.randn(5, 3, generator=torch.Generator().manual_seed(1)).double()
+    g = torch.randn(5, 3, generator=torch.Generator().manual_seed(2)).double()
+    out = rotation(z, e)
+    torch.testing.assert_close(out, e)
+    (out * g).sum().backward()
+    for i in range(5):
+        # The rotation in the plane of z and e, as a matrix: Rodrigues' formula.
+        a, b = z[i].detach() / z[i].detach().norm(), e[i] / e[i].norm()
+        cross = torch.linalg.cross(a, b)
+        x, y, w = cross.tolist()
+        skew = torch.tensor([[0, -w, y], [w, 0, -x], [-y, x, 0]]).double()
+        matrix = torch.eye(3).double() + skew + skew @ skew / (1 + a @ b)
+        expected = e[i].norm() / z[i].detach().norm() * matrix.T @ g[i]
+        torch.testing.assert_close(z.grad[i], expected)
+
+
+def test_the_rotation_estimator_goes_straight_through_where_there_is_no_rotation():
+    z = torch.tensor([[1.0, 0.0], [0.0, 0.0]], requires_grad=True)
+    out = rotation(z, torch.tensor([[-2.0, 0.0], [1.0, 1.0]]))
+    torch.testing.assert_close(out, torch.tensor([[-2.0, 0.0], [1.0, 1.0]]))
+    out.sum().backward()
+    torch.testing.assert_close(z.grad, torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("n_codes", [1, 2])
+def test_the_first_codes_alone_are_a_coarser_reconstruction(n_codes):
+    quantizers = [
+        ResidualQuantizer([4] * 3, 6),
+        ParallelQuantizer([4] * 3, 6, projection_dim=2),
+        ProductQuantizer([4] * 3, 6),
+        FiniteScalarQuantizer([(2, 2)] * 3),
+    ]
+    z = torch.randn(200, 6, generator=torch.Generator().manual_seed(0))
+    for quantizer in quantizers:
+        quantizer.initialize(z, torch.ones(200), torch.Generator().manual_seed(0), 10)
+        codes = quantizer.encode(z, 0.0).codes
+        errors = [(z - quantizer.decode(codes[:, :n])).square().mean().item() for n in range(1, 4)]
+        if not isinstance(quantizer, ParallelQuantizer):  # a mean over fewer projections is on another scale
+            assert errors == sorted(errors, reverse=True)
+        assert quantizer.decode(codes[:, :n_codes]).shape == z.shape

@@ -1,0 +1,98 @@
+"""Settings of published recipes, as unfitted tokenizers to start from.
+
+They set the shapes, losses and batches of their papers and scripts; optimizer (AdamW along a half cosine), start (PCA
+and k-means) and number of epochs stay those of this library, which needs tens of epochs where the recipes run
+thousands. Keyword arguments override any setting.
+
+Examples
+--------
+>>> from semid.tokenizers import presets
+>>> presets.tiger(max_iter=50).n_codebooks
+3
+"""
+
+from semid.tokenizers._mixture_of_codes import MixtureOfCodesTokenizer
+from semid.tokenizers._rqvae import RQVAETokenizer
+
+__all__ = ["lc_rec", "mixture_of_codes", "tiger"]
+
+
+def tiger(**parameters):
+    """Return the RQ-VAE of TIGER: 3 codes of 256, encoder 512-256-128-32 (Rajput et al., 2023, arXiv:2305.05065).
+
+    Wrap it in ``UniqueTokenizer(..., strategy="suffix")`` for the paper's fourth code. Its Adagrad at 0.4 over 20,000
+    epochs is replaced as said above.
+
+    Parameters
+    ----------
+    **parameters : any
+        Parameters of `RQVAETokenizer` that override the recipe's.
+
+    Returns
+    -------
+    tokenizer : RQVAETokenizer
+    """
+    recipe = {
+        "n_codebooks": 3,
+        "codebook_size": 256,
+        "hidden_layer_sizes": (512, 256, 128),
+        "latent_dim": 32,
+        "commitment_weight": 0.25,
+        "codebook_update": "gradient",
+        "batch_size": 1024,
+    }
+    return RQVAETokenizer(**recipe | parameters)
+
+
+def lc_rec(**parameters):
+    """Return the RQ-VAE of LC-Rec: 4 codes of 256, encoder 2048-...-64-32, balanced (arXiv:2311.09049, its scripts).
+
+    The scripts balance the last level only, within each batch; here every level is, by prices that hold for all items.
+
+    Parameters
+    ----------
+    **parameters : any
+        Parameters of `RQVAETokenizer` that override the recipe's.
+
+    Returns
+    -------
+    tokenizer : RQVAETokenizer
+    """
+    recipe = {
+        "n_codebooks": 4,
+        "codebook_size": 256,
+        "hidden_layer_sizes": (2048, 1024, 512, 256, 128, 64),
+        "latent_dim": 32,
+        "commitment_weight": 0.25,
+        "codebook_update": "gradient",
+        "assignment": "sinkhorn",
+        "batch_size": 1024,
+    }
+    return RQVAETokenizer(**recipe | parameters)
+
+
+def mixture_of_codes(**parameters):
+    """Return the tokenizer of the Mixture-of-Codes scripts: 7 codes of 256, projections to 32 (arXiv:2410.09560).
+
+    The scripts' mean absolute error is a mean squared error here.
+
+    Parameters
+    ----------
+    **parameters : any
+        Parameters of `MixtureOfCodesTokenizer` that override the recipe's.
+
+    Returns
+    -------
+    tokenizer : MixtureOfCodesTokenizer
+    """
+    recipe = {
+        "n_codebooks": 7,
+        "codebook_size": 256,
+        "hidden_layer_sizes": (512, 256),
+        "latent_dim": 128,
+        "projection_dim": 32,
+        "commitment_weight": 0.0,
+        "learning_rate": 3e-4,
+        "batch_size": 5000,
+    }
+    return MixtureOfCodesTokenizer(**recipe | parameters)

@@ -1,0 +1,183 @@
+"""What the options of the learned tokenizers do."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.metrics import normalized_mutual_info_score
+
+from semid._training import update_prices
+from semid.exceptions import CollapseWarning
+from semid.metrics import codebook_perplexity, collision_rate, reconstruction_r2
+from semid.nn._losses import diversity_loss
+from semid.nn._quantizers import Codebook
+from semid.tokenizers import MixtureOfCodesTokenizer, ParallelKMeansTokenizer, RQVAETokenizer, presets
+
+
+def _rq_vae(**parameters):
+    settings = {"n_codebooks": 2, "codebook_size": 16, "latent_dim": 8, "hidden_layer_sizes": (32,), "max_iter": 10}
+    settings["batch_size"] = 32
+    return RQVAETokenizer(**settings | {"random_state": 0} | parameters)
+
+
+def _moc(**parameters):
+    settings = {"n_codebooks": 4, "codebook_size": 8, "latent_dim": 8, "hidden_layer_sizes": (32,), "max_iter": 10}
+    settings["batch_size"] = 32
+    return MixtureOfCodesTokenizer(**settings | {"random_state": 0} | parameters)
+
+
+def test_prices_spread_a_crowd_over_the_codes():
+    generator = torch.Generator().manual_seed(0)
+    crowd = 0.1 * torch.randn(900, 2, generator=generator)
+    x = torch.cat([crowd, 3 * torch.randn(100, 2, generator=generator)])
+    codebook = Codebook(8, 2)
+    codebook.code_vectors.data = x[-8:].clone()
+    before = codebook_perplexity(codebook(x)[:, None].numpy())[0]
+    for _ in range(300):
+        update_prices(codebook, x, torch.ones(1000))
+    assert before < 4
+    assert codebook_perplexity(codebook(x)[:, None].numpy())[0] > 7
+    assert float(codebook.prices.sum()) == pytest.approx(0, abs=1e-4)
+
+
+def test_balanced_codes_are_used_more_evenly(items, rng):
+    crowd_and_outliers = items.embeddings * np.exp(1.5 * rng.standard_normal((300, 1)))
+    plain, balanced = (_rq_vae(assignment=how).fit(crowd_and_outliers) for how in ("nearest", "sinkhorn"))
+    perplexities = [codebook_perplexity(model.transform(crowd_and_outliers)) for model in (plain, balanced)]
+    assert (perplexities[1] > perplexities[0]).all()
+    np.testing.assert_allclose(balanced.history_["perplexity"][-1], perplexities[1], rtol=0.1)
+
+
+def test_separation_gives_more_items_codes_of_their_own(items):
+    models = (_rq_vae(n_codebooks=3, max_iter=40, separation_weight=weight) for weight in (0.0, 50.0))
+    rates = [collision_rate(model.fit_transform(items.embeddings)) for model in models]
+    assert rates[1] < 0.5 * rates[0]
+
+
+def test_output_codebooks_reconstruct_the_fitted_items_better(items):
+    plain, more = _rq_vae().fit(items.embeddings), _rq_vae(output_codebooks=True).fit(items.embeddings)
+    np.testing.assert_array_equal(plain.transform(items.embeddings), more.transform(items.embeddings))
+    assert more.score(items.embeddings) > plain.score(items.embeddings) + 0.01
+
+
+def test_alignment_brings_into_the_codes_what_reconstruction_would_leave_out(items, rng):
+    groups = rng.integers(4, size=300)
+    X = np.hstack([items.embeddings, np.eye(4)[groups]])
+    alignment = np.eye(4)[groups] + 0.01 * rng.standard_normal((300, 4))
+    alignment[:20] = np.nan  # items that nobody has used yet
+    models = [_rq_vae(max_iter=60, alignment_weight=weight).fit(X, alignment=alignment) for weight in (0.0, 3.0)]
+    shared = [normalized_mutual_info_score(model.transform(X)[:, 0], groups) for model in models]
+    assert shared[1] > 2 * shared[0]
+
+
+def test_alignment_of_another_length_is_refused_before_any_work(items):
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        _rq_vae().fit(items.embeddings, alignment=np.ones((3, 2)))
+
+
+def test_early_stopping_keeps_the_best_epoch_on_held_out_items(items):
+    tokenizer = _rq_vae(max_iter=200, learning_rate=5e-3, early_stopping=True, n_iter_no_change=3)
+    tokenizer.fit(items.embeddings)
+    history = tokenizer.history_["validation_r2"]
+    assert tokenizer.n_iter_ == len(history) < 200
+    assert history[:-3].max() >= history[-3:].max() - 1e-4
+
+
+def test_early_stopping_of_too_few_items_says_so():
+    with pytest.raises(ValueError, match="early_stopping must hold out 1 of 2 distinct items"):
+        _rq_vae(early_stopping=True, codebook_size=2).fit(np.eye(2))
+
+
+def test_warm_start_goes_on_where_the_last_fit_ended(items):
+    tokenizer = _rq_vae(warm_start=True, max_iter=5).fit(items.embeddings)
+    first, codes = tokenizer.history_["loss"], tokenizer.transform(items.embeddings)
+    cold = clone(tokenizer).set_params(random_state=1).fit_transform(items.embeddings)
+    tokenizer.set_params(random_state=1).fit(items.embeddings)
+    assert tokenizer.n_iter_ == 10
+    np.testing.assert_array_equal(tokenizer.history_["loss"][:5], first)
+    assert (tokenizer.transform(items.embeddings) == codes).mean() > 0.6
+    assert (cold == codes).mean() < 0.2
+
+
+def test_warm_start_with_another_shape_names_the_parameter(items):
+    tokenizer = _rq_vae(warm_start=True, max_iter=1).fit(items.embeddings)
+    codes = tokenizer.transform(items.embeddings)
+    with pytest.raises(ValueError, match="latent_dim must stay 8 to go on from a fitted tokenizer, got 4"):
+        tokenizer.set_params(latent_dim=4).fit(items.embeddings)
+    with pytest.raises(ValueError, match="codebook_size must stay 16"):
+        tokenizer.set_params(latent_dim=8, codebook_size=8).fit(items.embeddings)
+    np.testing.assert_array_equal(tokenizer.transform(items.embeddings), codes)
+
+
+def test_partial_fit_starts_goes_on_and_takes_new_items(items):
+    tokenizer = _rq_vae()
+    for _ in range(15):
+        tokenizer.partial_fit(items.embeddings[:200])
+    old = tokenizer.score(items.embeddings[200:])
+    assert tokenizer.n_iter_ == 15
+    for _ in range(15):
+        tokenizer.partial_fit(items.embeddings[200:])
+    assert tokenizer.score(items.embeddings[200:]) > old
+    tokenizer.partial_fit(items.embeddings[:1])
+    with pytest.raises(ValueError, match="features"):
+        tokenizer.partial_fit(items.embeddings[:, :5])
+
+
+def test_a_collapsed_codebook_is_named_with_its_remedy(rng):
+    X = np.repeat(np.eye(3), 200, axis=0) + 1e-6 * rng.standard_normal((600, 3))
+    with pytest.warns(CollapseWarning, match=r"codebook 0 has collapsed: the items use .*assignment='sinkhorn'"):
+        _rq_vae(codebook_size=64, latent_dim=2, hidden_layer_sizes=(), max_iter=1, learning_rate=0.5).fit(X)
+
+
+def test_a_decoder_per_codebook_is_the_mean_of_its_parts(items):
+    tokenizer = _moc(decoder="per_codebook").fit(items.embeddings)
+    codes = tokenizer.transform(items.embeddings)
+    module = tokenizer._live.get(tokenizer._build_module, tokenizer.state_, torch.device("cpu"))
+    quantizer, outputs = module.quantizer, []
+    for n, decoder in enumerate(module.decoder.decoders):
+        vectors = torch.from_numpy(tokenizer.codebooks_[n])[codes[:, n]]
+        outputs.append(decoder(quantizer.up[n](vectors)).detach().numpy())
+    expected = np.mean(outputs, axis=0) * tokenizer.state_["scale"] + tokenizer.state_["mean"]
+    np.testing.assert_allclose(tokenizer.inverse_transform(codes), expected, atol=1e-5)
+    assert tokenizer.score(items.embeddings) > 0.3
+
+
+def test_nested_dropout_makes_the_first_codes_useful_alone(items):
+    def first_two(tokenizer):
+        codes = tokenizer.fit_transform(items.embeddings)
+        return reconstruction_r2(items.embeddings, tokenizer.inverse_transform(codes[:, :2]))
+
+    assert first_two(_moc(max_iter=30, nested_dropout=0.8)) > first_two(_moc(max_iter=30)) + 0.05
+
+
+def test_diversity_keeps_overlapping_projections_apart(items):
+    def correlation(weight):
+        tokenizer = _moc(projection_dim=6, max_iter=60, learning_rate=1e-2, diversity_weight=weight)
+        tokenizer.fit(items.embeddings)
+        module = tokenizer._live.get(tokenizer._build_module, tokenizer.state_, torch.device("cpu"))
+        z = module.encoder(module.standardize(torch.from_numpy(items.embeddings)))
+        return float(diversity_loss([down(z) for down in module.quantizer.down]))
+
+    assert correlation(50.0) < 0.9 * correlation(0.0)
+
+
+@pytest.mark.parametrize("update", ["ema", "gradient"])
+@pytest.mark.parametrize("estimator", ["straight_through", "rotation"])
+def test_every_way_of_learning_ends_about_as_well(items, update, estimator):
+    tokenizer = _rq_vae(codebook_update=update, gradient_estimator=estimator, max_iter=30).fit(items.embeddings)
+    assert tokenizer.score(items.embeddings) == pytest.approx(0.63, abs=0.04)
+
+
+@pytest.mark.parametrize("name", presets.__all__)
+def test_presets_are_unfitted_tokenizers_that_take_overrides(name, items):
+    tokenizer = getattr(presets, name)(codebook_size=8, max_iter=1, batch_size=64, random_state=0)
+    assert not hasattr(clone(tokenizer), "state_")
+    assert tokenizer.fit_transform(items.embeddings).shape == (300, tokenizer.n_codebooks)
+
+
+def test_the_first_codes_reconstruct_without_the_others(items):
+    for tokenizer in (_rq_vae(output_codebooks=True), ParallelKMeansTokenizer(3, 8, random_state=0)):
+        codes = tokenizer.fit_transform(items.embeddings)
+        assert reconstruction_r2(items.embeddings, tokenizer.inverse_transform(codes[:, :1])) > 0.1
+    with pytest.raises(ValueError, match="codes must have shape"):
+        tokenizer.inverse_transform(codes[:, :0])

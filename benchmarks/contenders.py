@@ -59,13 +59,14 @@ def ours(class_name, label="", **parameters):
     return _contender_of_ours(class_name, label, build)
 
 
-def unique(class_name, label=", unique"):
+def unique(class_name, label="", **parameters):
     """Return our tokenizer with colliding items moved to other codes, None where there is no such class."""
 
     def build(n_codebooks, codebook_size, seed):
-        tokenizer = _tokenizer(class_name, n_codebooks, codebook_size, seed, {})
+        tokenizer = _tokenizer(class_name, n_codebooks, codebook_size, seed, parameters)
         return Ours(semid.tokenizers.UniqueTokenizer(tokenizer, strategy="reassign"))
 
+    label += ", unique"
     return _contender_of_ours(class_name, label, build) if hasattr(semid.tokenizers, "UniqueTokenizer") else None
 
 
@@ -94,8 +95,12 @@ def peer(name, package, adapter, *, takes=any_number, **parameters):
     return Contender(name, package, partial(adapter, **parameters), takes)
 
 
+REFINED = {"beam_size": 8, "n_refinements": 25}
+
 CONTENDERS = [
     ours("ResidualKMeansTokenizer"),
+    ours("ResidualKMeansTokenizer", ", beam 8", beam_size=8),
+    ours("ResidualKMeansTokenizer", ", refined", **REFINED),
     ours("RQVAETokenizer"),
     ours("MixtureOfCodesTokenizer"),
     ours("ParallelKMeansTokenizer"),
@@ -103,6 +108,7 @@ CONTENDERS = [
     ours("ProductQuantizationTokenizer"),
     ours("FSQTokenizer"),
     unique("ResidualKMeansTokenizer"),
+    unique("ResidualKMeansTokenizer", ", refined", **REFINED),
     unique("RQVAETokenizer"),
     ours("MultiEmbeddingTokenizer"),
     ours("VQVAETokenizer", ", one code"),

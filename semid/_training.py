@@ -33,6 +33,7 @@ class TrainingOptions(NamedTuple):
     alignment_weight: float = 0.0
     diversity_weight: float = 0.0
     nested_dropout: float = 0.0
+    mixup: float = 0.0  # share of the way towards another item that an embedding moves at most
     n_iter_no_change: int | None = None  # epochs without a better held-out reconstruction before it stops
     verbose: bool = False
 
@@ -174,6 +175,8 @@ class Training:
                 met[items] = output.codes
             totals += losses * len(items)
         model.eval()
+        if met is not None and options.mixup > 0:  # those met are not the items' own
+            met = self._encode_all()
         self.codes = met
         names = ("loss", "reconstruction_loss", "codebook_loss", "commitment_loss")
         record = dict(zip(names, (totals / len(catalogue)).tolist(), strict=True))
@@ -184,7 +187,7 @@ class Training:
 
     def _train_step(self, items, weights, groups):
         model, options = self.model, self.options
-        x = self.catalogue.batch(items)
+        x = self._mix(self.catalogue.batch(items))
         z = model.encoder(x)
         output = model.quantizer(z, **self._draw_prefix())
         reconstruction_loss = _weighted_mean((model.decoder(output.decoder_input) - x).square().mean(1), weights)
@@ -207,6 +210,14 @@ class Training:
         if self.schedule is not None:
             self.schedule.step()
         return output, torch.stack([loss, reconstruction_loss, codebook_loss, commitment_loss]).detach()
+
+    def _mix(self, x):
+        """Move each row towards another one of the batch (mixup; Zhang et al., 2018, arXiv:1710.09412)."""
+        if self.options.mixup == 0:
+            return x
+        others = torch.randperm(len(x), generator=self.generator).to(x.device)
+        shares = self.options.mixup * torch.rand(len(x), 1, generator=self.generator, dtype=torch.float32)
+        return x.lerp(x[others], shares.to(x.device))
 
     def _separates(self):
         return self.options.separation_weight > 0
@@ -237,6 +248,11 @@ class Training:
         if self.options.assignment == "sinkhorn":
             for codebook, inputs in zip(self.model.quantizer.codebooks, output.inputs, strict=True):
                 update_prices(codebook, inputs, weights)
+
+    @torch.no_grad()
+    def _encode_all(self):
+        items = torch.arange(len(self.catalogue), device=self.catalogue.device).split(8_192)
+        return torch.cat([self.model.quantizer(self.model.encoder(self.catalogue.batch(i))).codes for i in items])
 
     @torch.no_grad()
     def revive_dead_codes(self, counts):

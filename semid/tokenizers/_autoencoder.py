@@ -149,6 +149,7 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         for name in ("commitment_weight", "separation_weight", "alignment_weight", "diversity_weight"):
             check_number(name, getattr(self, name), 0)
         check_number("nested_dropout", self.nested_dropout, 0, 1)
+        check_number("mixup", self.mixup, 0, 1)
 
     def _check_latent(self):
         check_integer("latent_dim", self.latent_dim, 1)
@@ -188,6 +189,7 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
             alignment_weight=self.alignment_weight,
             diversity_weight=self.diversity_weight,
             nested_dropout=self.nested_dropout,
+            mixup=self.mixup,
             n_iter_no_change=self.n_iter_no_change if self.early_stopping else None,
             verbose=bool(self.verbose),
         )

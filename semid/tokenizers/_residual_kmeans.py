@@ -31,7 +31,7 @@ class ResidualKMeansTokenizer(BaseKMeansTokenizer):
         search quantization (Martinez et al., 2018, "LSQ++: lower running time and higher recall in multi-codebook
         quantization", from memory). Much better reconstruction at the same size, for about half a second per round on
         12,000 items; needs a `beam_size` of 8 or more to find in `transform` what it found in `fit`.
-    max_iter : int, default 10
+    max_iter : int, default 7
         Number of Lloyd iterations per codebook at most.
     device : str, default "auto"
         ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
@@ -76,7 +76,7 @@ class ResidualKMeansTokenizer(BaseKMeansTokenizer):
         *,
         beam_size=1,
         n_refinements=0,
-        max_iter=10,
+        max_iter=7,
         device="auto",
         random_state=None,
         verbose=False,

@@ -43,6 +43,10 @@ class VQVAETokenizer(BaseAutoencoderTokenizer):
         Items per gradient step.
     learning_rate : float, default 0.001
         Of AdamW at the first step; falls to zero along a half cosine.
+    mixup : float, default 0.3
+        How far an embedding moves towards another random item's in training, as a share of the way at most (mixup,
+        arXiv:1710.09412). Items that were not there in `fit` lie between those that were: more of it brings their
+        reconstruction closer to that of the fitted items, which gets worse.
     early_stopping : bool, default False
         Whether to hold items out, stop when their reconstruction gets no better, and keep the best epoch.
     validation_fraction : float, default 0.1
@@ -101,6 +105,7 @@ class VQVAETokenizer(BaseAutoencoderTokenizer):
         max_iter=30,
         batch_size=512,
         learning_rate=1e-3,
+        mixup=0.3,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=5,
@@ -122,6 +127,7 @@ class VQVAETokenizer(BaseAutoencoderTokenizer):
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.mixup = mixup
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change

@@ -94,7 +94,7 @@ def test_tiny_and_huge_embeddings_get_the_codes_of_ordinary_ones(tokenizer, item
 @pytest.mark.parametrize(
     ("codes", "message"),
     [
-        (np.zeros((3, 2), dtype=int), r"shape \(n_items, 3\), got \(3, 2\)"),
+        (np.zeros((3, 4), dtype=int), r"shape \(n_items, 3\), got \(3, 4\)"),
         (np.zeros(3, dtype=int), r"shape \(n_items, 3\), got \(3,\)"),
         (np.full((3, 3), 8), r"codebook 0 must lie in \[0, 8\), got 8 in row 0"),
         (np.full((3, 3), -1), r"codebook 0 must lie in \[0, 8\), got -1 in row 0"),

@@ -41,15 +41,15 @@ def test_prices_spread_a_crowd_over_the_codes():
 
 
 def test_balanced_codes_are_used_more_evenly(items, rng):
-    crowd_and_outliers = items.embeddings * np.exp(1.5 * rng.standard_normal((300, 1)))
-    plain, balanced = (_rq_vae(assignment=how).fit(crowd_and_outliers) for how in ("nearest", "sinkhorn"))
+    crowd_and_outliers = items.embeddings * np.exp(0.7 * rng.standard_normal((300, 1)))
+    plain, balanced = (_rq_vae(assignment=how, max_iter=40).fit(crowd_and_outliers) for how in ("nearest", "sinkhorn"))
     perplexities = [codebook_perplexity(model.transform(crowd_and_outliers)) for model in (plain, balanced)]
     assert (perplexities[1] > perplexities[0]).all()
-    np.testing.assert_allclose(balanced.history_["perplexity"][-1], perplexities[1], rtol=0.1)
+    np.testing.assert_allclose(balanced.history_["perplexity"][-1], perplexities[1], rtol=0.2)
 
 
 def test_separation_gives_more_items_codes_of_their_own(items):
-    models = (_rq_vae(n_codebooks=3, max_iter=40, separation_weight=weight) for weight in (0.0, 50.0))
+    models = (_rq_vae(n_codebooks=3, max_iter=40, separation_weight=weight, mixup=0.0) for weight in (0.0, 50.0))
     rates = [collision_rate(model.fit_transform(items.embeddings)) for model in models]
     assert rates[1] < 0.5 * rates[0]
 
@@ -125,8 +125,10 @@ def test_partial_fit_starts_goes_on_and_takes_new_items(items):
 
 def test_a_collapsed_codebook_is_named_with_its_remedy(rng):
     X = np.repeat(np.eye(3), 200, axis=0) + 1e-6 * rng.standard_normal((600, 3))
-    with pytest.warns(CollapseWarning, match=r"codebook 0 has collapsed: the items use .*assignment='sinkhorn'"):
-        _rq_vae(codebook_size=64, latent_dim=2, hidden_layer_sizes=(), max_iter=1, learning_rate=0.5).fit(X)
+    with pytest.warns(CollapseWarning, match=r"codebook \d has collapsed: the items use .*assignment='sinkhorn'"):
+        _rq_vae(
+            n_codebooks=1, codebook_size=64, latent_dim=2, hidden_layer_sizes=(), max_iter=1, learning_rate=0.5
+        ).fit(X)
 
 
 def test_a_decoder_per_codebook_is_the_mean_of_its_parts(items):

@@ -18,6 +18,7 @@ _LEARNED = {
     "output_codebooks": ((False, True), {}),
     "batch_size": ((64, 512), {}),
     "learning_rate": ((1e-3, 1e-2), {}),
+    "mixup": ((0.0, 0.5), {}),
     "early_stopping": ((False, True), {}),
     "validation_fraction": ((0.1, 0.4), {"early_stopping": True}),
     "n_iter_no_change": ((1, 50), {"early_stopping": True, "max_iter": 60, "learning_rate": 0.1, "batch_size": 32}),

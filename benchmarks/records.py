@@ -26,7 +26,8 @@ class Records:
 
 def medians(records):
     """Return one dict with the median of every number in `records`; lists entry by entry, the rest from the first."""
-    return {name: _median([record[name] for record in records]) for name in records[0]}
+    merged = {name: _median([record[name] for record in records if name in record]) for name in records[0]}
+    return merged | {"n_fits": len(records)}
 
 
 def _median(values):

@@ -8,7 +8,6 @@ The loop, the autoencoder and the data are the same; only the quantizer differs.
 import argparse
 import statistics
 import time
-import warnings
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from records import markdown_table, publish
 from torch import nn
 
 from semid._catalogue import Catalogue
-from semid._training import TrainingOptions, train_quantized_autoencoder
+from semid._training import Training, TrainingOptions
 from semid.nn._autoencoder import LinearPlusMLP, QuantizedAutoencoder
 from semid.nn._quantizers import QuantizerOutput, ResidualQuantizer
 
@@ -67,20 +66,19 @@ class OneEpoch:
         if isinstance(quantizer, ResidualQuantizer):
             quantizer.initialize(self.model.encoder(x).detach(), torch.ones(n_items), self.generator, 5)
 
-    def seconds(self):
-        """Train for one epoch; return how long it took."""
         options = TrainingOptions(
             max_iter=1,
             batch_size=BATCH_SIZE,
             learning_rate=1e-3,
-            commitment_weight=0.1,
-            codebook_update="ema" if isinstance(self.model.quantizer, ResidualQuantizer) else "gradient",
-            verbose=False,
+            schedule="constant",
+            codebook_update="ema" if isinstance(quantizer, ResidualQuantizer) else "gradient",
         )
+        self.training = Training(self.model, self.catalogue, options, self.generator)
+
+    def seconds(self):
+        """Train for one epoch; return how long it took."""
         start = time.perf_counter()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the mean usage of no codebooks
-            train_quantized_autoencoder(self.model, self.catalogue, options, self.generator)
+        self.training.run_epoch()
         return time.perf_counter() - start
 
 

@@ -24,13 +24,15 @@ from records import Records, markdown_table, medians, publish
 from semid.metrics import reconstruction_r2
 
 LEGEND = """\
-Fitted on all items unless it says otherwise; medians of {repeats} fits with different seeds, each in a process of its
-own, contenders taking turns. *R²* of the reconstruction from the codes, and *R² held out* on the 20 % of the items that
-a second fit did not see; *unique*: distinct rows of codes per item; *prefix shared*: items that share all but their
-last code with another; *usage* and *perplexity* of the worst codebook; *neighbours kept*: the 10 nearest by Euclidean
-distance that stay among the 10 nearest after reconstruction, for 2,000 items; *fit*: seconds, cold; *rows/s*: to encode
-the whole catalogue, warm; *memory*: peak that the fit allocates beside the embeddings. Ours in bold, at their defaults;
-autoencoders of other projects get as many epochs as `RQVAETokenizer`."""
+Fitted on all items unless it says otherwise; medians of up to {repeats} fits (last column: slow contenders have fewer)
+with different seeds, each in a process of its own, contenders taking turns. *R²* of the reconstruction from the codes,
+and *R² held out* on the 20 % of the items that a second fit, of the first seed, did not see; *unique*: distinct rows of
+codes per item; *prefix shared*: items that share all but their last code with another; *usage* and *perplexity* of the
+worst codebook; *neighbours kept*: the 10 nearest by Euclidean distance that stay among the 10 nearest after
+reconstruction, for 2,000 items; *fit*: seconds, cold; *rows/s*: to encode the whole catalogue, warm; *memory*: peak
+that the fit allocates beside the embeddings. Ours in bold, at their defaults; "refined" is `beam_size=8,
+n_refinements=25`, "unique" is `UniqueTokenizer` around it. Autoencoders of other
+projects get as many epochs as `RQVAETokenizer`."""
 
 
 def measure(tokenizer, X, seed):
@@ -178,6 +180,7 @@ def _row(result):
         "fit, s": f"{result['fit_seconds']:.1f}",
         "rows/s": f"{result['rows_per_second']:,.0f}",
         "memory, MiB": f"{result['fit_memory']:,.0f}",
+        "fits": str(result["n_fits"]),
     }
 
 

@@ -135,7 +135,7 @@ class Training:
         best_r2, best_state, n_worse = -np.inf, None, 0
         with tqdm(range(options.max_iter), desc="epochs", disable=not options.verbose) as epochs:
             for epoch in epochs:
-                record, counts = self._run_epoch()
+                record, counts = self.run_epoch()
                 self._complain_of_divergence(epoch, record["loss"])
                 records.append(record)
                 if options.n_iter_no_change is not None:
@@ -156,7 +156,7 @@ class Training:
             self.model.load_state_dict(best_state)
         return {key: np.array([record[key] for record in records]) for key in records[0]}
 
-    def _run_epoch(self):
+    def run_epoch(self):
         """One pass; returns the epoch's mean losses, and how often each code was used."""
         model, catalogue, options = self.model, self.catalogue, self.options
         device = catalogue.device

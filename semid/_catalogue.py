@@ -18,7 +18,8 @@ class Catalogue:
     rows : ndarray of shape (n_items,), int64
         Which row of `X` each item is.
     weights : ndarray of shape (n_items,), float32
-    mean, scale : ndarray of shape (n_features,), float
+    mean : ndarray of shape (n_features,)
+    scale : float
     device : torch.device
     """
 

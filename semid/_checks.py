@@ -1,7 +1,10 @@
 """Checks of parameters, and the one phrase in which they fail: name, rule, value."""
 
+import sys
+import warnings
 from math import inf, isfinite
 from numbers import Integral, Real
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +12,15 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 from semid._graded import graded_sizes
+
+
+def warn(message, category=UserWarning):
+    """Warn of `message` at the line outside this package that led here."""
+    package = str(Path(__file__).parent)
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
 
 
 def check_integer(name, value, minimum):

@@ -1,12 +1,11 @@
 """The loop that trains quantized autoencoders.
 
-One pass over the catalogue per epoch, batches sliced from the tensors on the device, and nothing read back from the
-device inside an epoch. Rows carry weights; every mean is a weighted mean.
+One pass over the catalogue per epoch, batches sliced from the tensors on the device. Rows carry weights; the losses of
+reconstruction and quantization are weighted means, the further terms count every item alike.
 
 Letters: n items of the catalogue, B rows of a batch, N codebooks, K codes in a codebook.
 """
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +13,11 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from semid._checks import warn
 from semid.exceptions import CollapseWarning
 from semid.nn._losses import alignment_loss, diversity_loss, separation_loss
 
+_ENCODE_ROWS = 8_192  # rows encoded at once outside of training steps
 PRICE_RATE = 0.5  # share of a Sinkhorn step that one batch moves the prices by
 PRICE_TEMPERATURE = 0.1  # of its soft assignment, as a share of |x| |e|: about half of the nearest vector's lead
 
@@ -61,7 +62,7 @@ class CodebookAverages:
         self.codebook.code_vectors.copy_(torch.where(alive, means, self.codebook.code_vectors))
 
     def replace(self, dead, code_vectors):
-        """Restart the `dead` codes (K,) from `code_vectors` (n_dead, d) with an average code's weight."""
+        """Restart the `dead` codes (n_dead,) from `code_vectors` (n_dead, d) with an average code's weight."""
         self.counts[dead] = self.counts.mean()
         self.sums[dead] = code_vectors * self.counts[dead][:, None]
 
@@ -77,7 +78,7 @@ def update_prices(codebook, x, weights):
     scores = codebook.scores(x)
     # Scores of a row differ in proportion to its norm. At one temperature for all, short rows, of which a residual
     # has many, would be shared out evenly in the soft assignment while all of them take one code.
-    length = codebook.code_vectors.square().sum(1).mean().sqrt()
+    length = codebook.code_vectors.square().sum(1).mean().sqrt().clamp(min=1e-12)
     temperatures = PRICE_TEMPERATURE * length * torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp(min=1e-12)
     loads = weights @ (-scores / temperatures).softmax(1)
     # A code vector that nothing comes near must not sink without end.
@@ -109,16 +110,11 @@ class Training:
 
     def __init__(self, model, catalogue, options, generator, alignment=None, held_out=None):
         self.model, self.catalogue, self.options, self.generator = model, catalogue, options, generator
-        self.held_out = held_out
         self.alignment = alignment
         self.to_alignment = None
         trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
         if alignment is not None:
-            latent_dim = model.quantizer.dim
-            bound = latent_dim**-0.5
-            self.to_alignment = nn.Parameter(
-                (2 * torch.rand(latent_dim, alignment.shape[1], generator=generator) - 1).mul(bound).to(alignment)
-            )
+            self.to_alignment = nn.Parameter(self._regress_alignment())
             trainable.append(self.to_alignment)
         self.optimizer = torch.optim.AdamW(trainable, lr=options.learning_rate, weight_decay=0.0, fused=True)
         n_steps = options.max_iter * -(-len(catalogue) // options.batch_size)
@@ -128,7 +124,10 @@ class Training:
         x, weights = catalogue.sample(generator)
         self.variance = float(_weighted_mean(x.square().mean(1), weights))
         self.averages = _start_averages(model, x, weights, options)
-        self.codes = None  # (n, N), as met in the epoch before; for the separation term alone
+        # (n, N), as met in the epoch before; for the separation term alone
+        self.codes = self._encode_all() if self._separates() else None
+        if held_out is not None:
+            self.validation_x, self.validation_weights = held_out.sample(generator)
 
     def run(self):
         options, records = self.options, []
@@ -251,8 +250,17 @@ class Training:
 
     @torch.no_grad()
     def _encode_all(self):
-        items = torch.arange(len(self.catalogue), device=self.catalogue.device).split(8_192)
+        items = torch.arange(len(self.catalogue), device=self.catalogue.device).split(_ENCODE_ROWS)
         return torch.cat([self.model.quantizer(self.model.encoder(self.catalogue.batch(i))).codes for i in items])
+
+    @torch.no_grad()
+    def _regress_alignment(self):
+        """Return the ridge regression (D, A) of the second embedding on the quantized latents, to start from."""
+        items = self.alignment.isfinite().all(1).nonzero().squeeze(1)[:_ENCODE_ROWS]
+        quantized = self.model.quantizer(self.model.encoder(self.catalogue.batch(items))).quantized
+        gram = quantized.T @ quantized
+        gram += 1e-3 * (gram.diagonal().mean() + 1e-6) * torch.eye(len(gram)).to(gram)
+        return torch.linalg.solve(gram, quantized.T @ self.alignment[items])
 
     @torch.no_grad()
     def revive_dead_codes(self, counts):
@@ -264,19 +272,21 @@ class Training:
         items = torch.randperm(len(self.catalogue), generator=self.generator)[: max(n_dead)].to(self.catalogue.device)
         inputs = self.model.quantizer(self.model.encoder(self.catalogue.batch(items))).inputs
         for n, codebook in enumerate(codebooks):
-            dead = counts[n] == 0
-            codebook.code_vectors[dead] = inputs[n][: n_dead[n]]
+            dead = (counts[n] == 0).nonzero().squeeze(1)[: len(items)]
+            codebook.code_vectors[dead] = inputs[n][: len(dead)]
             codebook.prices[dead] = 0.0
             if self.averages:
-                self.averages[n].replace(dead, inputs[n][: n_dead[n]])
+                self.averages[n].replace(dead, inputs[n][: len(dead)])
 
     @torch.no_grad()
     def _validation_r2(self):
-        """R² of the held-out items from their codes, around their own mean."""
-        x, weights = self.held_out.sample(self.generator)
-        error = (self.model.decoder(self.model.quantizer(self.model.encoder(x)).decoder_input) - x).square().mean(1)
-        variance = (x - _weighted_mean(x, weights[:, None])).square().mean(1)
-        return 1 - float(_weighted_mean(error, weights) / _weighted_mean(variance, weights).clamp(min=1e-30))
+        """R² of the held-out items from their codes, against the variance of those learned from."""
+        errors = []
+        for x in self.validation_x.split(_ENCODE_ROWS):
+            decoded = self.model.decoder(self.model.quantizer(self.model.encoder(x)).decoder_input)
+            errors.append((decoded - x).square().mean(1))
+        error = float(_weighted_mean(torch.cat(errors), self.validation_weights))
+        return 1 - error / self.variance if self.variance > 0 else 1.0
 
     def _complain_of_divergence(self, epoch, loss):
         if not np.isfinite(loss):
@@ -295,11 +305,10 @@ def warn_of_collapse(history, sizes, n_items, remedy):
         zip(history["usage"][-1], history["perplexity"][-1], sizes, strict=True)
     ):
         if n_items >= 8 * size and (usage < 0.5 or perplexity < size / 10):
-            warnings.warn(
+            warn(
                 f"codebook {n} has collapsed: the items use {usage:.0%} of its {size} codes (perplexity "
                 f"{perplexity:.1f}). {remedy}",
                 CollapseWarning,
-                stacklevel=6,
             )
 
 
@@ -323,7 +332,7 @@ def _start_averages(model, x, weights, options):
     if options.codebook_update == "gradient":
         return []
     share = min(1.0, options.batch_size / len(x))
-    blocks = zip(x.split(8_192), weights.split(8_192), strict=True)
+    blocks = zip(x.split(_ENCODE_ROWS), weights.split(_ENCODE_ROWS), strict=True)
     counts = [torch.zeros(len(codebook)).to(weights) for codebook in model.quantizer.codebooks]
     for rows, weight in blocks:
         codes = model.quantizer(model.encoder(rows)).codes

@@ -88,12 +88,12 @@ def _perturb_codes(codes, codebooks, generator):
     sizes = torch.tensor([len(codebook) for codebook in codebooks]).to(codes.device)
     draws = torch.rand(n_rows, generator=generator).to(codes.device)
     perturbed = codes.clone()
-    perturbed[torch.arange(n_rows), which] = (draws * sizes[which]).long()
+    perturbed[torch.arange(n_rows, device=codes.device), which] = (draws * sizes[which]).long()
     return perturbed
 
 
 def _perturb_code_vectors(codebooks, x, amount, generator):
-    deviations = x.std(0)
+    deviations = x.std(0, correction=0)
     return [
         codebook + amount * deviations * torch.randn(codebook.shape, generator=generator).to(codebook)
         for codebook in codebooks

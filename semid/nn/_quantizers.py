@@ -36,7 +36,7 @@ class Codebook(nn.Module):
     """K code vectors of width d; quantizes a row to the nearest of them.
 
     A code may have a price that is added to half its squared distance, so that it is chosen less often: balanced
-    training finds prices (see `CodePrices`), elsewhere they are zero.
+    training finds prices (see `update_prices`), elsewhere they are zero.
 
     Shape: (B, d) → codes (B,)
     """

@@ -13,7 +13,7 @@ from semid.nn._additive import least_squares_code_vectors
 from semid.nn._autoencoder import LinearPlusMLP, QuantizedAutoencoder, start_as_pca
 from semid.nn._quantizers import GRADIENT_ESTIMATORS
 from semid.tokenizers._base import BaseTokenizer
-from semid.tokenizers._rows import distinct_rows
+from semid.tokenizers._rows import distinct_rows, row_hashes
 
 _INITIAL_KMEANS_ITERATIONS = 15
 # Of the least-squares code vectors beside the decoder, in items: enough that a code of few items adds little.
@@ -32,7 +32,6 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         "gradient_estimator",
         "output_codebooks",
     )
-    _collapse_remedy = "Pass assignment='sinkhorn', which balances the codes, or a smaller codebook_size."
     # Terms that only some subclasses have as parameters.
     diversity_weight = 0.0
     nested_dropout = 0.0
@@ -100,6 +99,9 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         if alignment is not None:
             alignment = check_array(alignment, dtype=np.float32, ensure_all_finite="allow-nan", input_name="alignment")
             check_consistent_length(X, alignment)
+            _check_whole_rows(alignment)
+            starts = not (may_continue and hasattr(self, "state_"))
+            alignment = (row_hashes(self._check_embeddings(X, reset=starts)), alignment)
         if may_continue and hasattr(self, "state_"):
             return self._continue(X, sample_weight, alignment=alignment, changes=changes)
         return self._fit(X, sample_weight, alignment=alignment, changes=changes)
@@ -115,7 +117,8 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         self._live = LiveModule()
         with torch.enable_grad():
             catalogue = Catalogue(X, rows, weights, self.state_["mean"], self.state_["scale"], device)
-            generator = torch.Generator().manual_seed(self._draw_seed())
+            # Not the same batches again, however often it goes on.
+            generator = torch.Generator().manual_seed(self._draw_seed() + self.n_iter_)
             self._learn(module, catalogue, generator, start=False, **options)
         self.state_ = export_state(module)
         return self
@@ -177,6 +180,11 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
             "estimator": self._architecture["gradient_estimator"],
         }
 
+    def _remedy_of_collapse(self):
+        if self.assignment == "sinkhorn":
+            return "Pass a smaller learning_rate or a smaller codebook_size."
+        return "Pass assignment='sinkhorn', which balances the codes, or a smaller codebook_size."
+
     def _training_options(self):
         return TrainingOptions(
             max_iter=self.max_iter,
@@ -197,7 +205,8 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
     def _learn(self, module, catalogue, generator, start=True, alignment=None, changes=None):
         options = self._training_options()._replace(**(changes or {}))
         if alignment is not None:
-            alignment = torch.from_numpy(alignment[catalogue.rows]).to(catalogue.device)
+            hashes = row_hashes(np.asarray(catalogue.X[catalogue.rows]))
+            alignment = torch.from_numpy(_merge_equal_rows(*alignment, hashes)).to(catalogue.device)
         held_out = None
         if options.n_iter_no_change is not None:
             catalogue, held_out, alignment = self._hold_out(catalogue, alignment, generator)
@@ -208,11 +217,9 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         )
         if module.output_codebooks:
             _fit_output_codebooks(module, *catalogue.sample(generator))
-        warn_of_collapse(history, module.quantizer.sizes, len(catalogue), self._collapse_remedy)
+        warn_of_collapse(history, module.quantizer.sizes, len(catalogue), self._remedy_of_collapse())
         if not start:
-            history = {
-                key: np.concatenate([self.history_[key], history[key]]) for key in history if key in self.history_
-            }
+            history = _append_history(self.history_, history)
         self.history_ = history
         self.n_iter_ = len(history["loss"])
 
@@ -226,10 +233,13 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
 
     def _hold_out(self, catalogue, alignment, generator):
         n_held_out = max(1, round(self.validation_fraction * len(catalogue)))
-        if len(catalogue) - n_held_out < 2:
+        n_left, n_left_at_least = len(catalogue) - n_held_out, max(2, *self.codebook_sizes_)
+        if n_left < n_left_at_least:
             raise ValueError(
-                f"early_stopping must hold out {n_held_out} of {len(catalogue)} distinct items, and leave at least 2. "
-                "Pass early_stopping=False or more items."
+                "early_stopping must leave at least 2 distinct items and as many as there are codes in a codebook, "
+                f"{n_left_at_least}; validation_fraction={self.validation_fraction} leaves {n_left} of "
+                f"{len(catalogue)}. Pass early_stopping=False, a smaller validation_fraction or codebook_size, or more "
+                "items."
             )
         order = torch.randperm(len(catalogue), generator=generator).numpy()
         held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
@@ -251,8 +261,41 @@ def _fit_output_codebooks(module, x, weights):
         output = module.quantizer(module.encoder(block))
         rests.append(block - module.decoder(output.decoder_input))
         codes.append(output.codes)
-    tables = least_squares_code_vectors(
-        torch.cat(rests), weights, torch.cat(codes), list(module.output_codebooks), ridge=_OUTPUT_RIDGE
-    )
-    for table, values in zip(module.output_codebooks, tables, strict=True):
-        table.copy_(values)
+    # On what the present code vectors leave, so that codes without items here keep theirs.
+    tables, codes = list(module.output_codebooks), torch.cat(codes)
+    rests = torch.cat(rests) - sum(table[code] for table, code in zip(tables, codes.T, strict=True))
+    steps = least_squares_code_vectors(rests, weights, codes, tables, ridge=_OUTPUT_RIDGE)
+    for table, step in zip(tables, steps, strict=True):
+        table += step
+
+
+def _check_whole_rows(alignment):
+    is_nan = np.isnan(alignment)
+    partly = is_nan.any(axis=1) & ~is_nan.all(axis=1)
+    if partly.any():
+        raise ValueError(
+            "alignment must have rows that are known or NaN as a whole, got some of both in row "
+            f"{np.flatnonzero(partly)[0]}. Impute the missing values, or drop their columns."
+        )
+
+
+def _merge_equal_rows(hashes_of_rows, alignment, hashes_of_items):
+    """Return the mean of the known rows of `alignment` for each item, NaN for an item without any."""
+    order = np.argsort(hashes_of_items)
+    places = np.searchsorted(hashes_of_items, hashes_of_rows, sorter=order).clip(max=len(order) - 1)
+    items = order[places]
+    known = (hashes_of_items[items] == hashes_of_rows) & ~np.isnan(alignment[:, 0])
+    totals = np.zeros((len(order), alignment.shape[1]))
+    np.add.at(totals, items[known], alignment[known])
+    n_known = np.bincount(items[known], minlength=len(order))
+    with np.errstate(invalid="ignore"):
+        return (totals / n_known[:, None]).astype(np.float32)
+
+
+def _append_history(old, new):
+    """Return the entries of `old` and `new` one after the other, NaN where only one of them has a key."""
+    n_old, n_new = len(old["loss"]), len(new["loss"])
+    return {
+        key: np.concatenate([old.get(key, np.full(n_old, np.nan)), new.get(key, np.full(n_new, np.nan))])
+        for key in {**old, **new}
+    }

@@ -1,6 +1,5 @@
 """What all tokenizers share: fit on the catalogue, codes that never waver, and the way back to embeddings."""
 
-import warnings
 from abc import abstractmethod
 
 import numpy as np
@@ -17,6 +16,7 @@ from semid._checks import (
     check_input_features,
     check_integer,
     check_sample_weight,
+    warn,
 )
 from semid._state import LiveModule, build_seeded, export_state, resolve_device
 from semid.metrics import reconstruction_r2
@@ -144,7 +144,7 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
 
         For a tokenizer fitted anew, whose codes are to be used with embeddings learned for the old ones. In each
         codebook the code vectors change places, see `align_codes`: which items share a code, and what codes stand for,
-        stays as it is.
+        stays as it is. Of equal code vectors, the first one is always the code.
 
         Parameters
         ----------
@@ -170,9 +170,14 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
         # A live module may be in use by another thread: the permuted one is a new one.
         module = LiveModule().get(self._build_module, self.state_, torch.device("cpu"))
         columns = zip(module.quantizer.codebooks, old.T, new.T, self.codebook_sizes_, strict=False)
-        for codebook, old_codes, new_codes, size in columns:  # one codebook of several copied codes aligns the first
+        for n, (codebook, old_codes, new_codes, size) in enumerate(
+            columns
+        ):  # one codebook of several copied codes aligns the first
             labels = best_labels(old_codes, new_codes, size, weights)
-            codebook.permute(torch.from_numpy(np.argsort(labels)))
+            order = torch.from_numpy(np.argsort(labels))
+            codebook.permute(order)
+            if n < len(module.output_codebooks):
+                module.output_codebooks[n].copy_(module.output_codebooks[n][order])
         self.state_, self._live = export_state(module), LiveModule()
         return self
 
@@ -253,12 +258,10 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
         """One size per codebook, none larger than the number of distinct items."""
         sizes = check_codebook_sizes(self.codebook_size, self._n_codebooks(), n_distinct)
         if max(sizes) > n_distinct:
-            warnings.warn(
+            warn(
                 f"codebook_size={max(sizes)} is more than the {n_distinct} distinct items; codebooks are cut to "
                 f"{n_distinct} codes. With several items per code, codes say what items share: pass a smaller size, or "
-                'codebook_size="graded".',
-                UserWarning,
-                stacklevel=4,
+                'codebook_size="graded".'
             )
         return [min(size, n_distinct) for size in sizes]
 

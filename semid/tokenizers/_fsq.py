@@ -105,7 +105,6 @@ class FSQTokenizer(BaseAutoencoderTokenizer):
 
     _architecture_parameters = ("codebook_size", "levels", "hidden_layer_sizes")
     _codes_are_nearest = False  # a code is a cell of a grid
-    _collapse_remedy = "Pass a smaller learning_rate or a smaller codebook_size."
     # What the training asks of codebooks that learn, and there are none.
     codebook_update = "gradient"
     commitment_weight = 0.0
@@ -165,6 +164,10 @@ class FSQTokenizer(BaseAutoencoderTokenizer):
         module = self._live.get(self._build_module, self.state_, resolve_device(self.device))
         return [grid.cpu().numpy() for grid in module.quantizer.grids()]
 
+    def align_to(self, X, codes, sample_weight=None):
+        """Not available: a code is its place in a grid. Relabel the codes themselves, with `align_codes`."""
+        raise TypeError("FSQTokenizer has no code vectors to relabel. Pass its codes to align_codes instead.")
+
     def _check_latent(self):
         _check_levels(self.levels)
 
@@ -183,6 +186,9 @@ class FSQTokenizer(BaseAutoencoderTokenizer):
     def _levels(self):
         given = _check_levels(self._architecture["levels"])
         return [given or factorise(size) for size in self.codebook_sizes_]
+
+    def _remedy_of_collapse(self):
+        return "Pass a smaller learning_rate or a smaller codebook_size."
 
     def _latent_width(self):
         return sum(map(len, self._levels()))

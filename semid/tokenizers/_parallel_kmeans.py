@@ -20,7 +20,8 @@ class ParallelKMeansTokenizer(BaseKMeansTokenizer):
         the largest is an eighth of the number of distinct items), one int for all, or one int per codebook. With equal
         sizes, the codebooks differ by the seed of their k-means.
     max_iter : int, default 25
-        Number of Lloyd iterations per codebook at most.
+        Number of Lloyd iterations per codebook at most; embeddings of 128 and more features are clustered in their 64
+        leading components before, for as many.
     device : str, default "auto"
         ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
     random_state : int, RandomState instance or None, default None

@@ -1,11 +1,9 @@
 """Product quantization of the embedding itself."""
 
-import warnings
-
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from semid._checks import check_option
+from semid._checks import check_option, warn
 from semid.nn._product_quantizer import ProductQuantizer, block_widths
 from semid.tokenizers._kmeans import BaseKMeansTokenizer
 
@@ -113,11 +111,9 @@ class ProductQuantizationTokenizer(BaseKMeansTokenizer):
         sizes = super()._codebook_sizes_for(n_distinct)
         widths = block_widths(self.n_features_in_, len(sizes))
         if min(widths) == 0:
-            warnings.warn(
+            warn(
                 f"n_codebooks={len(sizes)} is more than the {self.n_features_in_} features to share; the last "
-                f"{widths.count(0)} codes are 0 for every item. Pass n_codebooks={self.n_features_in_} or fewer.",
-                UserWarning,
-                stacklevel=4,
+                f"{widths.count(0)} codes are 0 for every item. Pass n_codebooks={self.n_features_in_} or fewer."
             )
         return [size if width else 1 for size, width in zip(sizes, widths, strict=True)]
 

@@ -33,7 +33,7 @@ from semid.tokenizers._rows import distinct_rows, row_hashes
 # where they take no longer than 256 of large ones.
 _N_CANDIDATES = (16, 64, 256, 1024, 4096)
 _LARGEST_SEARCH = 2**16  # candidates times codes, of one item
-_CHEAP_SEARCH = 2**28  # candidates times codes, of all items together
+_CHEAP_SEARCH = 2**26  # candidates times codes, of all items together
 _SMALLEST_SUFFIX_SIZE = 16
 
 
@@ -44,7 +44,7 @@ class PlacementReport(NamedTuple):
     ``‖x - x̂‖²`` grew by against the codes of the inner tokenizer.
     """
 
-    n_items: int  # rows of weight above 0
+    n_items: int  # rows of weight above 0 in that call, those placed before included
     n_distinct: int  # of them with embeddings that no earlier row has
     n_moved: int  # distinct items whose codes are not those of the inner tokenizer (suffix: not 0)
     share_moved: float  # n_moved / n_distinct
@@ -88,7 +88,7 @@ class UniqueTokenizer(TransformerMixin, BaseEstimator):
     codes_ : ndarray of shape (n_placed, n_codebooks), int64
         Their codes.
     report_ : PlacementReport
-        How many items the last `fit` or `partial_fit` placed, how many of them had to move, and what it cost.
+        How many items the last call that brought new ones placed, how many of them had to move, and what it cost.
     n_features_in_ : int
         Width of the embeddings seen in `fit`.
     feature_names_in_ : ndarray of str

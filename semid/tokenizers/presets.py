@@ -1,8 +1,8 @@
 """Settings of published recipes, as unfitted tokenizers to start from.
 
-They set the shapes, losses and batches of their papers and scripts; optimizer (AdamW along a half cosine), start (PCA
-and k-means) and number of epochs stay those of this library, which needs tens of epochs where the recipes run
-thousands. Keyword arguments override any setting.
+They set the shapes, losses and batches of their papers and scripts, without mixup; optimizer (AdamW along a half
+cosine), start (PCA and k-means) and number of epochs stay those of this library, which needs tens of epochs where the
+recipes run thousands. Keyword arguments override any setting.
 
 Examples
 --------
@@ -40,6 +40,7 @@ def tiger(**parameters):
         "commitment_weight": 0.25,
         "codebook_update": "gradient",
         "batch_size": 1024,
+        "mixup": 0.0,
     }
     return RQVAETokenizer(**recipe | parameters)
 
@@ -67,6 +68,7 @@ def lc_rec(**parameters):
         "codebook_update": "gradient",
         "assignment": "sinkhorn",
         "batch_size": 1024,
+        "mixup": 0.0,
     }
     return RQVAETokenizer(**recipe | parameters)
 
@@ -94,5 +96,6 @@ def mixture_of_codes(**parameters):
         "commitment_weight": 0.0,
         "learning_rate": 3e-4,
         "batch_size": 5000,
+        "mixup": 0.0,
     }
     return MixtureOfCodesTokenizer(**recipe | parameters)

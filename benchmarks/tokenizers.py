@@ -30,8 +30,8 @@ and *R² held out* on the 20 % of the items that a second fit, of the first seed
 codes per item; *prefix shared*: items that share all but their last code with another; *usage* and *perplexity* of the
 worst codebook; *neighbours kept*: the 10 nearest by Euclidean distance that stay among the 10 nearest after
 reconstruction, for 2,000 items; *fit*: seconds, cold; *rows/s*: to encode the whole catalogue, warm; *memory*: peak
-that the fit allocates beside the embeddings. Ours in bold, at their defaults; "refined" is `beam_size=8,
-n_refinements=25`, "unique" is `UniqueTokenizer` around it. Autoencoders of other
+that the fit allocates beside the embeddings. Ours in bold, at their defaults; "refined" is `beam_size=16,
+n_refinements=50`, "unique" is `UniqueTokenizer` around it. Autoencoders of other
 projects get as many epochs as `RQVAETokenizer`."""
 
 

@@ -82,7 +82,7 @@ def test_balanced_and_separated_codes_use_every_code_and_hardly_collide(X):
 
 
 def test_refined_codes_beat_local_search_and_stay_so_when_made_unique(X):
-    refined = ResidualKMeansTokenizer(beam_size=8, n_refinements=25, random_state=0).fit(X)
+    refined = ResidualKMeansTokenizer(beam_size=16, n_refinements=50, random_state=0).fit(X)
     assert refined.score(X) >= 0.618
     assert 1 - collision_rate(refined.transform(X)) >= 0.840
     unique = UniqueTokenizer(refined).fit(X)

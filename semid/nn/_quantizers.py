@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from semid.nn._beam_search import Beam, SumCosts, beam_search
-from semid.nn._kmeans import argmin, kmeans
+from semid.nn._kmeans import BLOCK, argmin, kmeans
 
 _BEAM_NUMBERS = 2**21  # costs held at once in a joint search, so that they stay near the cache
 
@@ -159,10 +159,12 @@ class ResidualQuantizer(nn.Module):
     @torch.no_grad()
     def initialize(self, z, weights, generator, max_iter, on_iteration=None):
         """K-means on all of `z`, level by level; returns one `KMeansResult` per codebook."""
-        residual, results = z, []
+        residual, results = z.clone(), []
         for codebook in self.codebooks:
             results.append(codebook.initialize(residual, weights, generator, max_iter, on_iteration))
-            residual = residual - codebook.code_vectors[results[-1].labels]
+            # Block by block and in place: a catalogue may fill most of the memory that a fit is allowed.
+            for rows, labels in zip(residual.split(BLOCK), results[-1].labels.split(BLOCK), strict=True):
+                rows -= codebook.code_vectors[labels]
         return results
 
 

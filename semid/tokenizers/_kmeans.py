@@ -1,6 +1,7 @@
 """What the k-means tokenizers share: codebooks on the embedding itself, no autoencoder."""
 
 import numpy as np
+import torch
 from tqdm.auto import tqdm
 
 from semid._checks import check_integer
@@ -23,7 +24,7 @@ class BaseKMeansTokenizer(BaseTokenizer):
 
     def _learn(self, module, catalogue, generator):
         x, weights = catalogue.sample(generator, n_at_least=ROWS_PER_CODE * max(self.codebook_sizes_))
-        variance = float((x.double().square().sum(1) * weights.double()).sum())
+        variance = float((torch.linalg.vector_norm(x, dim=1).double().square() * weights.double()).sum())
         with tqdm(desc="k-means", unit=" iterations", disable=not self.verbose) as progress:
 
             def show(inertia, usage):

@@ -125,7 +125,7 @@ class Training:
         self.variance = float(_weighted_mean(x.square().mean(1), weights))
         self.averages = _start_averages(model, x, weights, options)
         # (n, N), as met in the epoch before; for the separation term alone
-        self.codes = self._encode_all() if self._separates() else None
+        self.codes = self._encode_all() if options.separation_weight > 0 else None
         if held_out is not None:
             self.validation_x, self.validation_weights = held_out.sample(generator)
 
@@ -162,7 +162,6 @@ class Training:
         totals = torch.zeros(4, dtype=torch.float32, device=device)
         counts = [torch.zeros(size, dtype=torch.float32, device=device) for size in model.quantizer.sizes]
         order, groups = self._order_items()
-        met = torch.empty(len(catalogue), len(counts), dtype=torch.int64, device=device) if self._separates() else None
         model.train()
         for items in order.split(options.batch_size):
             weights = catalogue.weights[items]
@@ -170,13 +169,12 @@ class Training:
             self._update_codebooks(output, weights)
             for count, codes in zip(counts, output.codes.T, strict=True):
                 count += torch.bincount(codes, minlength=len(count))
-            if met is not None:
-                met[items] = output.codes
+            if self.codes is not None:
+                self.codes[items] = output.codes
             totals += losses * len(items)
         model.eval()
-        if met is not None and options.mixup > 0:  # those met are not the items' own
-            met = self._encode_all()
-        self.codes = met
+        if self.codes is not None and options.mixup > 0:  # those met are not the items' own
+            self.codes = self._encode_all()
         names = ("loss", "reconstruction_loss", "codebook_loss", "commitment_loss")
         record = dict(zip(names, (totals / len(catalogue)).tolist(), strict=True))
         record["r2"] = 1 - record["reconstruction_loss"] / self.variance if self.variance > 0 else 1.0
@@ -217,9 +215,6 @@ class Training:
         others = torch.randperm(len(x), generator=self.generator).to(x.device)
         shares = self.options.mixup * torch.rand(len(x), 1, generator=self.generator, dtype=torch.float32)
         return x.lerp(x[others], shares.to(x.device))
-
-    def _separates(self):
-        return self.options.separation_weight > 0
 
     def _order_items(self):
         """Return a random order of all items, those that shared codes in the last epoch together, and who they are."""

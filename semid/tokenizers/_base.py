@@ -30,7 +30,57 @@ _FLOAT32_DOUBT = 3e-5
 _FLOAT64_TIE = 1e-11
 
 
-class BaseTokenizer(TransformerMixin, BaseEstimator):
+class EmbeddingsToCodes(TransformerMixin, BaseEstimator):
+    """What follows from `transform`, `inverse_transform` and ``codebook_sizes_`` alone."""
+
+    def score(self, X, y=None):
+        """Return the R² of the reconstruction of `X` from its codes.
+
+        ``1 - Σ‖x - x̂‖² / Σ‖x - mean(x)‖²``, over all items and features together: 1 is perfect, 0 is as good as the
+        mean of `X`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_items, n_features)
+            Embeddings.
+        y : None
+            Ignored, present for `GridSearchCV`.
+
+        Returns
+        -------
+        r2 : float
+        """
+        reconstruction = self.inverse_transform(self.transform(X))
+        return reconstruction_r2(self._check_embeddings(X, reset=False), reconstruction)
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the code columns: ``code0``, ``code1``, ...
+
+        Parameters
+        ----------
+        input_features : array-like of str, default None
+            Ignored but for its length.
+
+        Returns
+        -------
+        names : ndarray of str objects, shape (n_codebooks,)
+        """
+        check_is_fitted(self)
+        if input_features is not None:
+            check_input_features(self, input_features)
+        return np.array([f"code{n}" for n in range(len(self.codebook_sizes_))], dtype=object)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def _check_embeddings(self, X, **checks):
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, and is refused as such
+            return validate_data(self, X, dtype=np.float32, **checks)
+
+
+class BaseTokenizer(EmbeddingsToCodes):
     """Contract of all tokenizers: item embeddings in, codes out.
 
     A subclass gives ``_check_parameters``, ``_build_module`` and ``_learn``. The fitted model is ``state_``, numpy
@@ -119,26 +169,6 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
                 embeddings[rows] = module.decode(torch.from_numpy(codes[rows]).to(device)).cpu().numpy()
         return embeddings
 
-    def score(self, X, y=None):
-        """Return the R² of the reconstruction of `X` from its codes.
-
-        ``1 - Σ‖x - x̂‖² / Σ‖x - mean(x)‖²``, over all items and features together: 1 is perfect, 0 is as good as the
-        mean of `X`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_items, n_features)
-            Embeddings.
-        y : None
-            Ignored, present for `GridSearchCV`.
-
-        Returns
-        -------
-        r2 : float
-        """
-        reconstruction = self.inverse_transform(self.transform(X))
-        return reconstruction_r2(self._check_embeddings(X, reset=False), reconstruction)
-
     def align_to(self, X, codes, sample_weight=None):
         """Relabel the codes such that as many items as possible have the codes they had before.
 
@@ -181,34 +211,12 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
         self.state_, self._live = export_state(module), LiveModule()
         return self
 
-    def get_feature_names_out(self, input_features=None):
-        """Return the names of the code columns: ``code0``, ``code1``, ...
-
-        Parameters
-        ----------
-        input_features : array-like of str, default None
-            Ignored but for its length.
-
-        Returns
-        -------
-        names : ndarray of str objects, shape (n_codebooks,)
-        """
-        check_is_fitted(self)
-        if input_features is not None:
-            check_input_features(self, input_features)
-        return np.array([f"code{n}" for n in range(len(self.codebook_sizes_))], dtype=object)
-
     @property
     def codebooks_(self):
         """list of ndarray of shape (codebook_size, dim): the code vectors of each codebook."""
         check_is_fitted(self)
         vectors = [array for name, array in self.state_.items() if name.endswith(".code_vectors")]
         return self._in_documented_units(vectors)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = []
-        return tags
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "state_")
@@ -264,10 +272,6 @@ class BaseTokenizer(TransformerMixin, BaseEstimator):
                 'codebook_size="graded".'
             )
         return [min(size, n_distinct) for size in sizes]
-
-    def _check_embeddings(self, X, **checks):
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, and is refused as such
-            return validate_data(self, X, dtype=np.float32, **checks)
 
     def _encode(self, X, device, dtype, tolerance):
         """Codes of `X` in arithmetic of `dtype`, and whether they are beyond the doubt that it leaves."""

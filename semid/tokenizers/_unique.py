@@ -4,20 +4,20 @@ from math import prod
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
 
 from semid._all_or_nothing import all_or_nothing
 from semid._checks import (
     check_codebook_sizes,
     check_codes,
-    check_input_features,
     check_integer,
     check_option,
     check_sample_weight,
 )
 from semid.metrics import reconstruction_r2
 from semid.tokenizers._assignment import assign
+from semid.tokenizers._base import EmbeddingsToCodes
 from semid.tokenizers._candidates import gives_candidates, nearest_codes
 from semid.tokenizers._occupancy import (
     contains,
@@ -55,7 +55,7 @@ class PlacementReport(NamedTuple):
     r2_after: float  # R² of the unique codes
 
 
-class UniqueTokenizer(TransformerMixin, BaseEstimator):
+class UniqueTokenizer(EmbeddingsToCodes):
     """Codes of fixed length that no two different items share, from those of another tokenizer.
 
     Items are told apart by their embeddings: rows that are equal in float32 are one item, and share their codes.
@@ -264,53 +264,11 @@ class UniqueTokenizer(TransformerMixin, BaseEstimator):
         codes = check_codes(X, self.codebook_sizes_)
         return self.tokenizer_.inverse_transform(codes[:, : len(self.tokenizer_.codebook_sizes_)])
 
-    def score(self, X, y=None):
-        """Return the R² of the reconstruction of `X` from its codes.
-
-        ``1 - Σ‖x - x̂‖² / Σ‖x - mean(x)‖²``, over all items and features together: 1 is perfect, 0 is as good as the
-        mean of `X`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_items, n_features)
-            Embeddings.
-        y : None
-            Ignored, present for `GridSearchCV`.
-
-        Returns
-        -------
-        r2 : float
-        """
-        reconstruction = self.inverse_transform(self.transform(X))
-        return reconstruction_r2(self._check_embeddings(X, reset=False), reconstruction)
-
-    def get_feature_names_out(self, input_features=None):
-        """Return the names of the code columns: ``code0``, ``code1``, ...
-
-        Parameters
-        ----------
-        input_features : array-like of str, default None
-            Ignored but for its length.
-
-        Returns
-        -------
-        names : ndarray of str objects, shape (n_codebooks,)
-        """
-        check_is_fitted(self)
-        if input_features is not None:
-            check_input_features(self, input_features)
-        return np.array([f"code{n}" for n in range(len(self.codebook_sizes_))], dtype=object)
-
     @property
     def codebooks_(self):
         """list of ndarray: the code vectors of the fitted tokenizer."""
         check_is_fitted(self)
         return self.tokenizer_.codebooks_
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = []
-        return tags
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "codes_")
@@ -328,10 +286,6 @@ class UniqueTokenizer(TransformerMixin, BaseEstimator):
                 "strategy='reassign' must have a tokenizer that assigns items to their nearest code vectors, got "
                 f"{type(self.tokenizer).__name__}. Pass strategy='suffix', which works with any tokenizer."
             )
-
-    def _check_embeddings(self, X, **checks):
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, and is refused as such
-            return validate_data(self, X, dtype=np.float32, **checks)
 
     def _check_capacity_before_fit(self, n_distinct):
         """The same check by what the tokenizer asks for: its fit may take long, and can only cut the sizes."""

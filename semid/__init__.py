@@ -12,9 +12,14 @@ import importlib
 __version__ = "0.1.0.dev0"
 
 _MODULE_OF = {
+    "AutoIntClassifier": "ctr",
+    "DCNv2Classifier": "ctr",
     "DeepFMClassifier": "ctr",
+    "DeepIMClassifier": "ctr",
     "FSQTokenizer": "tokenizers",
+    "FactorizationMachineClassifier": "ctr",
     "ItemTable": "features",
+    "MLPCTRClassifier": "ctr",
     "MixtureOfCodesTokenizer": "tokenizers",
     "MultiEmbeddingTokenizer": "tokenizers",
     "ParallelKMeansTokenizer": "tokenizers",

@@ -7,9 +7,6 @@ from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-from sklearn.utils import check_array
-from sklearn.utils.validation import validate_data
 
 from semid._graded import graded_sizes
 
@@ -122,19 +119,6 @@ def check_sample_weight(sample_weight, n_rows):
     # Divided by a power of two: integer weights keep their proportions to the last bit.
     weights = np.ldexp(weights, 1 - np.frexp(weights.max())[1])
     return np.where(weights < 1e-30, 0.0, weights)
-
-
-def check_table(estimator, X, *, reset):
-    """Return `X` as a DataFrame or a 2-D array of any dtype, after scikit-learn's checks of names and number.
-
-    `reset` says whether these are learned (in `fit`) or compared with those of `fit`.
-    """
-    if not isinstance(X, pd.DataFrame):
-        X = check_array(X, dtype=None, ensure_all_finite=False, estimator=estimator, input_name="X")
-    elif X.shape[0] == 0 or X.shape[1] == 0:
-        raise ValueError(f"X must have at least one row and one column, got shape {X.shape}.")
-    validate_data(estimator, X, skip_check_array=True, reset=reset)
-    return X
 
 
 def check_input_features(estimator, input_features):

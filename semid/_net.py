@@ -14,29 +14,52 @@ import torch.nn.functional as F
 from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score
 from skorch import NeuralNet
-from skorch.callbacks import Callback, PrintLog
+from skorch.callbacks import Callback
 from skorch.helper import predefined_split
 from torch.utils.data import Dataset
+from tqdm.auto import tqdm
 
 from semid.nn._mlp import SeededDropout
+from semid.nn._row_sparse import LazyAdam, RowwiseAdagrad
 
+EMBEDDING_OPTIMIZERS = {"lazy_adam": LazyAdam, "rowwise_adagrad": RowwiseAdagrad, "dense_adam": None}
 _LEAST_SCALE = 1e-3  # of calibrated logits
+_RECORDED = ("train_loss", "valid_loss", "valid_auc")
 
 
 class Impressions(Dataset):
-    """Encoded impressions as tensors on one device, their weights scaled to a mean of 1."""
+    """Encoded impressions as tensors on one device; a part of them shares the tensors of the whole."""
 
-    def __init__(self, categories, numbers, y, weights, device, dtype):
-        self.categories = torch.as_tensor(categories, device=device)  # (n, C) int64
-        self.numbers = torch.as_tensor(numbers, dtype=dtype, device=device)  # (n, M)
+    def __init__(self, encoded, y, weights, device, dtype):
+        self.categories = torch.as_tensor(encoded.categories, device=device)  # (n, C) int32
+        self.lists = [tuple(torch.as_tensor(array, device=device) for array in column) for column in encoded.lists]
+        self.numbers = torch.as_tensor(encoded.numbers, dtype=dtype, device=device)  # (n, M + vector columns)
         self.y = torch.as_tensor(y, dtype=dtype, device=device)  # (n,)
-        self.weights = torch.as_tensor(weights / np.mean(weights), dtype=dtype, device=device)  # (n,)
+        self.weights = torch.as_tensor(weights, dtype=dtype, device=device)  # (n,)
+        self.rows = None  # of a part
+        self.weight_scale = 1 / self.weights.double().mean().item()
+
+    def part(self, rows):
+        """Return the impressions of `rows` alone, an array of positions."""
+        part = copy.copy(self)
+        part.rows = torch.as_tensor(rows, device=self.y.device)
+        part.weight_scale = 1 / self.weights[part.rows].double().mean().item()
+        return part
 
     def __len__(self):
-        return len(self.y)
+        return len(self.y) if self.rows is None else len(self.rows)
 
     def __getitem__(self, rows):
-        return self.categories[rows], self.numbers[rows], self.y[rows], self.weights[rows]
+        """Return categories, those of lists behind the others, numbers, labels, and weights of mean 1."""
+        rows = rows if self.rows is None else self.rows[rows]
+        categories = [self.categories[rows]]
+        if self.lists:
+            longest = max(entries.shape[1] for entries, _ in self.lists)
+            categories += [
+                F.pad(entries[which[rows]], (0, longest - entries.shape[1])) for entries, which in self.lists
+            ]
+        categories = torch.cat(categories, dim=1).long()
+        return categories, self.numbers[rows], self.y[rows], self.weights[rows] * self.weight_scale
 
 
 class Batches:
@@ -57,39 +80,59 @@ class WeightAverage:
     """A copy of a module whose weights are the exponential moving average of its own, over steps.
 
     Click models overfit rare categories within an epoch and wander; the average of the last hundred steps does
-    neither. The first steps weigh less, so that the random start is soon forgotten.
+    neither. The first steps weigh less, so that the random start is soon forgotten. A table whose optimizer averages it
+    row by row is left to that one.
     """
 
-    def __init__(self, module, decay):
+    def __init__(self, module, decay, *, but_table):
         self.module = copy.deepcopy(module).eval().requires_grad_(False)
         self.decay, self.n_steps = decay, 0
+        names = [name for name, _ in module.named_parameters() if not (but_table and name == _TABLE)]
+        self.averages = [self.module.get_parameter(name) for name in names]
+        self.currents = [module.get_parameter(name).detach() for name in names]
 
-    @torch.no_grad()
-    def update(self, module):
-        decay = min(self.decay, self.n_steps / (self.n_steps + 10))
+    @property
+    def next_decay(self):
+        return min(self.decay, self.n_steps / (self.n_steps + 10))
+
+    def update(self):
+        torch._foreach_lerp_(self.averages, self.currents, 1 - self.next_decay)
         self.n_steps += 1
-        for average, current in zip(self.module.parameters(), module.parameters(), strict=True):
-            average.lerp_(current, 1 - decay)
+
+
+_TABLE = "embedding.table"
 
 
 class ClickNet(NeuralNet):
     """Trains a module (categories, numbers) → logits (B,) on the weighted log loss; ``average`` is what it learned."""
 
     average: WeightAverage
+    lazy_table: LazyAdam | None
+    max_gradient_norm: float | None
+    progress: tqdm
 
     def get_dataset(self, X, y=None):
         return X
 
     def train_step(self, batch, **fit_params):
         categories, numbers, y, weights = batch
-        self._set_training(True)
+        self.module_.train()
         self.optimizer_.zero_grad(set_to_none=True)
-        logits = self.module_(categories, numbers)
+        touched = ()
+        if self.lazy_table is not None:
+            touched = (self.lazy_table.open(self.module_.embedding.rows(categories)),)
+        logits = self.module_(categories, numbers, *touched)
         losses = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
         loss = (losses * weights).mean()  # the weights are 1 on average: unbiased in every batch
         loss.backward()
+        if self.max_gradient_norm is not None:
+            rows = [rows.values for rows in touched]
+            torch.nn.utils.clip_grad_norm_([*self.module_.parameters(), *rows], self.max_gradient_norm)
         self.optimizer_.step()
-        self.average.update(self.module_)
+        if self.lazy_table is not None:
+            self.lazy_table.close(self.average.next_decay)
+        self.average.update()
+        self.progress.update()
         return loss.detach() * len(y)
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
@@ -105,19 +148,27 @@ class ClickNet(NeuralNet):
                 f"training diverged in epoch {len(self.history)}: the loss is {loss} with learning_rate={self.lr}. "
                 "Pass a smaller learning_rate."
             )
+        if self.lazy_table is not None:
+            self.lazy_table.settle()
         self.history.record("train_loss", loss)
+        self.progress.set_postfix(self._shown(), refresh=False)
 
     def _record_held_out(self, iterator):
         y, logits, weights = self.score_held_out(iterator.dataset)
         self.history.record("valid_loss", float(np.average(np.logaddexp(0, logits) - y * logits, weights=weights)))
         self.history.record("valid_auc", float(roc_auc_score(y, logits, sample_weight=weights)))
+        self.progress.set_postfix(self._shown(), refresh=False)
+
+    def _shown(self):
+        shown = {name: f"{self.history[-1, name]:.4f}" for name in _RECORDED if name in self.history[-1]}
+        return {"epoch": len(self.history), **shown}
 
     def score_held_out(self, held_out):
         """Return labels, logits of the averaged weights, and sample weights, as float64 arrays."""
+        batches = Batches(held_out, max(self.batch_size, 8192))
         with torch.inference_mode():
-            batches = Batches(held_out, self.batch_size)
-            logits = torch.cat([self.average.module(categories, numbers) for categories, numbers, _, _ in batches])
-        return tuple(t.cpu().numpy().astype(np.float64) for t in (held_out.y, logits, held_out.weights))
+            scored = [(y, self.average.module(*inputs), weights) for *inputs, y, weights in batches]
+        return tuple(torch.cat(part).cpu().numpy().astype(np.float64) for part in zip(*scored, strict=True))
 
 
 class TrainingEnds(Exception):
@@ -144,16 +195,22 @@ class StopWhenNoBetter(Callback):
             raise TrainingEnds
 
     def on_train_end(self, net, **kwargs):
-        net.average.module.load_state_dict(self.best_state_)
+        if self.best_state_ is not None:
+            net.average.module.load_state_dict(self.best_state_)
 
 
 class NetOptions(NamedTuple):
     max_iter: int
     batch_size: int
     learning_rate: float
-    weight_decay: float
+    embedding_learning_rate: float
+    l2: float
+    embedding_l2: float
+    embedding_optimizer: str
+    max_gradient_norm: float | None
     weight_averaging: float
     n_iter_no_change: int
+    callbacks: tuple
     verbose: bool
 
 
@@ -171,20 +228,23 @@ class TrainedModel(NamedTuple):
 
 
 def train_click_model(module, train, held_out, options, generator):
-    """Train `module` with Adam; return the `TrainedModel`.
+    """Train `module`, with Adam and the embedding optimizer on its table; return the `TrainedModel`.
 
     With `held_out` impressions (or None), training stops when their AUC has not improved for ``n_iter_no_change``
     epochs, the weights are those of the best epoch, and the logits are calibrated on them.
     """
-    callbacks = [("log", PrintLog())] if options.verbose else []
+    callbacks = [(f"user{i}", callback) for i, callback in enumerate(copy.deepcopy(options.callbacks))]
     if held_out is not None:
         callbacks.append(("stop", StopWhenNoBetter(options.n_iter_no_change)))
     net = ClickNet(
         module,
         criterion=torch.nn.BCEWithLogitsLoss,  # skorch wants one; train_step computes the weighted loss itself
         optimizer=torch.optim.Adam,
-        optimizer__weight_decay=options.weight_decay,
+        optimizer__weight_decay=options.l2,
         optimizer__fused=True,
+        optimizer__param_groups=[
+            (_TABLE, {"lr": options.embedding_learning_rate, "weight_decay": options.embedding_l2})
+        ],
         lr=options.learning_rate,
         max_epochs=options.max_iter,
         batch_size=options.batch_size,
@@ -196,19 +256,34 @@ def train_click_model(module, train, held_out, options, generator):
         callbacks__valid_loss=None,
         callbacks__train_loss=None,
         callbacks__print_log=None,
-        verbose=int(options.verbose),
+        verbose=0,
         device=str(train.y.device),
     ).initialize()
-    net.average = WeightAverage(module, options.weight_averaging)
+    _prepare_optimizers(net, options)
     _seed_dropout(module, generator, train.y.device)
-    net.notify("on_train_begin", X=train, y=None)
-    with suppress(TrainingEnds):
-        net.fit_loop(train)
-    net.notify("on_train_end", X=train, y=None)
-    names = [name for name in ("train_loss", "valid_loss", "valid_auc") if name in net.history[0]]
-    history = {name: np.array(net.history[:, name]) for name in names}
+    n_steps = options.max_iter * -(-len(train) // options.batch_size)
+    with tqdm(total=n_steps, unit=" steps", disable=not options.verbose, mininterval=0.5) as net.progress:
+        net.notify("on_train_begin", X=train, y=None)
+        with suppress(TrainingEnds):
+            net.fit_loop(train)
+        net.notify("on_train_end", X=train, y=None)
+    history = {name: np.array(net.history[:, name]) for name in _RECORDED if name in net.history[0]}
     calibration = Calibration() if held_out is None else _calibrate(*net.score_held_out(held_out))
     return TrainedModel(net.average.module, history, calibration)
+
+
+def _prepare_optimizers(net, options):
+    """Give `net` its average and, unless the table is trained densely, the optimizer of the rows that a batch touches.
+
+    Its learning rate and L2 are those of the table's group in ``optimizer_``, where skorch's schedulers find them.
+    """
+    lazy = EMBEDDING_OPTIMIZERS[options.embedding_optimizer]
+    net.max_gradient_norm = options.max_gradient_norm
+    net.average = WeightAverage(net.module_, options.weight_averaging, but_table=lazy is not None)
+    net.lazy_table = None
+    if lazy is not None:
+        (group,) = [g for g in net.optimizer_.param_groups if g["params"][0] is net.module_.embedding.table]
+        net.lazy_table = lazy(net.module_.embedding.table, group, net.average.module.embedding.table)
 
 
 def _calibrate(y, logits, weights):

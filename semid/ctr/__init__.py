@@ -1,5 +1,17 @@
 """Click models: classifiers over tables of fields, with embeddings for codes."""
 
+from semid.ctr._autoint import AutoIntClassifier
+from semid.ctr._dcnv2 import DCNv2Classifier
 from semid.ctr._deepfm import DeepFMClassifier
+from semid.ctr._deepim import DeepIMClassifier
+from semid.ctr._factorization_machine import FactorizationMachineClassifier
+from semid.ctr._mlp_ctr import MLPCTRClassifier
 
-__all__ = ["DeepFMClassifier"]
+__all__ = [
+    "AutoIntClassifier",
+    "DCNv2Classifier",
+    "DeepFMClassifier",
+    "DeepIMClassifier",
+    "FactorizationMachineClassifier",
+    "MLPCTRClassifier",
+]

@@ -1,7 +1,7 @@
 """What all click models share: from a table and clicks to a trained module, and from a table to probabilities."""
 
+import copy
 import re
-import warnings
 from abc import abstractmethod
 from typing import NamedTuple
 
@@ -10,53 +10,154 @@ import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_array, check_random_state
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d, validate_data
+from torch import nn
 
 from semid._all_or_nothing import all_or_nothing
-from semid._checks import check_integer, check_layer_sizes, check_number, check_option, check_sample_weight, check_table
-from semid._net import Impressions, NetOptions, train_click_model
+from semid._checks import check_integer, check_layer_sizes, check_number, check_option, check_sample_weight, warn
+from semid._net import EMBEDDING_OPTIMIZERS, Calibration, Callback, Impressions, NetOptions, train_click_model
 from semid._state import LiveModule, build_seeded, export_state, resolve_device
+from semid._tables import check_table
+from semid.ctr._code_vectors import start_from_code_vectors
+from semid.ctr._documentation import SHARED_PARTS
 from semid.ctr._encoding import ImpressionEncoder
+from semid.nn._click_module import ClickModule, MultiEmbedding
+from semid.nn._fields import FieldShapes, grown_table
+from semid.nn._fusions import FUSIONS
 
-_PREDICT_ROWS = 65_536  # impressions scored at once
+_PREDICT_ROWS = 131_072  # impressions encoded and scored at once
 _ID_NAME = re.compile(r"(^|_|\b)(id|user|item)$", re.IGNORECASE)
 _EARLY_STOPPING_ROWS = 1_000
+_ADAPTER_WIDTH = 64  # hidden units between a vector and its fields
 
 
 class Fields(NamedTuple):
     """What a module must know of the data."""
 
-    vocabulary_sizes: list[int]  # rows of each categorical field's table
-    n_numeric: int
-    code_groups: list[slice]  # fields that hold the codes of one item
+    shapes: FieldShapes
+    fusion_groups: tuple[slice, ...]  # fields that are fused, such as the codes of one item
+    fusion_query: int | None  # the field that an attention asks for
     base_logit: float  # log-odds of the weighted share of clicks
 
 
 class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
     """Contract of all click models: a table of fields in, click probabilities out.
 
-    A subclass gives the parameters and ``_build_module``, which returns a module (categories, numbers) → logits for
-    ``fields_``. The fitted model is ``encoder_``, ``fields_`` and ``state_``, numpy arrays by name.
+    A subclass gives its parameters beyond those here and ``_body``, what follows the fused embeddings. The fitted model
+    is ``encoder_``, ``fields_`` and ``state_``, numpy arrays by name.
     """
 
     # Training in float64 is for the tests alone, where repeated and weighted rows must agree to seven digits.
     _dtype = torch.float32
-    _architecture_parameters = ("embedding_dim", "embedding_init_std", "hidden_layer_sizes", "dropout")
+    _has_first_order = False
+    _architecture_parameters = (
+        "embedding_dim",
+        "hidden_layer_sizes",
+        "fusion",
+        "fusion_rank",
+        "n_embedding_sets",
+        "dropout",
+        "embedding_init_std",
+    )
+
+    def __init__(
+        self,
+        embedding_dim=16,
+        hidden_layer_sizes=(256, 128),
+        fusion="gate",
+        *,
+        fusion_scope="codes",
+        fusion_rank=32,
+        fusion_query=None,
+        n_embedding_sets=1,
+        categorical_features="auto",
+        code_features="auto",
+        vector_features="auto",
+        vector_fields=1,
+        min_frequency=1,
+        hash_buckets=None,
+        dropout=0.0,
+        embedding_init_std=0.05,
+        code_embedding_init="random",
+        embedding_optimizer="lazy_adam",
+        max_iter=30,
+        batch_size="auto",
+        learning_rate=0.006,
+        embedding_learning_rate=None,
+        l2=1e-4,
+        embedding_l2=1e-4,
+        max_gradient_norm=None,
+        weight_averaging=0.99,
+        class_weight=None,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_iter_no_change=2,
+        warm_start=False,
+        callbacks=(),
+        device="auto",
+        random_state=None,
+        verbose=False,
+    ):
+        self.embedding_dim = embedding_dim
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.fusion = fusion
+        self.fusion_scope = fusion_scope
+        self.fusion_rank = fusion_rank
+        self.fusion_query = fusion_query
+        self.n_embedding_sets = n_embedding_sets
+        self.categorical_features = categorical_features
+        self.code_features = code_features
+        self.vector_features = vector_features
+        self.vector_fields = vector_fields
+        self.min_frequency = min_frequency
+        self.hash_buckets = hash_buckets
+        self.dropout = dropout
+        self.embedding_init_std = embedding_init_std
+        self.code_embedding_init = code_embedding_init
+        self.embedding_optimizer = embedding_optimizer
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.embedding_learning_rate = embedding_learning_rate
+        self.l2 = l2
+        self.embedding_l2 = embedding_l2
+        self.max_gradient_norm = max_gradient_norm
+        self.weight_averaging = weight_averaging
+        self.class_weight = class_weight
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __init_subclass__(cls, **kwargs):
+        """Fill in the parts of a model's docstring that all of them share."""
+        super().__init_subclass__(**kwargs)
+        for name, text in SHARED_PARTS.items():
+            cls.__doc__ = cls.__doc__.replace(f"    {{{name}}}\n", text)
 
     @all_or_nothing
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, eval_set=None):
         """Learn from impressions.
 
         Parameters
         ----------
-        X : DataFrame or array-like of shape (n_impressions, n_fields)
-            One row per impression. A missing value in a categorical column is a category of its own; numeric
-            columns must be complete.
+        X : DataFrame or array-like of shape (n_impressions, n_columns)
+            One row per impression: pandas, polars or another Arrow table, or an array. See the class for what becomes
+            of its columns.
         y : array-like of shape (n_impressions,)
             Labels of exactly two kinds; the one that sorts last is the click.
         sample_weight : array-like of shape (n_impressions,), default None
-            Weight of each impression; those of weight 0 are left out.
+            Weight of each impression; those of weight 0 are left out. Weight 2 is the impression listed twice, in the
+            loss, the mean and scale of numbers and the base rate; `min_frequency` counts rows.
+        eval_set : tuple (X, y) or (X, y, sample_weight), default None
+            Impressions to stop early on, and to calibrate on, in the place of a part of `X`. Not those that the model
+            is to be judged on.
 
         Returns
         -------
@@ -66,53 +167,66 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If `X` is empty or not 2-D, if a numeric column holds NaN or infinity, if `y` does not hold exactly two
-            classes, if a parameter or `sample_weight` is out of its range, or if training diverges. The classifier
-            then is as it was before.
+            If `X` is empty or not 2-D, if a column holds dates or infinity, if `y` does not hold exactly two classes,
+            if a parameter or `sample_weight` is out of its range, or if training diverges. The classifier then is as it
+            was before.
         """
         self._check_parameters()
-        device = resolve_device(self.device)
-        X, y, weights = self._check_training_data(X, y, sample_weight)
+        if eval_set is not None and self.early_stopping is False:
+            raise ValueError("eval_set must be left out with early_stopping=False: nothing would be done with it.")
+        continues = self.warm_start and hasattr(self, "state_")
+        X, y, weights = self._check_training_data(X, y, sample_weight, self.classes_ if continues else None)
         random_state = check_random_state(self.random_state)
         seed = int(random_state.randint(np.iinfo(np.int32).max))
+        module, encoded = self._resume(X, seed) if continues else self._begin(X, y, weights, seed)
+        impressions = Impressions(encoded, y, weights, resolve_device(self.device), self._dtype)
+        train, held_out = self._split(impressions, y, eval_set, random_state)
+        return self._train(module, train, held_out, self.max_iter, seed)
 
-        self._architecture = {name: getattr(self, name) for name in self._architecture_parameters}
-        self._architecture["hidden_layer_sizes"] = check_layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
-        _warn_of_ids_as_numbers(X, self.categorical_features)
-        self.encoder_ = ImpressionEncoder(self.categorical_features, self.code_features, self.min_frequency)
-        encoded = self.encoder_.fit_encode(X, weights)
-        rate = np.average(y, weights=weights)
-        self.fields_ = Fields(
-            self.encoder_.vocabulary_sizes,
-            len(self.encoder_.numeric_),
-            self.encoder_.code_groups_,
-            float(np.log(rate / (1 - rate))),
-        )
-        self._live = LiveModule()
-        module = build_seeded(self._build_module, seed).to(device=device, dtype=self._dtype)
-        train, held_out = self._split(encoded, y, weights, random_state, device)
-        options = NetOptions(
-            max_iter=self.max_iter,
-            batch_size=self._batch_size_for(len(train)),
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            weight_averaging=self.weight_averaging,
-            n_iter_no_change=self.n_iter_no_change,
-            verbose=bool(self.verbose),
-        )
-        generator = torch.Generator().manual_seed(seed)
-        module, self.history_, calibration = train_click_model(module, train, held_out, options, generator)
-        self.n_iter_ = len(self.history_["train_loss"])
-        self.calibration_ = calibration._asdict()
-        self.state_ = export_state(module)
-        return self
+    @all_or_nothing
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Go once over more impressions, from the weights as they are; new ids get rows of their own.
+
+        Nothing is held out and the calibration stays. Categories that are known keep their place, so that what was
+        learned for them is not touched by the arrival of others; means and scales of numbers stay as well. The table is
+        copied once per call: pass many impressions at a time.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_impressions, n_columns)
+            Columns as in the first call.
+        y : array-like of shape (n_impressions,)
+            Labels.
+        classes : array-like of shape (2,), default None
+            Both labels; needed in the first call if `y` holds only one.
+        sample_weight : array-like of shape (n_impressions,), default None
+            Weight of each impression.
+
+        Returns
+        -------
+        self : object
+            The classifier.
+        """
+        self._check_parameters()
+        continues = hasattr(self, "state_")
+        if continues:
+            classes = self.classes_
+        elif classes is not None:
+            classes = np.unique(classes)
+            if len(classes) != 2:
+                raise ValueError(f"classes must hold two labels, got {classes.tolist()}.")
+        X, y, weights = self._check_training_data(X, y, sample_weight, classes, reset=not continues, may_be_one=True)
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        module, encoded = self._resume(X, seed) if continues else self._begin(X, y, weights, seed)
+        impressions = Impressions(encoded, y, weights, resolve_device(self.device), self._dtype)
+        return self._train(module, impressions, None, 1, seed)
 
     def decision_function(self, X):
         """Return the logit of each impression, (n_impressions,): the log-odds of a click.
 
         Parameters
         ----------
-        X : DataFrame or array-like of shape (n_impressions, n_fields)
+        X : DataFrame or array-like of shape (n_impressions, n_columns)
             Columns as in `fit`.
 
         Returns
@@ -120,15 +234,17 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         logits : ndarray of shape (n_impressions,), float32
         """
         check_is_fitted(self)
-        encoded = self.encoder_.encode(check_table(self, X, reset=False))
+        X = check_table(self, X, reset=False)
         device = resolve_device(self.device)
         module = self._live.get(self._build_module, self.state_, device, self._dtype)
-        logits = np.empty(len(encoded.categories), dtype=module.bias.cpu().numpy().dtype)
-        for start in range(0, len(logits), _PREDICT_ROWS):
+        logits = np.empty(len(X), dtype=self.state_["bias"].dtype)
+        for start in range(0, len(X), _PREDICT_ROWS):
             rows = slice(start, start + _PREDICT_ROWS)
+            encoded = self.encoder_.encode(X.iloc[rows] if isinstance(X, pd.DataFrame) else X[rows])
+            n_rows = len(encoded.categories)
+            part = Impressions(encoded, np.zeros(n_rows), np.ones(n_rows), device, self._dtype)
             with torch.inference_mode():
-                categories = torch.as_tensor(encoded.categories[rows], device=device)
-                numbers = torch.as_tensor(encoded.numbers[rows], dtype=self._dtype, device=device)
+                categories, numbers, _, _ = part[torch.arange(n_rows, device=device)]
                 logits[rows] = module(categories, numbers).cpu().numpy()
         return (self.calibration_["scale"] * logits + self.calibration_["shift"]).astype(logits.dtype)
 
@@ -171,51 +287,172 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         return hasattr(self, "state_")
 
     @abstractmethod
+    def _body(self, n_fields, architecture):
+        """Return the untrained module (B, F, d) → logits (B,) that follows the fused embeddings."""
+
+    def _interaction(self, n_fields, architecture):
+        """Return the untrained module (B, F, d) → (B, ``width``) that each of several embedding sets has."""
+        raise NotImplementedError(f"{type(self).__name__} has one embedding set.")
+
     def _build_module(self):
         """Return the untrained module, from ``fields_`` and ``_architecture`` alone."""
+        architecture, n_fields = self._architecture, self.fields_.shapes.n_fields
+        n_sets, dim = architecture["n_embedding_sets"], architecture["embedding_dim"]
+        if n_sets == 1:
+            body = self._body(n_fields, architecture)
+        else:
+            interactions = [self._interaction(n_fields, architecture) for _ in range(n_sets)]
+            sizes, dropout = architecture["hidden_layer_sizes"], architecture["dropout"]
+            body = MultiEmbedding(interactions, n_fields * dim, sizes, dropout)
+        return ClickModule(
+            self.fields_.shapes,
+            body,
+            base_logit=self.fields_.base_logit,
+            embedding_dim=dim,
+            embedding_init_std=architecture["embedding_init_std"],
+            has_first_order=self._has_first_order,
+            n_embedding_sets=n_sets,
+            fusion=architecture["fusion"],
+            fusion_groups=self.fields_.fusion_groups,
+            fusion_rank=architecture["fusion_rank"],
+            fusion_query=self.fields_.fusion_query,
+            adapter_width=_ADAPTER_WIDTH,
+        )
+
+    def _begin(self, X, y, weights, seed):
+        """Learn the columns of `X`; return an untrained module and `X` encoded."""
+        self._architecture = {name: getattr(self, name) for name in self._architecture_parameters}
+        self._architecture["hidden_layer_sizes"] = check_layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
+        _warn_of_ids_as_numbers(X, self.categorical_features)
+        self.encoder_ = ImpressionEncoder(
+            self.categorical_features,
+            self.code_features,
+            self.vector_features,
+            self.min_frequency,
+            self.hash_buckets,
+            self.vector_fields,
+        )
+        encoded = self.encoder_.fit_encode(X, weights)
+        # Within reach of a sigmoid even if only one class is there yet.
+        rate = np.clip(np.average(y, weights=weights), 1e-6, 1 - 1e-6)
+        self.fields_ = self._describe_fields(float(np.log(rate / (1 - rate))))
+        self.calibration_ = Calibration()._asdict()
+        module = build_seeded(self._build_module, seed)
+        if self.code_embedding_init == "codebooks":
+            width = self._architecture["n_embedding_sets"] * self._architecture["embedding_dim"]
+            start_from_code_vectors(module.embedding, self.encoder_, X, width)
+        return module, encoded
+
+    def _resume(self, X, seed):
+        """Add the new categories of `X`; return the trained module, with rows for them, and `X` encoded."""
+        before = self.fields_.shapes
+        self.encoder_ = copy.copy(self.encoder_)
+        encoded = self.encoder_.extend_encode(X)
+        self.fields_ = self.fields_._replace(shapes=self.encoder_.shapes)
+        module = build_seeded(self._build_module, seed)
+        state = {name: torch.tensor(array) for name, array in self.state_.items()}
+        state["embedding.table"] = grown_table(state["embedding.table"], before, module.embedding)
+        module.load_state_dict(state)
+        return module, encoded
+
+    def _train(self, module, train, held_out, max_iter, seed):
+        """Train `module` and keep what it learned."""
+        options = NetOptions(
+            max_iter=max_iter,
+            batch_size=self._batch_size_for(len(train)),
+            learning_rate=self.learning_rate,
+            embedding_learning_rate=self.embedding_learning_rate or self.learning_rate,
+            l2=self.l2,
+            embedding_l2=self.embedding_l2,
+            embedding_optimizer=self.embedding_optimizer,
+            max_gradient_norm=self.max_gradient_norm,
+            weight_averaging=self.weight_averaging,
+            n_iter_no_change=self.n_iter_no_change,
+            callbacks=tuple(self.callbacks),
+            verbose=bool(self.verbose),
+        )
+        module = module.to(device=train.y.device, dtype=self._dtype)
+        generator = torch.Generator().manual_seed(seed)
+        module, self.history_, calibration = train_click_model(module, train, held_out, options, generator)
+        self.n_iter_ = len(self.history_["train_loss"])
+        if held_out is not None:
+            self.calibration_ = calibration._asdict()
+        self.state_ = export_state(module)
+        self._live = LiveModule()
+        return self
+
+    def _describe_fields(self, base_logit):
+        shapes = self.encoder_.shapes
+        groups = self.encoder_.code_groups_ if self.fusion_scope == "codes" else [slice(0, shapes.n_fields)]
+        query = None if self.fusion_query is None else self.encoder_.field_of("fusion_query", self.fusion_query)
+        fields = Fields(shapes, tuple(groups), query, base_logit)
+        if isinstance(self.fusion, type):
+            for group in groups:
+                _check_fusion_class(self.fusion, group.stop - group.start, self.embedding_dim, self.fusion_rank)
+        return fields
 
     def _check_parameters(self):
         check_integer("embedding_dim", self.embedding_dim, 1)
-        check_layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
+        hidden_layer_sizes = check_layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
+        is_own = isinstance(self.fusion, type) and issubclass(self.fusion, nn.Module)
+        if not is_own and not (isinstance(self.fusion, str) and self.fusion in FUSIONS):
+            names = ", ".join(map(repr, FUSIONS))
+            raise ValueError(f"fusion must be one of {names}, or a class of torch modules, got {self.fusion!r}.")
+        check_option("fusion_scope", self.fusion_scope, ("codes", "all"))
+        check_integer("fusion_rank", self.fusion_rank, 1)
+        if self.fusion_query is not None and self.fusion != "attention":
+            raise ValueError(
+                f"fusion_query must be None unless fusion='attention', got {self.fusion_query!r} and {self.fusion!r}."
+            )
+        check_integer("n_embedding_sets", self.n_embedding_sets, 1)
+        if self.n_embedding_sets > 1 and not hidden_layer_sizes:
+            raise ValueError("hidden_layer_sizes must not be empty with n_embedding_sets > 1: sets meet in a layer.")
+        check_integer("vector_fields", self.vector_fields, 1)
         check_integer("min_frequency", self.min_frequency, 1)
+        buckets = self.hash_buckets.values() if isinstance(self.hash_buckets, dict) else [self.hash_buckets]
+        for n_buckets in buckets:
+            if self.hash_buckets is not None:
+                check_integer("hash_buckets", n_buckets, 1)
         check_number("dropout", self.dropout, 0, 1, open_maximum=True)
         check_number("embedding_init_std", self.embedding_init_std, 0, open_minimum=True)
+        check_option("code_embedding_init", self.code_embedding_init, ("random", "codebooks"))
+        check_option("embedding_optimizer", self.embedding_optimizer, tuple(EMBEDDING_OPTIMIZERS))
         check_integer("max_iter", self.max_iter, 1)
         if self.batch_size != "auto":
             check_integer("batch_size", self.batch_size, 1)
         check_number("learning_rate", self.learning_rate, 0, open_minimum=True)
-        check_number("weight_decay", self.weight_decay, 0)
+        if self.embedding_learning_rate is not None:
+            check_number("embedding_learning_rate", self.embedding_learning_rate, 0, open_minimum=True)
+        check_number("l2", self.l2, 0)
+        check_number("embedding_l2", self.embedding_l2, 0)
+        if self.max_gradient_norm is not None:
+            check_number("max_gradient_norm", self.max_gradient_norm, 0, open_minimum=True)
         check_number("weight_averaging", self.weight_averaging, 0, 1, open_maximum=True)
         check_option("early_stopping", self.early_stopping, (True, False, "auto"))
         check_number("validation_fraction", self.validation_fraction, 0, 1, open_minimum=True, open_maximum=True)
         check_integer("n_iter_no_change", self.n_iter_no_change, 1)
+        if not (isinstance(self.callbacks, list | tuple) and all(isinstance(c, Callback) for c in self.callbacks)):
+            raise TypeError(f"callbacks must be a list of skorch callbacks, got {self.callbacks!r}.")
+        resolve_device(self.device)
 
-    def _check_training_data(self, X, y, sample_weight):
-        """Return the table, the labels as 0 and 1, and the weights, without the rows of weight 0."""
+    def _check_training_data(self, X, y, sample_weight, classes=None, *, reset=True, may_be_one=False):
+        """Return the table, the labels as 0 and 1, and the weights, without the rows of weight 0.
+
+        The labels are `classes`, or those in `y`, of which both must be there unless one `may_be_one`.
+        """
         if y is None:
             validate_data(self, X, y)  # says that y is required
-        X = check_table(self, X, reset=True)
-        y = y.to_numpy() if isinstance(y, pd.Series | pd.DataFrame) else y
-        n_missing = int(pd.isna(np.asarray(y)).sum())
-        if n_missing:
-            raise ValueError(f"Input y contains NaN or None: {n_missing} of {len(y)} labels. Drop these rows.")
-        y = column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True)
+        X = check_table(self, X, reset=reset)
+        y = _check_labels(y)
         check_consistent_length(X, y)
         weights = check_sample_weight(sample_weight, len(y))
-
-        kind = type_of_target(y, input_name="y", raise_unknown=True)
-        if kind not in ("binary", "multiclass"):
-            raise ValueError(f"Unknown label type: {kind}. y must hold two classes, such as 0 and 1.")
+        if self.class_weight is not None:
+            weights = check_sample_weight(weights * compute_sample_weight(self.class_weight, y), len(y))
         kept = weights > 0
-        self.classes_, y = np.unique(y, return_inverse=True)
-        if len(self.classes_) > 2:
-            raise ValueError(
-                f"Only binary classification is supported. The type of the target is {kind}, "
-                f"with {len(self.classes_)} classes."
-            )
-        if len(np.unique(y[kept])) < 2:
+        self.classes_, y = _binary_labels(y, classes)
+        if not may_be_one and len(np.unique(y[kept])) < 2:
             (only,) = self.classes_[np.unique(y[kept])].tolist()
-            where = "" if sample_weight is None else " among the rows of positive weight"
+            where = "" if kept.all() else " among the rows of positive weight"
             raise ValueError(
                 f"y must hold two classes{where}, got one class: {only!r}. Use more rows, or stratified splits."
             )
@@ -223,32 +460,76 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
             return X, y, weights
         return X[kept], y[kept], weights[kept]
 
-    def _split(self, encoded, y, weights, random_state, device):
+    def _split(self, impressions, y, eval_set, random_state):
         """Return the impressions to train on and, with early stopping, those held out, of both classes each."""
-
-        def impressions(rows):
-            return Impressions(
-                encoded.categories[rows], encoded.numbers[rows], y[rows], weights[rows], device, self._dtype
-            )
-
+        if eval_set is not None:
+            return impressions, self._encode_eval_set(eval_set)
         rarest = np.bincount(y).min()
         stops_early = self.early_stopping
         if stops_early == "auto":
             stops_early = len(y) > _EARLY_STOPPING_ROWS and rarest * self.validation_fraction >= 1
         if not stops_early:
-            return impressions(slice(None)), None
+            return impressions, None
         if rarest < 2:
             raise ValueError(
                 "early_stopping must have at least 2 rows of each class, to train on and to hold out, "
                 f"got {rarest} of one. Set early_stopping=False."
             )
         held_out = _stratified_share(y, self.validation_fraction, random_state)
-        return impressions(~held_out), impressions(held_out)
+        return impressions.part(np.flatnonzero(~held_out)), impressions.part(np.flatnonzero(held_out))
+
+    def _encode_eval_set(self, eval_set):
+        if not (isinstance(eval_set, tuple | list) and len(eval_set) in (2, 3)):
+            raise ValueError(
+                f"eval_set must be a tuple (X, y) or (X, y, sample_weight), got {type(eval_set).__name__}."
+            )
+        X, y, *weights = eval_set
+        X, y, weights = self._check_training_data(X, y, *(weights or [None]), self.classes_, reset=False)
+        return Impressions(self.encoder_.encode(X), y, weights, resolve_device(self.device), self._dtype)
 
     def _batch_size_for(self, n_rows):
         if self.batch_size == "auto":
             return int(np.clip(n_rows // 50, 64, 2048))
         return self.batch_size
+
+
+def _check_labels(y):
+    y = y.to_numpy() if isinstance(y, pd.Series | pd.DataFrame) else y
+    n_missing = int(pd.isna(np.asarray(y)).sum())
+    if n_missing:
+        raise ValueError(f"Input y contains NaN or None: {n_missing} of {len(y)} labels. Drop these rows.")
+    return column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True)
+
+
+def _binary_labels(y, classes):
+    """Return the two classes, sorted, and `y` as 0 and 1; `classes` are those known, None for those in `y`."""
+    kind = type_of_target(y, input_name="y", raise_unknown=True)
+    if kind not in ("binary", "multiclass"):
+        raise ValueError(f"Unknown label type: {kind}. y must hold two classes, such as 0 and 1.")
+    present, y = np.unique(y, return_inverse=True)
+    if classes is None:
+        if len(present) > 2:
+            raise ValueError(
+                f"Only binary classification is supported. The type of the target is {kind}, "
+                f"with {len(present)} classes."
+            )
+        return present, y
+    unknown = np.setdiff1d(present, classes)
+    if len(unknown):
+        raise ValueError(f"y must hold the labels {classes.tolist()}, as before, got {unknown.tolist()}.")
+    return classes, np.searchsorted(classes, present)[y]
+
+
+def _check_fusion_class(fusion, n_codes, dim, rank):
+    """Raise unless `fusion(n_codes, dim, rank)` maps (B, n_codes, dim) to the same shape."""
+    e = torch.zeros(2, n_codes, dim)
+    with torch.no_grad():
+        fused = build_seeded(lambda: fusion(n_codes, dim, rank), seed=0)(e)
+    if not isinstance(fused, torch.Tensor) or fused.shape != e.shape:
+        shape = tuple(fused.shape) if isinstance(fused, torch.Tensor) else type(fused).__name__
+        raise ValueError(
+            f"fusion must map embeddings of shape {tuple(e.shape)} to the same shape, {fusion.__name__} gave {shape}."
+        )
 
 
 def _warn_of_ids_as_numbers(X, categorical_features):
@@ -264,12 +545,10 @@ def _warn_of_ids_as_numbers(X, categorical_features):
         suspects = np.flatnonzero((first == np.round(first)).all(axis=0) & (np.ptp(first, axis=0) > 1)).tolist()
         where = f"X is a float array without column names, and its columns {suspects} hold"
     if suspects:
-        warnings.warn(
+        warn(
             f"{where} whole numbers as floats, and are used as numbers. If these are ids or codes, pass integers in a "
             'DataFrame (ColumnTransformer(...).set_output(transform="pandas"), .astype("Int64")) or name them in '
             "categorical_features; categorical_features=None says that all are numbers.",
-            UserWarning,
-            stacklevel=4,
         )
 
 

@@ -9,93 +9,209 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from semid._checks import check_integer
-from semid.nn._fields import FIRST_CATEGORY, MISSING, UNKNOWN
+from semid._tables import find_column, find_columns, split_columns
+from semid.nn._fields import FIRST_CATEGORY, MISSING, UNKNOWN, FieldShapes, VectorField
 
 _LARGEST_DEVIATION = 1e6  # standard deviations to which numbers are clipped
 _CODE_COLUMN = re.compile(r"(?:(?P<prefix>.*)_)?code\d+")
+_VECTOR_COLUMN = re.compile(r"(?P<prefix>.*?)(?P<number>\d+)")
+_LISTS = list | tuple | set | frozenset | np.ndarray
+_LEAST_VECTOR = 8  # numbered float columns that are taken for a vector
+
+
+class EncodedLists(NamedTuple):
+    """A column of lists: the distinct ones, and which of them each impression has."""
+
+    entries: np.ndarray  # (n_distinct, longest) int32, padded with MISSING
+    which: np.ndarray  # (n,) int32
 
 
 class EncodedImpressions(NamedTuple):
-    categories: np.ndarray  # (n, C) int64; 0 missing, 1 unknown, 2.. the categories met in fit
-    numbers: np.ndarray  # (n, M) float32
+    categories: np.ndarray  # (n, C) int32; 0 missing, 1 unknown, 2.. the categories met in fit
+    lists: list[EncodedLists]
+    numbers: np.ndarray  # (n, M + vector columns) float32
 
 
 class ImpressionEncoder:
     """Learns the vocabulary of each categorical column and the mean and scale of each numeric one.
 
-    Code columns are put last among the categorical fields, group by group, so that a group is a slice.
+    Categorical fields come first, those of codes last among them, group by group, so that a group is a slice; then
+    lists, numeric columns, whether a numeric column is missing (for those that were in `fit`), and vectors.
 
     Parameters
     ----------
     categorical_features : "auto", None, or list of column names or positions, or boolean mask
-    code_features : "auto", None, or list of column names or positions
+    code_features : "auto", None, or list of column names or positions, or boolean mask
+    vector_features : "auto", None, or list of column names or positions, or boolean mask
     min_frequency : int
         Categories met less often share the row of unknown values.
+    hash_buckets : None, int or dict from column to int
+        Buckets into which categories are hashed in the place of a vocabulary.
+    vector_fields : int
+        Fields that are made of each vector.
 
     Attributes
     ----------
-    vocabularies_ : list of ndarray
-        Categories of each categorical field, in field order.
+    vocabularies_ : list of ndarray or int
+        Categories of each categorical field and list, in field order; an int for that many hash buckets.
     code_groups_ : list of slice
         The fields of each item's codes.
-    means_, scales_ : ndarray of shape (M,)
+    means_, scales_ : ndarray of shape (M + vector columns,)
     """
 
-    def __init__(self, categorical_features, code_features, min_frequency):
+    def __init__(
+        self, categorical_features, code_features, vector_features, min_frequency, hash_buckets, vector_fields
+    ):
         self.categorical_features = categorical_features
         self.code_features = code_features
-        self.min_frequency = check_integer("min_frequency", min_frequency, 1)
+        self.vector_features = vector_features
+        self.min_frequency = min_frequency
+        self.hash_buckets = hash_buckets
+        self.vector_fields = vector_fields
 
     def fit_encode(self, X, sample_weight):
         """Learn from the table `X` and return its `EncodedImpressions`."""
-        names, columns = _split_columns(X)
+        names, columns = split_columns(X)
+        self.names_ = names
+        self._assign_columns(names, columns)
+        self._n_buckets = self._hash_buckets_by_column(names)
+        self.vocabularies_ = [self._n_buckets.get(position) for position in (*self.categorical_, *self.lists_)]
+        self._indexes = {}
+        self._has_missing = None
+        return self._encode(columns, learn=True, sample_weight=sample_weight)
+
+    def extend_encode(self, X):
+        """Add the categories of `X` that are frequent in it behind those already known; return `X` encoded."""
+        _, columns = split_columns(X)
+        self.vocabularies_ = list(self.vocabularies_)
+        self._indexes = {}
+        return self._encode(columns, learn=True)
+
+    def encode(self, X):
+        """Return the table `X` as `EncodedImpressions`."""
+        _, columns = split_columns(X)
+        return self._encode(columns, learn=False)
+
+    def field_of(self, parameter, column):
+        """Return the categorical field that a column, given by name or position, has become."""
+        position = find_column(parameter, column, self.names_)
+        if position not in self.categorical_:
+            raise ValueError(
+                f"{parameter} must be a categorical column, got {column!r}, which is used as a number or a list. "
+                "Name it in categorical_features."
+            )
+        return self.categorical_.index(position)
+
+    @property
+    def shapes(self):
+        """The `FieldShapes` of what has been learned."""
+        sizes = [
+            FIRST_CATEGORY + (len(vocabulary) if isinstance(vocabulary, np.ndarray) else vocabulary)
+            for vocabulary in self.vocabularies_
+        ]
+        n_categorical = len(self.categorical_)
+        n_numeric = len(self.numeric_) + len(self.indicated_)
+        vectors = tuple(VectorField(len(vector), self.vector_fields) for vector in self.vectors_)
+        return FieldShapes(tuple(sizes[:n_categorical]), tuple(sizes[n_categorical:]), n_numeric, vectors)
+
+    def __getstate__(self):
+        return {**self.__dict__, "_indexes": {}}
+
+    def _assign_columns(self, names, columns):
+        """Decide what each column is: `categorical_`, `lists_`, `numeric_` or one of `vectors_`."""
         code_groups = self._find_code_groups(names)
         coded = {position for group in code_groups for position in group}
         categorical = self._find_categorical(names, columns) | coded
-        self.categorical_ = [*sorted(categorical - coded), *(p for group in code_groups for p in group)]
-        self.numeric_ = [position for position in range(len(columns)) if position not in categorical]
-        self.names_ = names
-
-        ends = np.cumsum([len(categorical) - len(coded), *map(len, code_groups)])
+        self.lists_ = [p for p in sorted(categorical - coded) if _holds_lists(columns[p])]
+        plain = sorted(categorical - coded - set(self.lists_))
+        self.categorical_ = [*plain, *(p for group in code_groups for p in group)]
+        ends = np.cumsum([len(plain), *map(len, code_groups)])
         self.code_groups_ = [slice(int(a), int(b)) for a, b in pairwise(ends)]
-        self.vocabularies_ = [self._learn_vocabulary(columns[p], names[p]) for p in self.categorical_]
-        numbers = self._numeric_values(columns)
-        self.means_, self.scales_ = _weighted_moments(numbers, sample_weight)
-        return self._encode(columns, numbers)
 
-    def encode(self, X):
-        _, columns = _split_columns(X)
-        return self._encode(columns, self._numeric_values(columns))
+        self.vectors_ = self._find_vectors(names, columns, categorical)
+        in_vector = {position for vector in self.vectors_ for position in vector}
+        self.numeric_ = [p for p in range(len(columns)) if p not in categorical | in_vector]
 
-    @property
-    def vocabulary_sizes(self):
-        """Rows of each categorical field's embedding table, those for missing and unknown values included."""
-        return [FIRST_CATEGORY + len(vocabulary) for vocabulary in self.vocabularies_]
+    def _encode(self, columns, *, learn, sample_weight=None):
+        n_rows, n_categorical = len(columns[0]), len(self.categorical_)
+        categories = np.empty((n_rows, n_categorical), dtype=np.int32)
+        for field, position in enumerate(self.categorical_):
+            entries = _distinct_values(columns[position], self.names_[position])
+            categories[:, field] = self._categories(field, entries, learn)
+        lists = []
+        for field, position in enumerate(self.lists_, start=n_categorical):
+            which, bags = _distinct_lists(columns[position], self.names_[position])
+            lists.append(self._encoded_lists(field, which, bags, self.names_[position], learn))
+        return EncodedImpressions(categories, lists, self._numbers(columns, sample_weight))
 
-    def _encode(self, columns, numbers):
-        n_rows = len(columns[0])
-        categories = np.empty((n_rows, len(self.categorical_)), dtype=np.int64)
-        for field, (position, vocabulary) in enumerate(zip(self.categorical_, self.vocabularies_, strict=True)):
-            values = _categorical_values(columns[position], self.names_[position])
-            found = pd.Index(vocabulary).get_indexer(values) + FIRST_CATEGORY
-            found[found < FIRST_CATEGORY] = UNKNOWN
-            categories[:, field] = np.where(values.isna(), MISSING, found)
-        deviations = ((numbers - self.means_) / self.scales_).clip(-_LARGEST_DEVIATION, _LARGEST_DEVIATION)
-        return EncodedImpressions(categories, deviations.astype(np.float32))
+    def _categories(self, field, entries, learn):
+        """Return the category of each row, int32, from its `DistinctValues`."""
+        if learn and not isinstance(self.vocabularies_[field], int):
+            self._learn_vocabulary(field, entries)
+        # One more entry for the missing: their position -1 is the last.
+        lookup = np.append(self._look_up(field, entries.values), np.int32(MISSING))
+        return lookup[entries.positions]
 
-    def _learn_vocabulary(self, column, name):
-        values = _categorical_values(column, name)
-        counts = pd.Series(values[~values.isna()]).value_counts(sort=False)
-        frequent = pd.Index(counts.index[counts.to_numpy() >= self.min_frequency])
+    def _learn_vocabulary(self, field, entries):
+        counts = np.bincount(entries.positions[entries.positions >= 0], minlength=len(entries.values))
+        frequent = entries.values[counts >= self.min_frequency]
+        known = self.vocabularies_[field]
+        if known is not None:
+            frequent = frequent[self._index(field).get_indexer(frequent) < 0]
         with suppress(TypeError):  # values of several types have no order; that of their appearance will do
             frequent = frequent.sort_values()
-        return pd.Index(frequent.to_numpy(dtype=object)).infer_objects().to_numpy()
+        new = frequent.to_numpy(dtype=np.int64 if types.is_integer_dtype(frequent.dtype) else object)
+        self.vocabularies_[field] = new if known is None else _appended(known, new)
+        self._indexes.pop(field, None)
 
-    def _numeric_values(self, columns):
-        numbers = np.empty((len(columns[0]), len(self.numeric_)))
-        for m, position in enumerate(self.numeric_):
-            numbers[:, m] = _numeric_column(columns[position], self.names_[position])
+    def _look_up(self, field, values):
+        """Return the category of each of several distinct values."""
+        vocabulary = self.vocabularies_[field]
+        if isinstance(vocabulary, int):
+            return (FIRST_CATEGORY + _stable_hash(values) % np.uint64(vocabulary)).astype(np.int32)
+        found = self._index(field).get_indexer(values) + FIRST_CATEGORY
+        found[found < FIRST_CATEGORY] = UNKNOWN
+        return found.astype(np.int32)
+
+    def _index(self, field):
+        """The vocabulary as an Index, whose hash table is built once and not pickled."""
+        if field not in self._indexes:
+            self._indexes[field] = pd.Index(self.vocabularies_[field])
+        return self._indexes[field]
+
+    def _encoded_lists(self, field, which, bags, name, learn):
+        lengths = np.array([len(bag) for bag in bags], dtype=np.int64)
+        flat = pd.Series([entry for bag in bags for entry in bag], dtype=object)
+        values = _distinct_values(flat, name)
+        if learn and not isinstance(self.vocabularies_[field], int):
+            # Counted per impression, not per distinct list.
+            weights = np.repeat(np.bincount(which, minlength=len(bags)), lengths)
+            repeated = np.repeat(values.positions, weights)
+            self._learn_vocabulary(field, DistinctValues(repeated, values.values))
+        lookup = np.append(self._look_up(field, values.values), np.int32(MISSING))
+        entries = np.full((len(bags), max(1, lengths.max(initial=0))), MISSING, dtype=np.int32)
+        entries[np.arange(entries.shape[1]) < lengths[:, None]] = lookup[values.positions]
+        return EncodedLists(entries, which)
+
+    def _numbers(self, columns, sample_weight):
+        """Return standardised columns; what is missing is 0, the mean."""
+        positions = [*self.numeric_, *(p for vector in self.vectors_ for p in vector)]
+        learn = sample_weight is not None
+        if learn:
+            self.means_, self.scales_ = np.zeros(len(positions)), np.ones(len(positions))
+            missing = [bool(columns[p].isna().any()) for p in self.numeric_]
+            self.indicated_ = [m for m, has in enumerate(missing) if has]
+        n_plain, n_indicated = len(self.numeric_), len(self.indicated_)
+        numbers = np.empty((len(columns[0]), len(positions) + n_indicated), dtype=np.float32)
+        for m, position in enumerate(positions):
+            values = _numeric_column(columns[position], self.names_[position])
+            if learn:
+                self.means_[m], self.scales_[m] = _weighted_moments(values, sample_weight)
+            deviations = ((values - self.means_[m]) / self.scales_[m]).clip(-_LARGEST_DEVIATION, _LARGEST_DEVIATION)
+            is_missing = np.isnan(values)
+            numbers[:, m + n_indicated * (m >= n_plain)] = np.where(is_missing, 0.0, deviations)
+            if m in self.indicated_:
+                numbers[:, n_plain + self.indicated_.index(m)] = is_missing
         return numbers
 
     def _find_categorical(self, names, columns):
@@ -106,121 +222,173 @@ class ImpressionEncoder:
                     f"got {self.categorical_features!r}."
                 )
             return {p for p, column in enumerate(columns) if not types.is_float_dtype(column.dtype)}
-        return set(_find_columns("categorical_features", self.categorical_features, names))
+        return set(find_columns("categorical_features", self.categorical_features, names))
 
     def _find_code_groups(self, names):
         if not isinstance(self.code_features, str):
-            group = _find_columns("code_features", self.code_features, names)
+            group = find_columns("code_features", self.code_features, names)
             return [group] if group else []
         if self.code_features != "auto":
             raise ValueError(f"code_features must be 'auto', None, or a list of columns, got {self.code_features!r}.")
-        groups = {}
-        for position, name in enumerate(names):
-            match = _CODE_COLUMN.fullmatch(name) if isinstance(name, str) else None
-            if match:
-                groups.setdefault(match["prefix"], []).append(position)
-        return list(groups.values())
+        return list(_numbered_columns(_CODE_COLUMN, names).values())
 
-
-def _split_columns(X):
-    """Return the names and the columns, as pandas Series, of a DataFrame or a 2-D array."""
-    if not isinstance(X, pd.DataFrame):
-        X = pd.DataFrame(X)
-        X = X.infer_objects()
-    return list(X.columns), [X.iloc[:, position] for position in range(X.shape[1])]
-
-
-def _find_columns(parameter, wanted, names):
-    """Return the positions meant by a list of names or positions, or by a boolean mask; none for None."""
-    if wanted is None:
-        return []
-    if not hasattr(wanted, "__iter__"):
-        raise TypeError(f"{parameter} must be 'auto', None, or a list of columns, got {wanted!r}.")
-    wanted = list(wanted)
-    if wanted and all(isinstance(entry, bool | np.bool_) for entry in wanted):
-        if len(wanted) != len(names):
+    def _find_vectors(self, names, columns, categorical):
+        if not isinstance(self.vector_features, str):
+            vector = find_columns("vector_features", self.vector_features, names)
+            taken = [names[p] for p in vector if p in categorical]
+            if taken:
+                raise ValueError(f"vector_features must be numbers, got {taken}, which are categories.")
+            return [vector] if vector else []
+        if self.vector_features != "auto":
             raise ValueError(
-                f"{parameter} given as a mask must have one entry per column, got {len(wanted)} for {len(names)}."
+                f"vector_features must be 'auto', None, or a list of columns, got {self.vector_features!r}."
             )
-        return [position for position, entry in enumerate(wanted) if entry]
-    positions = []
-    for entry in wanted:
-        if isinstance(entry, str) and entry in names:
-            positions.append(names.index(entry))
-        elif isinstance(entry, int | np.integer) and -len(names) <= entry < len(names):
-            positions.append(int(entry) % len(names))
-        else:
-            raise ValueError(
-                f"{parameter} must name columns of X, or give their positions, got {entry!r}; X has {names}."
-            )
-    if len(set(positions)) < len(positions):
-        raise ValueError(f"{parameter} must name each column once, got {wanted}.")
-    return positions
+        groups = _numbered_columns(_VECTOR_COLUMN, names)
+        return [
+            group
+            for prefix, group in groups.items()
+            if len(group) >= _LEAST_VECTOR
+            and not categorical.intersection(group)
+            and [names[p] for p in group] == [f"{prefix}{n}" for n in range(len(group))]
+        ]
+
+    def _hash_buckets_by_column(self, names):
+        if self.hash_buckets is None:
+            return {}
+        if not isinstance(self.hash_buckets, dict):
+            coded = {p for group in self.code_groups_ for p in self.categorical_[group]}
+            return {p: self.hash_buckets for p in [*self.categorical_, *self.lists_] if p not in coded}
+        by_column = {find_column("hash_buckets", column, names): n for column, n in self.hash_buckets.items()}
+        numbers = [names[p] for p in by_column if p not in [*self.categorical_, *self.lists_]]
+        if numbers:
+            raise ValueError(f"hash_buckets must name categorical columns, got {numbers}, which are numbers.")
+        return by_column
 
 
-def _categorical_values(column, name):
-    """Return the values of a categorical column as an Index; whole floats become integers, text stays text."""
-    if types.is_datetime64_any_dtype(column.dtype) or types.is_timedelta64_dtype(column.dtype):
+class DistinctValues(NamedTuple):
+    """A column as its distinct values and the position of each row's value among them."""
+
+    positions: np.ndarray  # (n,), -1 for missing
+    values: pd.Index  # text, int64, or objects of both
+
+
+def _distinct_values(column, name):
+    """Return the `DistinctValues` of a categorical column; whole floats become integers, text stays text."""
+    kind = column.dtype
+    if types.is_datetime64_any_dtype(kind) or types.is_timedelta64_dtype(kind):
         raise ValueError(
             f"column {name!r} holds dates; turn them into fields first, for example "
             f"X[{name!r}].dt.hour or X[{name!r}].dt.dayofweek."
         )
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        kind = column.cat.categories.dtype
-        column = column.astype("Int64" if types.is_integer_dtype(kind) else kind)
-    if types.is_object_dtype(column.dtype):
-        column = _checked_objects(column, name)
-    if types.is_bool_dtype(column.dtype):
-        column = column.astype("Int64") if column.hasnans else column.astype(np.int64)
-    if types.is_float_dtype(column.dtype):
-        return _whole_numbers(column, name)
-    return pd.Index(column)
+    if isinstance(kind, pd.CategoricalDtype):
+        positions = column.cat.codes.to_numpy()
+        values = column.cat.categories
+        used = np.bincount(positions[positions >= 0], minlength=len(values)) > 0
+        if not used.all():
+            renumbered = np.append(np.cumsum(used) - 1, -1)
+            positions, values = renumbered[positions], values[used]
+    else:
+        try:
+            positions, values = pd.factorize(column)  # -1 for missing
+        except TypeError as error:
+            raise TypeError(f"argument must be a string or a number in column {name!r}, got {error}.") from error
+    return DistinctValues(positions, _canonical(pd.Index(values), name))
 
 
-def _checked_objects(column, name):
-    """Return a column of text, numbers and missing values, with True and False as the numbers they equal."""
-    odd = ~column.map(lambda value: isinstance(value, str | bytes | int | float | np.number | np.bool_))
-    odd &= ~column.isna()
-    if odd.any():
-        raise TypeError(f"argument must be a string or a number in column {name!r}, got {column[odd].iloc[0]!r}.")
-    column = column.map(lambda value: int(value) if isinstance(value, bool | np.bool_) else value)
-    return column.astype("Int64") if types.infer_dtype(column, skipna=True) == "integer" else column
+def _canonical(values, name):
+    """Return distinct values as integers if they are whole numbers, else as text or as objects of both kinds."""
+    if types.is_object_dtype(values.dtype):
+        odd = [v for v in values if not isinstance(v, str | bytes | int | float | np.number | np.bool_)]
+        if odd:
+            raise TypeError(f"argument must be a string or a number in column {name!r}, got {odd[0]!r}.")
+        # True and False are the numbers they equal.
+        values = pd.Index([int(v) if isinstance(v, bool | np.bool_) else v for v in values], dtype=object)
+        with suppress(TypeError, ValueError, OverflowError):  # text, or integers past 64 bits
+            values = pd.Index(pd.to_numeric(values))
+    if types.is_float_dtype(values.dtype):
+        return _whole_numbers(values.to_numpy(dtype=np.float64), name)
+    if types.is_bool_dtype(values.dtype) or types.is_signed_integer_dtype(values.dtype):
+        return values.astype(np.int64)
+    if types.is_unsigned_integer_dtype(values.dtype):
+        values = values.astype(np.uint64)
+        return values if len(values) and values.max() >= 2**63 else values.astype(np.int64)
+    return values
 
 
-def _whole_numbers(column, name):
-    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    present = ~np.isnan(values)
+def _whole_numbers(values, name):
     whole = (np.abs(values) < 2**63) & (values == np.round(values))
-    if (present & ~whole).any():
+    if not whole.all():
         raise ValueError(
             f"column {name!r} is categorical and must hold whole numbers, text or categories, "
-            f"got {values[present & ~whole][0]}. Leave it out of categorical_features and code_features to use it as a "
+            f"got {values[~whole][0]}. Leave it out of categorical_features and code_features to use it as a "
             "number (columns named <prefix>_code<n> are codes unless code_features says otherwise)."
         )
-    return pd.Index(pd.array(np.where(present, values, 0), dtype="Int64")).where(present, pd.NA)
+    return pd.Index(values.astype(np.int64))
+
+
+def _holds_lists(column):
+    if not types.is_object_dtype(column.dtype):
+        return False
+    present = column[column.notna().to_numpy()]
+    return len(present) > 0 and isinstance(present.iloc[0], _LISTS)
+
+
+def _distinct_lists(column, name):
+    """Return which of the distinct lists each row has, and these as tuples; a missing list is empty."""
+    numbers = {}
+    which = np.empty(len(column), dtype=np.int32)
+    for row, entry in enumerate(column):
+        if not isinstance(entry, _LISTS):
+            if not pd.isna(entry):
+                raise TypeError(f"column {name!r} must hold lists, as in fit, got {entry!r} in row {row}.")
+            entry = ()
+        which[row] = numbers.setdefault(tuple(entry), len(numbers))
+    return which, list(numbers)
+
+
+def _numbered_columns(pattern, names):
+    """Return the positions of the columns that match, by prefix."""
+    groups = {}
+    for position, name in enumerate(names):
+        match = pattern.fullmatch(name) if isinstance(name, str) else None
+        if match:
+            groups.setdefault(match["prefix"], []).append(position)
+    return groups
+
+
+def _stable_hash(values):
+    """Return 64 bits for each value, the same in every process; a number has the hash of its text."""
+    return pd.util.hash_array(values.astype(str).to_numpy(dtype=object), categorize=False)
+
+
+def _appended(known, new):
+    return np.concatenate([known, new.astype(known.dtype if known.dtype == new.dtype else object)])
 
 
 def _numeric_column(column, name):
+    """Return a column as float64, NaN where missing."""
     try:
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"column {name!r} is not among categorical_features and must hold numbers, got {column.dtype}."
         ) from error
-    if not (np.abs(values) < np.finfo(np.float32).max).all():
-        kind = "NaN" if np.isnan(values).any() else "infinity or a value too large for float32"
+    if (np.abs(values) >= np.finfo(np.float32).max).any():
         raise ValueError(
-            f"Input X contains {kind} in the numeric column {name!r}. If it holds ids or codes, name it in "
-            'categorical_features, or use .astype("Int64"). If it holds numbers, impute it first, for example with '
-            "sklearn.impute.SimpleImputer."
+            f"Input X contains infinity or a value too large for float32 in the numeric column {name!r}. If it holds "
+            "ids or codes, name it in categorical_features."
         )
     return values
 
 
-def _weighted_moments(numbers, weights):
-    """Weighted mean and standard deviation of each column; a constant column has itself and 1."""
+def _weighted_moments(values, weights):
+    """Weighted mean and standard deviation of what is not missing; a constant column has itself and 1."""
+    present = ~np.isnan(values)
+    if not present.all():
+        values, weights = values[present], weights[present]
+    if not len(values) or values.min() == values.max():
+        return (values[0] if len(values) else 0.0), 1.0
     shares = weights / weights.sum()
-    constant = np.ptp(numbers, axis=0) == 0
-    means = np.where(constant, numbers[0], shares @ numbers)
-    scales = np.sqrt(shares @ np.square(numbers - means))
-    return means, np.where(constant | (scales == 0), 1.0, scales)
+    mean = shares @ values
+    scale = np.sqrt(shares @ np.square(values - mean))
+    return mean, scale if scale > 0 else 1.0

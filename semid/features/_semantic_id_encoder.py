@@ -10,7 +10,8 @@ from sklearn.utils.validation import check_is_fitted, check_memory
 
 from semid import __version__
 from semid._all_or_nothing import all_or_nothing
-from semid._checks import check_input_features, check_option, check_table
+from semid._checks import check_input_features, check_option
+from semid._tables import check_table
 from semid.features._item_table import ItemTable
 
 UNKNOWN_CODE = -1

@@ -39,3 +39,16 @@ class MLP(nn.Sequential):
             if dropout > 0:
                 layers.append(SeededDropout(dropout))
         super().__init__(*layers)
+
+
+class LogitHead(nn.Linear):
+    """<w, x>, a linear map to one logit, without a bias: a click model has one of its own.
+
+    Shape: (B, width) → (B,)
+    """
+
+    def __init__(self, width):
+        super().__init__(width, 1, bias=False)
+
+    def forward(self, x):
+        return x.mv(self.weight[0])  # its gradient is half as dear as that of a matrix of one row

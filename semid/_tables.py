@@ -1,0 +1,83 @@
+"""Tables as users have them: pandas, polars and other Arrow tables, arrays; and the columns that a parameter means."""
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+
+def check_table(estimator, X, *, reset):
+    """Return `X` as a DataFrame or a 2-D array of any dtype, after scikit-learn's checks of names and number.
+
+    `reset` says whether these are learned (in `fit`) or compared with those of `fit`.
+    """
+    if not isinstance(X, pd.DataFrame) and hasattr(X, "__arrow_c_stream__"):
+        X = _from_arrow(X)
+    if not isinstance(X, pd.DataFrame):
+        X = check_array(X, dtype=None, ensure_all_finite=False, estimator=estimator, input_name="X")
+    elif X.shape[0] == 0 or X.shape[1] == 0:
+        raise ValueError(f"X must have at least one row and one column, got shape {X.shape}.")
+    validate_data(estimator, X, skip_check_array=True, reset=reset)
+    return X
+
+
+def split_columns(X):
+    """Return the names and the columns, as pandas Series, of a DataFrame or a 2-D array."""
+    if not isinstance(X, pd.DataFrame):
+        X = pd.DataFrame(X)
+        X = X.infer_objects()
+    return list(X.columns), [X.iloc[:, position] for position in range(X.shape[1])]
+
+
+def find_columns(parameter, wanted, names):
+    """Return the positions meant by a list of names or positions, or by a boolean mask; none for None."""
+    if wanted is None:
+        return []
+    if isinstance(wanted, str) or not hasattr(wanted, "__iter__"):
+        raise TypeError(f"{parameter} must be 'auto', None, or a list of columns, got {wanted!r}.")
+    wanted = list(wanted)
+    if wanted and all(isinstance(entry, bool | np.bool_) for entry in wanted):
+        if len(wanted) != len(names):
+            raise ValueError(
+                f"{parameter} given as a mask must have one entry per column, got {len(wanted)} for {len(names)}."
+            )
+        return [position for position, entry in enumerate(wanted) if entry]
+    positions = [find_column(parameter, entry, names) for entry in wanted]
+    if len(set(positions)) < len(positions):
+        raise ValueError(f"{parameter} must name each column once, got {wanted}.")
+    return positions
+
+
+def find_column(parameter, entry, names):
+    """Return the position of the column that has the name or the position `entry`."""
+    if isinstance(entry, str) and entry in names:
+        return names.index(entry)
+    if isinstance(entry, int | np.integer) and not isinstance(entry, bool) and -len(names) <= entry < len(names):
+        return int(entry) % len(names)
+    raise ValueError(f"{parameter} must name columns of X, or give their positions, got {entry!r}; X has {names}.")
+
+
+def _from_arrow(X):
+    """Return an Arrow table (polars, duckdb, pyarrow) as a DataFrame whose integers stay integers."""
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise ImportError(
+            f"X is a {type(X).__name__}; reading it needs pyarrow: pip install semid[parquet], or pass X.to_pandas()."
+        ) from error
+    table = pa.table(X)
+    table = table.cast(pa.schema([(field.name, _without_views(pa, field.type)) for field in table.schema]))
+    nullable = {pa.bool_(): pd.BooleanDtype()}
+    for bits in (8, 16, 32, 64):
+        nullable[getattr(pa, f"int{bits}")()] = getattr(pd, f"Int{bits}Dtype")()
+        nullable[getattr(pa, f"uint{bits}")()] = getattr(pd, f"UInt{bits}Dtype")()
+    return table.to_pandas(types_mapper=nullable.get)
+
+
+def _without_views(pa, kind):
+    """Return the Arrow type with plain text in the place of views, which pandas does not read inside lists."""
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.large_list(_without_views(pa, kind.value_type))
+    return kind

@@ -1,0 +1,179 @@
+"""DCNv2 (Wang et al., 2021, "DCN V2: Improved deep & cross network and practical lessons for web-scale learning to rank
+systems", WWW, arXiv:2008.13535)."""
+
+from torch import nn
+
+from semid._checks import check_integer, check_option
+from semid.ctr._base import BaseCTRClassifier
+from semid.nn._click_module import InteractionHead
+from semid.nn._interactions import CrossNetwork, LowRankCrossNetwork
+from semid.nn._mlp import MLP, LogitHead
+
+
+class StackedDCNv2(nn.Module):
+    """Linear(MLP(cross network(x0))).
+
+    Shape: (B, F, d) → (B,)
+    """
+
+    def __init__(self, cross, hidden_layer_sizes, dropout):
+        super().__init__()
+        sizes = (cross.width, *hidden_layer_sizes)
+        self.cross = cross
+        self.mlp = MLP(sizes, dropout)
+        self.head = LogitHead(sizes[-1])
+
+    def forward(self, e):
+        return self.head(self.mlp(self.cross(e)))
+
+
+class DCNv2Classifier(BaseCTRClassifier):
+    """Click model: a cross network of bounded-degree products of embeddings, beside or below an MLP.
+
+    x_{l+1} = x0 ⊙ (W x_l + b) + x_l. Parallel: logit = Linear(x_L ‖ MLP(x0)); stacked: logit = Linear(MLP(x_L)). With
+    `low_rank`, W is a gated mixture of low-rank experts, x_{l+1} = Σ_i softmax_i(g_i·x_l) [x0 ⊙ (U_i tanh(C_i tanh(
+    V_iᵀ x_l)) + b)] + x_l.
+
+    Wang et al., 2021, arXiv:2008.13535 (equations 1 to 5, from memory).
+
+    {columns}
+
+    Parameters
+    ----------
+    {inputs}
+    n_cross_layers : int, default 3
+        Layers of the cross network; L of them reach products of L + 1 fields.
+    structure : {"parallel", "stacked"}, default "parallel"
+        The MLP beside the cross network, or on top of it.
+    low_rank : int or None, default None
+        Rank of the experts; None for full matrices.
+    n_experts : int, default 4
+        Experts per layer; only with `low_rank`.
+    {training}
+
+    Attributes
+    ----------
+    {attributes}
+
+    Examples
+    --------
+    >>> from semid.ctr import DCNv2Classifier
+    >>> from semid.datasets import make_clicks, make_items
+    >>> impressions = make_clicks(make_items(random_state=0), n_impressions=5000, random_state=0).frame
+    >>> X, y = impressions[["user_id", "item_id", "hour"]], impressions["click"]
+    >>> model = DCNv2Classifier(max_iter=3, random_state=0).fit(X, y)
+    >>> model.predict_proba(X[:2]).shape
+    (2, 2)
+    """
+
+    _architecture_parameters = (
+        *BaseCTRClassifier._architecture_parameters,
+        "n_cross_layers",
+        "structure",
+        "low_rank",
+        "n_experts",
+    )
+
+    def __init__(
+        self,
+        embedding_dim=16,
+        hidden_layer_sizes=(256, 128),
+        fusion="gate",
+        *,
+        n_cross_layers=3,
+        structure="parallel",
+        low_rank=None,
+        n_experts=4,
+        fusion_scope="codes",
+        fusion_rank=32,
+        fusion_query=None,
+        n_embedding_sets=1,
+        categorical_features="auto",
+        code_features="auto",
+        vector_features="auto",
+        vector_fields=1,
+        min_frequency=1,
+        hash_buckets=None,
+        dropout=0.0,
+        embedding_init_std=0.05,
+        code_embedding_init="random",
+        embedding_optimizer="lazy_adam",
+        max_iter=30,
+        batch_size="auto",
+        learning_rate=0.006,
+        embedding_learning_rate=None,
+        l2=1e-4,
+        embedding_l2=1e-4,
+        max_gradient_norm=None,
+        weight_averaging=0.99,
+        class_weight=None,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_iter_no_change=2,
+        warm_start=False,
+        callbacks=(),
+        device="auto",
+        random_state=None,
+        verbose=False,
+    ):
+        super().__init__(
+            embedding_dim=embedding_dim,
+            hidden_layer_sizes=hidden_layer_sizes,
+            fusion=fusion,
+            fusion_scope=fusion_scope,
+            fusion_rank=fusion_rank,
+            fusion_query=fusion_query,
+            n_embedding_sets=n_embedding_sets,
+            categorical_features=categorical_features,
+            code_features=code_features,
+            vector_features=vector_features,
+            vector_fields=vector_fields,
+            min_frequency=min_frequency,
+            hash_buckets=hash_buckets,
+            dropout=dropout,
+            embedding_init_std=embedding_init_std,
+            code_embedding_init=code_embedding_init,
+            embedding_optimizer=embedding_optimizer,
+            max_iter=max_iter,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            embedding_learning_rate=embedding_learning_rate,
+            l2=l2,
+            embedding_l2=embedding_l2,
+            max_gradient_norm=max_gradient_norm,
+            weight_averaging=weight_averaging,
+            class_weight=class_weight,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.n_cross_layers = n_cross_layers
+        self.structure = structure
+        self.low_rank = low_rank
+        self.n_experts = n_experts
+
+    def _body(self, n_fields, architecture):
+        cross = self._interaction(n_fields, architecture)
+        sizes, dropout = architecture["hidden_layer_sizes"], architecture["dropout"]
+        if architecture["structure"] == "stacked":
+            return StackedDCNv2(cross, sizes, dropout)
+        return InteractionHead(cross, cross.width, sizes, dropout)
+
+    def _interaction(self, n_fields, architecture):
+        dim, n_layers = architecture["embedding_dim"], architecture["n_cross_layers"]
+        if architecture["low_rank"] is None:
+            return CrossNetwork(n_fields, dim, n_layers)
+        return LowRankCrossNetwork(n_fields, dim, n_layers, architecture["low_rank"], architecture["n_experts"])
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        check_integer("n_cross_layers", self.n_cross_layers, 1)
+        check_option("structure", self.structure, ("parallel", "stacked"))
+        if self.low_rank is not None:
+            check_integer("low_rank", self.low_rank, 1)
+        check_integer("n_experts", self.n_experts, 1)

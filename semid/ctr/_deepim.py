@@ -1,0 +1,134 @@
+"""DeepIM (Yu et al., 2020, "Deep Interaction Machine: A simple but effective model for high-order feature
+interactions", CIKM)."""
+
+from semid._checks import check_integer
+from semid.ctr._base import BaseCTRClassifier
+from semid.nn._click_module import InteractionHead
+from semid.nn._interactions import InteractionMachine
+
+_HIGHEST_ORDER = 5  # Newton's identities lose digits beyond
+
+
+class DeepIMClassifier(BaseCTRClassifier):
+    """Click model: products of up to `interaction_order` fields, weighted per dimension, beside an MLP.
+
+    Logit = b + Σ_k <w_k, Σ over subsets of k fields of the product of their embeddings> + MLP([e_1, ..., e_F]), the
+    sums over subsets by Newton's identities.
+
+    Yu et al., 2020, CIKM ("Deep Interaction Machine", from memory).
+
+    {columns}
+
+    Parameters
+    ----------
+    {inputs}
+    interaction_order : int, default 4
+        Fields in a product, from 1 to 5.
+    {training}
+
+    Attributes
+    ----------
+    {attributes}
+
+    Examples
+    --------
+    >>> from semid.ctr import DeepIMClassifier
+    >>> from semid.datasets import make_clicks, make_items
+    >>> impressions = make_clicks(make_items(random_state=0), n_impressions=5000, random_state=0).frame
+    >>> X, y = impressions[["user_id", "item_id", "hour"]], impressions["click"]
+    >>> model = DeepIMClassifier(max_iter=3, random_state=0).fit(X, y)
+    >>> model.predict_proba(X[:2]).shape
+    (2, 2)
+    """
+
+    _architecture_parameters = (*BaseCTRClassifier._architecture_parameters, "interaction_order")
+
+    def __init__(
+        self,
+        embedding_dim=16,
+        hidden_layer_sizes=(256, 128),
+        fusion="gate",
+        *,
+        interaction_order=4,
+        fusion_scope="codes",
+        fusion_rank=32,
+        fusion_query=None,
+        n_embedding_sets=1,
+        categorical_features="auto",
+        code_features="auto",
+        vector_features="auto",
+        vector_fields=1,
+        min_frequency=1,
+        hash_buckets=None,
+        dropout=0.0,
+        embedding_init_std=0.05,
+        code_embedding_init="random",
+        embedding_optimizer="lazy_adam",
+        max_iter=30,
+        batch_size="auto",
+        learning_rate=0.006,
+        embedding_learning_rate=None,
+        l2=1e-4,
+        embedding_l2=1e-4,
+        max_gradient_norm=None,
+        weight_averaging=0.99,
+        class_weight=None,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_iter_no_change=2,
+        warm_start=False,
+        callbacks=(),
+        device="auto",
+        random_state=None,
+        verbose=False,
+    ):
+        super().__init__(
+            embedding_dim=embedding_dim,
+            hidden_layer_sizes=hidden_layer_sizes,
+            fusion=fusion,
+            fusion_scope=fusion_scope,
+            fusion_rank=fusion_rank,
+            fusion_query=fusion_query,
+            n_embedding_sets=n_embedding_sets,
+            categorical_features=categorical_features,
+            code_features=code_features,
+            vector_features=vector_features,
+            vector_fields=vector_fields,
+            min_frequency=min_frequency,
+            hash_buckets=hash_buckets,
+            dropout=dropout,
+            embedding_init_std=embedding_init_std,
+            code_embedding_init=code_embedding_init,
+            embedding_optimizer=embedding_optimizer,
+            max_iter=max_iter,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            embedding_learning_rate=embedding_learning_rate,
+            l2=l2,
+            embedding_l2=embedding_l2,
+            max_gradient_norm=max_gradient_norm,
+            weight_averaging=weight_averaging,
+            class_weight=class_weight,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.interaction_order = interaction_order
+
+    def _body(self, n_fields, architecture):
+        width = n_fields * architecture["embedding_dim"]
+        interaction = self._interaction(n_fields, architecture)
+        return InteractionHead(interaction, width, architecture["hidden_layer_sizes"], architecture["dropout"])
+
+    def _interaction(self, n_fields, architecture):
+        return InteractionMachine(n_fields, architecture["embedding_dim"], architecture["interaction_order"])
+
+    def _check_parameters(self):
+        super()._check_parameters()
+        if check_integer("interaction_order", self.interaction_order, 1) > _HIGHEST_ORDER:
+            raise ValueError(f"interaction_order must be at most {_HIGHEST_ORDER}, got {self.interaction_order}.")

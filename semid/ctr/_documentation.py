@@ -1,0 +1,144 @@
+"""The parts of the click models' docstrings that all of them share; `BaseCTRClassifier` puts them in."""
+
+_COLUMNS = """\
+    Integer, text, boolean and category columns are fields with an embedding per category. Columns of lists (genres,
+    tags) are fields as well, the mean of the embeddings of their entries. Float columns are numeric fields,
+    standardised (and clipped at a million standard deviations), with one embedding that is multiplied by the value;
+    float columns that are numbered from 0, eight or more under one prefix, are a vector (the embedding of an item, say)
+    and pass an MLP adapter. Columns named ``<prefix>_code0``, ``<prefix>_code1``, ..., as `SemanticIDEncoder` names
+    them, are the codes of one item, mixed by a fusion. Dates are refused: make fields of them.
+
+    A missing category is a category of its own, as is an empty list. A missing number counts as the mean; if there were
+    some in `fit`, a field of its own says that it is missing. Categories that were not there in `fit` share an
+    embedding, which is zero unless `min_frequency` or rare categories train it.
+"""
+
+_HIDDEN = """\
+    hidden_layer_sizes : sequence of int, default (256, 128)
+        Widths of the MLP's hidden layers; empty for a linear map.
+"""
+
+_FUSION = """\
+    fusion : str or class, default "gate"
+        How the embeddings of an item's codes are mixed before anything else sees them. ``"concat"``: they are not.
+        ``"sum"``, ``"mean"``: drawn to their sum or mean, by learned shares. ``"gate"``: scaled by a gate that sees all
+        of them. ``"se"``: scaled, each as a whole, by squeeze and excitation. ``"residual"``, ``"mlp"``: corrected by a
+        bottleneck or a full hidden layer that sees all of them. ``"attention"``: corrected by self-attention, or, with
+        `fusion_query`, weighted by attention. Every one starts as the identity. Or a class of torch modules, called as
+        ``fusion(n_codes, embedding_dim, fusion_rank)``, which maps (B, n_codes, embedding_dim) to the same shape.
+    fusion_scope : {"codes", "all"}, default "codes"
+        Fields that are fused: the codes of each item, or all fields together.
+    fusion_rank : int, default 32
+        Width of the fusion's bottleneck.
+    fusion_query : str or int, default None
+        Categorical column, such as the user id, whose embedding asks for the codes; with ``fusion="attention"`` alone.
+"""
+
+_SETS = """\
+    n_embedding_sets : int, default 1
+        Sets of embeddings, each with an interaction and a first layer of its own, whose mean goes on (Multi-Embedding,
+        Guo et al., 2024, arXiv:2310.04400).
+"""
+
+_COLUMN_PARAMETERS = """\
+    categorical_features : "auto", None, list of str or int, or boolean mask, default "auto"
+        Columns to use as categories. ``"auto"``: all but float columns. A float column that is named here must hold
+        whole numbers. Codes are categories in any case.
+    code_features : "auto", None, list of str or int, or boolean mask, default "auto"
+        Columns that hold the codes of one item. ``"auto"``: those named ``code<n>`` or ``<prefix>_code<n>``, one group
+        per prefix.
+    vector_features : "auto", None, list of str or int, or boolean mask, default "auto"
+        Float columns that are one vector. ``"auto"``: those numbered from 0 under one prefix, if they are at least
+        eight.
+    vector_fields : int, default 1
+        Fields that the adapter makes of a vector.
+    min_frequency : int, default 1
+        Categories met in fewer rows of `fit` are treated as unknown.
+    hash_buckets : None, int or dict from column to int, default None
+        Categories are hashed into so many buckets, for vocabularies without end; an int stands for every categorical
+        column but codes. No vocabulary is kept for them.
+"""
+
+_DROPOUT = """\
+    dropout : float, default 0.0
+        Share of the MLP's hidden units dropped in training.
+"""
+
+_TRAINING = """\
+    embedding_init_std : float, default 0.05
+        Standard deviation of the embeddings at the start.
+    code_embedding_init : {"random", "codebooks"}, default "random"
+        How the embeddings of codes start; ``"codebooks"``: from the principal components of their code vectors, which
+        ``SemanticIDEncoder(..., code_vectors=True)`` hands over.
+    embedding_optimizer : {"lazy_adam", "rowwise_adagrad", "dense_adam"}, default "lazy_adam"
+        How embeddings are trained. The first two read and write the rows of a batch alone, so that a step takes as long
+        with ten million categories as with ten thousand; ``"lazy_adam"`` does to the other rows in closed form what a
+        dense optimizer would have done. ``"dense_adam"`` updates every row in every step, as the literature does.
+    max_iter : int, default 30
+        Number of epochs at most.
+    batch_size : int or "auto", default "auto"
+        Impressions per gradient step; ``"auto"`` is a fiftieth of the data, at least 64 and at most 2048.
+    learning_rate : float, default 0.006
+        Of Adam.
+    embedding_learning_rate : float or None, default None
+        Of the embeddings; None for `learning_rate`.
+    l2 : float, default 1e-4
+        L2 penalty of the network, inside Adam's gradient.
+    embedding_l2 : float, default 1e-4
+        L2 penalty of the embeddings, over all of them at every step, so that rarely met categories shrink;
+        ``"rowwise_adagrad"`` applies it to the rows of a batch alone.
+    max_gradient_norm : float or None, default None
+        Gradients longer than this, all weights together, are shortened to it.
+    weight_averaging : float, default 0.99
+        Decay per step of the exponential moving average of the weights that predicts; 0 for the last weights.
+    class_weight : dict, "balanced" or None, default None
+        Weight of each class, as in scikit-learn; multiplies `sample_weight`.
+    early_stopping : bool or "auto", default "auto"
+        Hold out a part of each class, stop when its AUC no longer rises, keep the best epoch, and calibrate the
+        probabilities on it (Platt scaling). ``"auto"``: with more than 1,000 impressions. Without it, all of `max_iter`
+        epochs are run, and a model of many rare categories becomes too sure of itself.
+    validation_fraction : float, default 0.1
+        Share held out for early stopping.
+    n_iter_no_change : int, default 2
+        Epochs without a better AUC before early stopping.
+    warm_start : bool, default False
+        Another `fit` goes on from the weights of the last; new categories get rows of their own.
+    callbacks : sequence of skorch callbacks, default ()
+        Copied before use. The net that they are given trains ``module_``; what predicts is ``average.module``.
+    device : str, default "auto"
+        ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
+    random_state : int, RandomState instance or None, default None
+        Seed of the weights, the held-out part and the batches.
+    verbose : bool, default False
+        Show a progress bar with loss and held-out AUC.
+"""
+
+_ATTRIBUTES = """\
+    calibration_ : dict of float
+        ``scale`` and ``shift`` of the logits, 1 and 0 without early stopping.
+    classes_ : ndarray of shape (2,)
+        The two labels; probabilities are those of the second.
+    history_ : dict of ndarray of shape (n_epochs,)
+        ``train_loss`` and, with early stopping, ``valid_loss`` and ``valid_auc``, of the last call.
+    n_iter_ : int
+        Number of epochs run in the last call.
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+    feature_names_in_ : ndarray of str
+        Their names, if `X` had names of type str.
+    state_ : dict of ndarray
+        The fitted weights by name.
+"""
+
+_DIM = """\
+    embedding_dim : int, default 16
+        Width of the embedding of a category, a code or a numeric field.
+"""
+
+SHARED_PARTS = {
+    "columns": _COLUMNS,
+    "inputs": _DIM + _HIDDEN + _FUSION + _SETS + _COLUMN_PARAMETERS + _DROPOUT,
+    "inputs without network": _DIM + _FUSION + _COLUMN_PARAMETERS,
+    "training": _TRAINING,
+    "attributes": _ATTRIBUTES,
+}

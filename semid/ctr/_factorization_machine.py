@@ -1,0 +1,127 @@
+"""The factorization machine (Rendle, 2010, "Factorization machines", ICDM)."""
+
+from torch import nn
+
+from semid.ctr._base import BaseCTRClassifier
+from semid.nn._interactions import FactorizationMachine
+
+
+class PairSum(nn.Module):
+    """Σ_{f<g} <e_f, e_g>.
+
+    Shape: (B, F, d) → (B,)
+    """
+
+    def __init__(self, n_fields, dim):
+        super().__init__()
+        self.pairs = FactorizationMachine(n_fields, dim)
+
+    def forward(self, e):
+        return self.pairs(e).sum(1)
+
+
+class FactorizationMachineClassifier(BaseCTRClassifier):
+    """Click model: first-order weights and inner products of pairs of fields; a baseline without a network.
+
+    Logit = b + Σ_f w_f[x_f] + Σ_{f<g} <e_f, e_g>.
+
+    Rendle, 2010, ICDM ("Factorization machines", equation 1, from memory).
+
+    {columns}
+
+    Parameters
+    ----------
+    {inputs without network}
+    {training}
+
+    Attributes
+    ----------
+    {attributes}
+
+    Examples
+    --------
+    >>> from semid.ctr import FactorizationMachineClassifier
+    >>> from semid.datasets import make_clicks, make_items
+    >>> impressions = make_clicks(make_items(random_state=0), n_impressions=5000, random_state=0).frame
+    >>> X, y = impressions[["user_id", "item_id", "hour"]], impressions["click"]
+    >>> model = FactorizationMachineClassifier(max_iter=3, random_state=0).fit(X, y)
+    >>> model.predict_proba(X[:2]).shape
+    (2, 2)
+    """
+
+    _has_first_order = True
+
+    def __init__(
+        self,
+        embedding_dim=16,
+        fusion="gate",
+        *,
+        fusion_scope="codes",
+        fusion_rank=32,
+        fusion_query=None,
+        categorical_features="auto",
+        code_features="auto",
+        vector_features="auto",
+        vector_fields=1,
+        min_frequency=1,
+        hash_buckets=None,
+        embedding_init_std=0.05,
+        code_embedding_init="random",
+        embedding_optimizer="lazy_adam",
+        max_iter=30,
+        batch_size="auto",
+        learning_rate=0.006,
+        embedding_learning_rate=None,
+        l2=1e-4,
+        embedding_l2=1e-4,
+        max_gradient_norm=None,
+        weight_averaging=0.99,
+        class_weight=None,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_iter_no_change=2,
+        warm_start=False,
+        callbacks=(),
+        device="auto",
+        random_state=None,
+        verbose=False,
+    ):
+        super().__init__(
+            embedding_dim=embedding_dim,
+            hidden_layer_sizes=(),
+            fusion=fusion,
+            fusion_scope=fusion_scope,
+            fusion_rank=fusion_rank,
+            fusion_query=fusion_query,
+            n_embedding_sets=1,
+            categorical_features=categorical_features,
+            code_features=code_features,
+            vector_features=vector_features,
+            vector_fields=vector_fields,
+            min_frequency=min_frequency,
+            hash_buckets=hash_buckets,
+            dropout=0.0,
+            embedding_init_std=embedding_init_std,
+            code_embedding_init=code_embedding_init,
+            embedding_optimizer=embedding_optimizer,
+            max_iter=max_iter,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            embedding_learning_rate=embedding_learning_rate,
+            l2=l2,
+            embedding_l2=embedding_l2,
+            max_gradient_norm=max_gradient_norm,
+            weight_averaging=weight_averaging,
+            class_weight=class_weight,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            random_state=random_state,
+            verbose=verbose,
+        )
+
+    def _body(self, n_fields, architecture):
+        return PairSum(n_fields, architecture["embedding_dim"])

@@ -1,0 +1,106 @@
+"""What every click model is around its own formula: field embeddings, fusion, first-order weights, bias.
+
+Letters: B impressions, F fields, d width of an embedding, S embedding sets.
+"""
+
+import torch
+from torch import nn
+
+from semid.nn._fields import FieldEmbedding
+from semid.nn._fusions import FieldFusion
+from semid.nn._mlp import MLP, LogitHead
+
+
+class ClickModule(nn.Module):
+    """logit = bias + Σ_f w_f[x_f] + body(fused embeddings), the first-order weights w where `has_first_order`.
+
+    All embedding sets and the first-order weights are columns of one table. The fusion comes right after the lookup,
+    before everything that `body` does; each set has its own.
+
+    Shape: categories (B, C + L·longest) int64, numbers (B, M + vector columns) → (B,)
+    """
+
+    def __init__(
+        self,
+        shapes,
+        body,
+        *,
+        base_logit,
+        embedding_dim,
+        embedding_init_std,
+        has_first_order,
+        n_embedding_sets,
+        fusion,
+        fusion_groups,
+        fusion_rank,
+        fusion_query,
+        adapter_width,
+    ):
+        super().__init__()
+        self.n_sets, self.dim = n_embedding_sets, embedding_dim
+        self.bias = nn.Parameter(torch.tensor(base_logit))
+        width = n_embedding_sets * embedding_dim + has_first_order
+        self.embedding = FieldEmbedding(shapes, width, embedding_init_std, adapter_width)
+        self.fusions = nn.ModuleList(
+            FieldFusion(fusion, fusion_groups, embedding_dim, fusion_rank, fusion_query)
+            for _ in range(n_embedding_sets)
+        )
+        self.body = body
+        if has_first_order:
+            with torch.no_grad():
+                self.embedding.table[:, -1] = 0.0
+                self.embedding.numeric[:, -1] = 0.0
+
+    def forward(self, categories, numbers, touched=None):
+        sets, first_order = self.embed(categories, numbers, touched)
+        return self.bias + first_order + self.body(*sets)
+
+    def embed(self, categories, numbers, touched=None):
+        """Return the fused embeddings of each set, (B, F, d), and the sum of first-order weights, (B,) or 0."""
+        e = self.embedding(categories, numbers, touched)  # (B, F, S·d [+ 1])
+        *sets, first_order = e.split([self.dim] * self.n_sets + [e.shape[2] - self.n_sets * self.dim], dim=2)
+        return [fusion(e_s) for fusion, e_s in zip(self.fusions, sets, strict=True)], first_order.sum((1, 2))
+
+
+class InteractionHead(nn.Module):
+    """Linear(interaction(e)) + Linear(MLP(x0)), as one linear map of the two side by side.
+
+    Shape: (B, F, d) → (B,)
+    """
+
+    def __init__(self, interaction, width, hidden_layer_sizes, dropout):
+        super().__init__()
+        self.interaction = interaction
+        self.mlp = MLP((width, *hidden_layer_sizes), dropout)
+        self.head = LogitHead(interaction.width + (width, *hidden_layer_sizes)[-1])
+
+    def forward(self, e):
+        return self.head(torch.cat([self.interaction(e), self.mlp(e.flatten(1))], dim=1))
+
+
+class MultiEmbedding(nn.Module):
+    """Several embedding sets: head(MLP(mean over sets s of ReLU(W_s [interaction_s(e_s) ‖ x0_s]))).
+
+    A set has tables, interaction and first layer of its own; the non-linearity before the mean is what keeps several
+    sets from being one wide one (Guo et al., 2024, "On the embedding collapse when scaling up recommendation models",
+    arXiv:2310.04400, section 5, from memory; written for models that the paper does not draw as well).
+
+    Shape: one (B, F, d) per set → (B,)
+    """
+
+    def __init__(self, interactions, width, hidden_layer_sizes, dropout):
+        super().__init__()
+        first = hidden_layer_sizes[0]
+        self.interactions = nn.ModuleList(interactions)
+        self.first_layers = nn.ModuleList(
+            MLP((interaction.width + width, first), dropout) for interaction in interactions
+        )
+        self.mlp = MLP(hidden_layer_sizes, dropout)
+        self.head = LogitHead(hidden_layer_sizes[-1])
+
+    def forward(self, *sets):
+        hidden = [
+            layer(torch.cat([interaction(e), e.flatten(1)], dim=1))
+            for interaction, layer, e in zip(self.interactions, self.first_layers, sets, strict=True)
+        ]
+        return self.head(self.mlp(sum(hidden) / len(hidden)))

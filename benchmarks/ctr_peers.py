@@ -95,7 +95,7 @@ class _ClickModel:
     def train_epoch(self, categories, y):
         """Train for one epoch over `categories` (n, n_columns) and `y` (n,), shuffled.
 
-        Data that are not the very arrays of the last `prepare` or `train_epoch` are prepared first.
+        Arrays that are not the very ones that were prepared last are prepared first.
         """
         if self._prepared[0] is not categories or self._prepared[1] is not y:
             self.prepare(categories, y)
@@ -150,7 +150,7 @@ class FuxiCTR(_ClickModel):
     folder : path, default=None
         Where the data are for a moment as npz files; None is the system's folder for temporary files.
     **settings
-        As for `DeepCTRTorch`.
+        The parameters of `_ClickModel`.
     """
 
     MODELS = ("DeepFM", "DeepIM", "AutoInt", "DCNv2")
@@ -266,11 +266,12 @@ class FuxiCTR(_ClickModel):
 
 
 class DeepCTRTorch(_ClickModel):
-    """A model of DeepCTR-Torch, fitted as in its "Quick-Start".
+    """A model of DeepCTR-Torch, fitted as in its "Quick-Start"; its parameters are those of `_ClickModel`.
 
     Its AutoInt is as wide as the embeddings, whatever `ATTENTION_DIM` is, and has a weight matrix in every residual.
     Rows pass through float32 as they are batched, so that ids from 2^24 on are mixed up. Where it comes with its
-    metric, it fails at a batch with one class only. Its MLP starts with a standard deviation of 1e-4.
+    metric, it fails at a batch with one class only. Its MLP starts with a standard deviation of 1e-4. Its loss is the
+    sum over a batch, so that its regularization is as much weaker as the batch is large.
     """
 
     MODELS = ("DeepFM", "AutoInt", "DCNv2")

@@ -3,14 +3,30 @@ import torch
 from sklearn.metrics import log_loss, roc_auc_score
 
 from semid._net import Batches, Impressions, NetOptions, WeightAverage, train_click_model
+from semid.ctr._encoding import EncodedImpressions
 from semid.nn._mlp import SeededDropout
 
-OPTIONS = NetOptions(3, 16, 0.01, 1e-3, 0.9, 2, False)
+OPTIONS = NetOptions(
+    max_iter=3,
+    batch_size=16,
+    learning_rate=0.01,
+    embedding_learning_rate=0.01,
+    l2=1e-3,
+    embedding_l2=1e-3,
+    embedding_optimizer="dense_adam",
+    max_gradient_norm=None,
+    weight_averaging=0.9,
+    n_iter_no_change=2,
+    callbacks=(),
+    verbose=False,
+)
 
 
 class Logistic(torch.nn.Module):
     def __init__(self):
         super().__init__()
+        self.embedding = torch.nn.Module()
+        self.embedding.table = torch.nn.Parameter(torch.zeros(1, 1))
         self.weight = torch.nn.Parameter(torch.zeros(2))
         self.bias = torch.nn.Parameter(torch.zeros(()))
 
@@ -22,13 +38,14 @@ def _impressions(n=50, seed=0):
     rng = np.random.default_rng(seed)
     numbers = rng.normal(size=(n, 2))
     y = (rng.uniform(size=n) < 1 / (1 + np.exp(-numbers[:, 0]))).astype(float)
-    return Impressions(np.zeros((n, 0), dtype=int), numbers, y, rng.uniform(0.5, 2, size=n), "cpu", torch.float64)
+    encoded = EncodedImpressions(np.zeros((n, 0), dtype=np.int32), [], numbers)
+    return Impressions(encoded, y, rng.uniform(0.5, 2, size=n), "cpu", torch.float64)
 
 
 def _hand_written_training(data, options, seed):
     """The same training as a plain loop."""
     module = Logistic().double()
-    optimizer = torch.optim.Adam(module.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+    optimizer = torch.optim.Adam(module.parameters(), lr=options.learning_rate, weight_decay=options.l2)
     generator, steps = torch.Generator().manual_seed(seed), 0
     average = [p.detach().clone() for p in module.parameters()]
     losses = []
@@ -36,7 +53,7 @@ def _hand_written_training(data, options, seed):
         total = 0.0
         for rows in torch.randperm(len(data), generator=generator).split(options.batch_size):
             p = torch.sigmoid(module(None, data.numbers[rows]))
-            y, w = data.y[rows], data.weights[rows]
+            y, w = data.y[rows], data.weights[rows] / data.weights.mean()
             loss = -(w * (y * p.log() + (1 - y) * (1 - p).log())).mean()
             optimizer.zero_grad()
             loss.backward()
@@ -84,9 +101,9 @@ def test_batches_hold_every_row_once_and_in_a_new_order_each_time():
 
 def test_no_averaging_keeps_the_last_weights():
     module = Logistic()
-    average = WeightAverage(module, 0.0)
+    average = WeightAverage(module, 0.0, but_table=False)
     torch.nn.init.constant_(module.weight, 3.0)
-    average.update(module)
+    average.update()
     assert average.module.weight.tolist() == [3.0, 3.0]
 
 

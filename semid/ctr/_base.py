@@ -215,7 +215,10 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
             classes = np.unique(classes)
             if len(classes) != 2:
                 raise ValueError(f"classes must hold two labels, got {classes.tolist()}.")
-        X, y, weights = self._check_training_data(X, y, sample_weight, classes, reset=not continues, may_be_one=True)
+        may_be_one = classes is not None
+        X, y, weights = self._check_training_data(
+            X, y, sample_weight, classes, reset=not continues, may_be_one=may_be_one
+        )
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         module, encoded = self._resume(X, seed) if continues else self._begin(X, y, weights, seed)
         impressions = Impressions(encoded, y, weights, resolve_device(self.device), self._dtype)
@@ -281,6 +284,9 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
         return tags
 
     def __sklearn_is_fitted__(self):

@@ -160,7 +160,7 @@ class ImpressionEncoder:
             frequent = frequent[self._index(field).get_indexer(frequent) < 0]
         with suppress(TypeError):  # values of several types have no order; that of their appearance will do
             frequent = frequent.sort_values()
-        new = frequent.to_numpy(dtype=np.int64 if types.is_integer_dtype(frequent.dtype) else object)
+        new = frequent.to_numpy(dtype=frequent.dtype if types.is_integer_dtype(frequent.dtype) else object)
         self.vocabularies_[field] = new if known is None else _appended(known, new)
         self._indexes.pop(field, None)
 

@@ -5,12 +5,14 @@ from numbers import Integral
 
 import numpy as np
 import pandas as pd
+from sklearn import get_config
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted, check_memory
 
 from semid import __version__
 from semid._all_or_nothing import all_or_nothing
 from semid._checks import check_input_features, check_option
+from semid._code_columns import with_code_vectors
 from semid._tables import check_table
 from semid.features._item_table import ItemTable
 
@@ -40,6 +42,9 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
         for others a warning says so.
     handle_unknown : {"use_encoded_value", "error"}, default "use_encoded_value"
         What an id that is not in `items` becomes: the code -1 in every column, or an error.
+    code_vectors : bool, default False
+        Hand the code vectors over with the codes: the columns are categories that carry them, for
+        ``code_embedding_init="codebooks"`` of the click models. Needs ``set_output(transform="pandas")``.
 
     Attributes
     ----------
@@ -70,11 +75,12 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
     ['item_id_code0', 'item_id_code1', 'item_id_code2']
     """
 
-    def __init__(self, tokenizer, items, *, memory=None, handle_unknown="use_encoded_value"):
+    def __init__(self, tokenizer, items, *, memory=None, handle_unknown="use_encoded_value", code_vectors=False):
         self.tokenizer = tokenizer
         self.items = items
         self.memory = memory
         self.handle_unknown = handle_unknown
+        self.code_vectors = code_vectors
 
     @all_or_nothing
     def fit(self, X, y=None):
@@ -92,6 +98,7 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
         self : object
         """
         check_option("handle_unknown", self.handle_unknown, ("use_encoded_value", "error"))
+        check_option("code_vectors", self.code_vectors, (True, False))
         if not isinstance(self.items, ItemTable):
             raise TypeError(
                 f"items must be an ItemTable, got {type(self.items).__name__}; pass items=ItemTable(ids, embeddings)."
@@ -115,7 +122,8 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         codes : ndarray of shape (n_impressions, n_id_columns * n_codebooks), int64
-            The codes of the first id column, then those of the second, and so on; -1 for unknown items.
+            The codes of the first id column, then those of the second, and so on; -1 for unknown items. With
+            `code_vectors`, a DataFrame of categories.
         """
         check_is_fitted(self)
         index = pd.Index(self.ids_)
@@ -130,6 +138,8 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
                     'Add them to items, or pass handle_unknown="use_encoded_value".'
                 )
             blocks.append(codes[rows])
+        if self.code_vectors:
+            return self._with_code_vectors(blocks, X)
         return np.hstack(blocks)
 
     def get_feature_names_out(self, input_features=None):
@@ -171,6 +181,21 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
         X = check_table(self, X, reset=reset)
         columns = [X.iloc[:, i] for i in range(X.shape[1])] if isinstance(X, pd.DataFrame) else X.T
         return [pd.Index(column) for column in columns]
+
+    def _with_code_vectors(self, blocks, X):
+        """Return the codes as a DataFrame of categories that carry their code vectors."""
+        output = getattr(self, "_sklearn_output_config", {}).get("transform", get_config()["transform_output"])
+        if output != "pandas":
+            raise ValueError(
+                f"code_vectors=True must have set_output(transform='pandas'), got {output!r}: arrays carry none."
+            )
+        columns = [
+            with_code_vectors(codes, vectors)
+            for block in blocks
+            for codes, vectors in zip(block.T, self.tokenizer_.codebooks_, strict=True)
+        ]
+        names = self.get_feature_names_out()
+        return pd.DataFrame(dict(zip(names, columns, strict=True)), index=getattr(X, "index", None))
 
     def _fit_tokenizer(self):
         tokenizer = clone(self.tokenizer)

@@ -75,7 +75,7 @@ class InteractionHead(nn.Module):
         self.head = LogitHead(interaction.width + (width, *hidden_layer_sizes)[-1])
 
     def forward(self, e):
-        return self.head(torch.cat([self.interaction(e), self.mlp(e.flatten(1))], dim=1))
+        return self.head(self.interaction(e), self.mlp(e.flatten(1)))
 
 
 class MultiEmbedding(nn.Module):

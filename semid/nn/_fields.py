@@ -79,7 +79,7 @@ class FieldEmbedding(nn.Module):
             e = F.embedding(self.rows(categories), self.table)  # (B, C + L·longest, w)
         else:
             # index_select: its gradient is three times as fast as that of F.embedding on the CPU.
-            e = touched.values.index_select(0, touched.places.flatten()).view(*categories.shape, -1)
+            e = touched.values.index_select(0, touched.places.flatten()).view(*categories.shape, self.table.shape[1])
         parts = [e[:, : self.n_categorical]]
         if self.n_lists:
             parts.append(self._pooled(categories[:, self.n_categorical :], e[:, self.n_categorical :]))

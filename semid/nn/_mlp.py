@@ -44,11 +44,15 @@ class MLP(nn.Sequential):
 class LogitHead(nn.Linear):
     """<w, x>, a linear map to one logit, without a bias: a click model has one of its own.
 
-    Shape: (B, width) → (B,)
+    `x` may come in parts, as if they were side by side.
+
+    Shape: (B, width), or parts of it → (B,)
     """
 
     def __init__(self, width):
         super().__init__(width, 1, bias=False)
 
-    def forward(self, x):
-        return x.mv(self.weight[0])  # its gradient is half as dear as that of a matrix of one row
+    def forward(self, *parts):
+        weights = self.weight[0].split([part.shape[1] for part in parts])
+        # The gradient of mv is half as dear as that of a matrix of one row.
+        return sum(part.mv(weight) for part, weight in zip(parts, weights, strict=True))

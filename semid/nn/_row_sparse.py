@@ -21,7 +21,7 @@ class LazyAdam:
     the row <g²>:
 
     - touched in step t: v ← β2 v + (1 - β2) <g²>,  e ← e - lr √(1 - β2^t) g / (√v + ε), with l2·e as a part of g;
-    - at rest: v ← β2 v,  e ← e exp(-k), with k = lr l2 √(1 - β2^s) / (√v_s + ε) as after the last touch, in step s.
+    - at rest: v ← β2 v,  e ← e exp(-k), with k = lr l2 √(1 - β2^s) / (√v_s + ε) as it was at the last touch, in step s.
 
     The pull to zero at rest is that of L2 inside Adam's normalised gradient, and as strong: a rarely met category fades
     within some dozen steps, a frequent one keeps what it has learned. On real logs this is worth more than any other
@@ -39,6 +39,7 @@ class LazyAdam:
     def __init__(self, table, group, average=None):
         self.table, self.group, self.average = table.data, group, average
         self.second_moments = table.new_zeros(len(table), 1)
+        self.resting_rates = torch.zeros_like(self.second_moments)  # k; 0 for a row that is as it was initialised
         self.last_steps = torch.zeros(len(table), 1, dtype=torch.int32, device=table.device)
         self.t = 0
         # Sums over steps of the logarithm of the average's decay: up to now, and up to the last touch of each row.
@@ -64,6 +65,7 @@ class LazyAdam:
         values.addcmul_(gradient, step, value=-1.0)
         self.table.index_copy_(0, self.rows, values)
         self.second_moments.index_copy_(0, self.rows, moments)
+        self.resting_rates.index_copy_(0, self.rows, self._resting_rate(step))
         self._mark(self.rows)
         if self.average is not None:
             self.average.index_copy_(0, self.rows, self.averages.lerp_(values, 1 - decay))
@@ -87,10 +89,8 @@ class LazyAdam:
     def _caught_up(self, rows):
         """Return values, second moments and averages of `rows` as they are after the steps done so far."""
         values, moments = self.table.index_select(0, rows), self.second_moments.index_select(0, rows)
-        last = self.last_steps.index_select(0, rows)
-        n = (self.t - last).double()  # (U, 1)
-        # A row that no step has touched is as it was initialised.
-        rate = self._resting_rate(moments.double(), last).where(last > 0, 0.0)
+        rate = self.resting_rates.index_select(0, rows).double()  # (U, 1)
+        n = (self.t - self.last_steps.index_select(0, rows)).double()
         averages = None
         if self.average is not None:
             averages = self.average.index_select(0, rows)
@@ -99,9 +99,8 @@ class LazyAdam:
             averages.mul_(kept.to(values.dtype)).addcmul_(values, share.to(values.dtype))
         return values.mul_(torch.exp(-rate * n).to(values.dtype)), self._rested(moments, n), averages
 
-    def _resting_rate(self, moments, last):
-        correction = (1 - _BETA2 ** last.double()).sqrt()
-        return self.group["lr"] * self.group["weight_decay"] * correction / (moments.sqrt() + _EPSILON)
+    def _resting_rate(self, step):
+        return step * self.group["weight_decay"]
 
     def _rested(self, moments, n):
         return moments * (_BETA2**n).to(moments.dtype)
@@ -119,8 +118,8 @@ class RowwiseAdagrad(LazyAdam):
     v ← v + <g²>, e ← e - lr g / (√v + ε); rows at rest stay as they are, L2 acts on those that are touched.
     """
 
-    def _resting_rate(self, moments, last):
-        return torch.zeros_like(moments)
+    def _resting_rate(self, step):
+        return torch.zeros_like(step)
 
     def _rested(self, moments, n):
         return moments

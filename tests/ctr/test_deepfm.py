@@ -1,7 +1,6 @@
 """DeepFM against a loop, and the classifier around it."""
 
 from concurrent.futures import ThreadPoolExecutor
-from itertools import combinations
 
 import joblib
 import numpy as np
@@ -16,62 +15,11 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from semid._net import _calibrate
-from semid.ctr import DeepFMClassifier, _deepfm
-from semid.ctr._base import Fields, _stratified_share
+from semid.ctr import DeepFMClassifier
+from semid.ctr._base import _stratified_share
 from semid.ctr._deepfm import DeepFM
-from semid.nn._fusions import FUSIONS
 
 FIELDS = ["user_id", "item_id", "hour"]
-
-
-def _module(fusion="concat", code_groups=(slice(1, 3),)):
-    fields = Fields(vocabulary_sizes=[4, 5, 6], n_numeric=1, code_groups=list(code_groups), base_logit=-0.7)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module = DeepFM(
-            fields,
-            embedding_dim=3,
-            hidden_layer_sizes=(7, 5),
-            dropout=0.0,
-            fusion=fusion,
-            fusion_rank=2,
-            embedding_init_std=0.5,
-        )
-        for parameter in module.parameters():
-            torch.nn.init.normal_(parameter)
-    return module
-
-
-def test_logits_equal_the_naive_loop():
-    module = _module()
-    categories, numbers = torch.tensor([[3, 2, 0], [0, 1, 5]]), torch.tensor([[0.5], [-2.0]])
-    logits = module(categories, numbers)
-    offsets = [0, 4, 9]
-    for row in range(2):
-        table = [offset + int(c) for offset, c in zip(offsets, categories[row], strict=True)]
-        e = [module.embedding.table[i] for i in table] + [module.embedding.numeric[0] * numbers[row, 0]]
-        w = [module.first_order.table[i, 0] for i in table] + [module.first_order.numeric[0, 0] * numbers[row, 0]]
-        hidden = torch.cat(e)
-        for layer in module.mlp:
-            hidden = layer(hidden)
-        pairs = sum((e[f] * e[g]).sum() for f, g in combinations(range(4), 2))
-        expected = module.bias + sum(w) + pairs + (module.head.weight[0] * hidden).sum()
-        torch.testing.assert_close(logits[row], expected)
-
-
-@pytest.mark.parametrize("fusion", FUSIONS)
-@pytest.mark.parametrize("branch", ["factorization machine", "mlp"])
-def test_the_fusion_reaches_every_branch_that_uses_embeddings(fusion, branch, monkeypatch):
-    # With the other branch off, zeroing the fusion's output must still move the logit.
-    module = _module(fusion)
-    if branch == "mlp":
-        monkeypatch.setattr(_deepfm, "factorization_machine", lambda e: 0.0)
-    else:
-        torch.nn.init.zeros_(module.head.weight)
-    inputs = torch.tensor([[3, 2, 2]]), torch.tensor([[0.5]])
-    before = module(*inputs).item()
-    module.fusion.fusions[0].register_forward_hook(lambda module, inputs, output: 0 * output)
-    assert module(*inputs).item() != before
 
 
 def test_the_bias_starts_at_the_log_odds_of_the_base_rate(clicks):
@@ -118,10 +66,8 @@ def test_zero_weights_are_rows_left_out(classifier, clicks):
 def test_unknown_values_at_predict_time_score_as_nothing_known(classifier, clicks):
     model = classifier.fit(clicks[FIELDS], clicks["click"])
     nobody = pd.DataFrame({"user_id": [-5], "item_id": ["none such"], "hour": [99]})
-    e = np.zeros((1, 12))
-    hidden = torch.tensor(e, dtype=torch.float32)
     module = model._live.get(model._build_module, model.state_, torch.device("cpu"))
-    output = model.state_["bias"] + module.head(module.mlp(hidden)).item()
+    output = model.state_["bias"] + module.body.head(module.body.mlp(torch.zeros(1, 12))).item()
     expected = model.calibration_["scale"] * output + model.calibration_["shift"]
     np.testing.assert_allclose(model.decision_function(nobody), expected, rtol=1e-5)
 
@@ -189,7 +135,7 @@ def test_pipeline_grid_search_and_persistence_together(encoder, clicks, tmp_path
     assert search.best_score_ > 0.5
     best = search.best_estimator_
     n_codebooks = search.best_params_["features__codes__tokenizer__n_codebooks"]
-    assert best["ctr"].fields_.code_groups == [slice(3, 3 + n_codebooks)]
+    assert best["ctr"].fields_.fusion_groups == (slice(3, 3 + n_codebooks),)
     joblib.dump(best, tmp_path / "model.joblib")
     np.testing.assert_array_equal(
         joblib.load(tmp_path / "model.joblib").predict_proba(clicks[FIELDS]),
@@ -200,8 +146,8 @@ def test_pipeline_grid_search_and_persistence_together(encoder, clicks, tmp_path
 def test_code_columns_given_by_position_in_an_array(clicks):
     X = np.column_stack([clicks["user_id"], clicks["hour"], clicks["hour"] // 2]).astype(float)
     model = DeepFMClassifier(categorical_features=[0], code_features=[1, 2], max_iter=1).fit(X, clicks["click"])
-    assert model.fields_.code_groups == [slice(1, 3)]
-    assert model.fields_.n_numeric == 0
+    assert model.fields_.fusion_groups == (slice(1, 3),)
+    assert model.fields_.shapes.n_numeric == 0
 
 
 @pytest.mark.parametrize(
@@ -211,7 +157,7 @@ def test_code_columns_given_by_position_in_an_array(clicks):
         (
             {"fusion": "nuclear"},
             ValueError,
-            "fusion must be one of 'concat', 'gate', 'residual', got 'nuclear'",
+            "fusion must be one of 'concat', 'sum', .*'attention', or a class of torch modules, got 'nuclear'",
         ),
         ({"fusion_rank": 0}, ValueError, "fusion_rank must be at least 1"),
         ({"min_frequency": 0}, ValueError, "min_frequency must be at least 1"),
@@ -220,7 +166,8 @@ def test_code_columns_given_by_position_in_an_array(clicks):
         ({"max_iter": 0}, ValueError, "max_iter must be at least 1"),
         ({"batch_size": "huge"}, TypeError, "batch_size must be an integer, got 'huge'"),
         ({"learning_rate": -1}, ValueError, "learning_rate must lie in"),
-        ({"weight_decay": -1}, ValueError, "weight_decay must lie in"),
+        ({"l2": -1}, ValueError, "l2 must lie in"),
+        ({"embedding_l2": -1}, ValueError, "embedding_l2 must lie in"),
         ({"weight_averaging": 1.0}, ValueError, r"weight_averaging must lie in \[0, 1\), got 1.0"),
         ({"early_stopping": 1}, ValueError, "early_stopping must be one of True, False, 'auto', got 1"),
         ({"validation_fraction": 1.0}, ValueError, r"validation_fraction must lie in \(0, 1\)"),
@@ -282,11 +229,10 @@ def test_parameters_set_after_fit_wait_for_the_next_fit(classifier, clicks, tmp_
     np.testing.assert_array_equal(joblib.load(tmp_path / "model.joblib").predict_proba(clicks[FIELDS]), probabilities)
 
 
-def test_verbose_prints_a_line_per_epoch(classifier, clicks, capsys):
+def test_verbose_shows_a_progress_bar_with_the_held_out_auc(classifier, clicks, capsys):
     classifier.set_params(verbose=True, early_stopping=True).fit(clicks[FIELDS], clicks["click"])
-    shown = capsys.readouterr().out
-    assert "valid_auc" in shown
-    assert len(shown.strip().splitlines()) == 2 + classifier.n_iter_
+    shown = capsys.readouterr().err
+    assert f"valid_auc={classifier.history_['valid_auc'][-1]:.4f}" in shown
 
 
 def test_a_fit_that_fails_or_is_interrupted_leaves_the_former_model(classifier, clicks, monkeypatch):

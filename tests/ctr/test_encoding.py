@@ -5,8 +5,8 @@ import pytest
 from semid.ctr._encoding import ImpressionEncoder
 
 
-def _encoder(categorical="auto", code="auto", min_frequency=1):
-    return ImpressionEncoder(categorical, code, min_frequency)
+def _encoder(categorical="auto", code="auto", min_frequency=1, vector="auto", hash_buckets=None, vector_fields=1):
+    return ImpressionEncoder(categorical, code, vector, min_frequency, hash_buckets, vector_fields)
 
 
 def _frame():
@@ -25,7 +25,7 @@ def test_auto_takes_all_but_float_columns_as_categories():
     encoder = _encoder()
     encoded = encoder.fit_encode(_frame(), np.ones(4))
     assert [encoder.names_[p] for p in encoder.categorical_] == ["user", "brand", "new", "kind"]
-    assert encoder.vocabulary_sizes == [2 + 3, 2 + 2, 2 + 2, 2 + 2]
+    assert encoder.shapes.vocabulary_sizes == (2 + 3, 2 + 2, 2 + 2, 2 + 2)
     # 0 missing, 1 unknown, 2.. sorted categories
     assert encoded.categories.T.tolist() == [[2, 2, 3, 4], [3, 0, 2, 3], [3, 2, 3, 3], [2, 3, 2, 0]]
 
@@ -114,7 +114,6 @@ def test_nullable_and_arrow_columns():
     ("column", "categorical", "error", "message"),
     [
         (pd.to_datetime(["2020-01-01", "2020-01-02"]), "auto", ValueError, r"'x' holds dates; .*dt.hour"),
-        ([0.5, np.nan], "auto", ValueError, "contains NaN in the numeric column 'x'. If it holds ids"),
         (
             [0.5, np.inf],
             "auto",
@@ -129,10 +128,10 @@ def test_nullable_and_arrow_columns():
         ),
         (["a", "b"], None, ValueError, "'x' is not among categorical_features and must hold numbers"),
         (
-            [["a"], ["b"]],
+            [{"a": 1}, {"b": 2}],
             "auto",
             TypeError,
-            r"argument must be a string or a number in column 'x', got \['a'\]",
+            "argument must be a string or a number in column 'x', got unhashable type: 'dict'",
         ),
         (
             [1, 2],
@@ -197,3 +196,102 @@ def test_a_column_that_only_looks_like_codes_says_what_to_do():
     with pytest.raises(ValueError, match="are codes unless code_features says otherwise"):
         _encoder().fit_encode(X, np.ones(2))
     assert _encoder(code=None).fit_encode(X, np.ones(2)).numbers.shape == (2, 1)
+
+
+def test_a_missing_number_is_the_mean_and_says_so_in_a_field_of_its_own():
+    encoder = _encoder()
+    X = pd.DataFrame({"x": [1.0, np.nan, 3.0], "z": [1.0, 2.0, 3.0]})
+    numbers = encoder.fit_encode(X, np.ones(3)).numbers
+    assert encoder.shapes.n_numeric == 3
+    np.testing.assert_allclose(numbers[:, 0], [-1, 0, 1], rtol=1e-6)
+    assert numbers[:, 2].tolist() == [0, 1, 0]
+    # A column that was complete in fit has no such field, and may have gaps later.
+    again = encoder.encode(pd.DataFrame({"x": [2.0], "z": [np.nan]})).numbers
+    np.testing.assert_allclose(again, [[0, 0, 0]], atol=1e-7)
+
+
+def test_lists_are_fields_of_several_categories():
+    lists = [["a", "b"], [], None, ["b", "c", "b"], ["a", "b"]]
+    encoder = _encoder()
+    encoded = encoder.fit_encode(pd.DataFrame({"genres": lists, "x": [1, 2, 3, 4, 5]}), np.ones(5))
+    assert encoder.shapes.vocabulary_sizes == (7,)
+    assert encoder.shapes.list_vocabulary_sizes == (5,)
+    entries, which = encoded.lists[0]
+    assert entries[which].tolist() == [[2, 3, 0], [0, 0, 0], [0, 0, 0], [3, 4, 3], [2, 3, 0]]
+    later = encoder.encode(pd.DataFrame({"genres": [["z", "c"], ("a",)], "x": [1, 2]})).lists[0]
+    assert later.entries[later.which].tolist() == [[1, 4], [2, 0]]
+    with pytest.raises(TypeError, match="column 'genres' must hold lists, as in fit, got 'a' in row 0"):
+        encoder.encode(pd.DataFrame({"genres": ["a"], "x": [1]}))
+
+
+def test_entries_of_lists_are_counted_per_impression():
+    lists = [["a", "b"], ["a", "c"], ["a", "b"]]
+    encoder = _encoder(min_frequency=2)
+    encoder.fit_encode(pd.DataFrame({"tags": lists}), np.ones(3))
+    assert encoder.vocabularies_[0].tolist() == ["a", "b"]
+
+
+def test_float_columns_numbered_from_zero_are_a_vector():
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 9)), columns=[*(f"emb_{n}" for n in range(8)), "price"])
+    encoder = _encoder(vector_fields=2)
+    numbers = encoder.fit_encode(X, np.ones(20)).numbers
+    assert encoder.shapes.n_numeric == 1
+    assert encoder.shapes.vectors == ((8, 2),)
+    assert encoder.shapes.n_fields == 3
+    np.testing.assert_allclose(numbers[:, 0], (X["price"] - X["price"].mean()) / X["price"].std(ddof=0), rtol=1e-5)
+    np.testing.assert_allclose(numbers[:, 3], (X["emb_2"] - X["emb_2"].mean()) / X["emb_2"].std(ddof=0), rtol=1e-5)
+    assert _fitted(X, vector=None).shapes.vectors == ()
+    assert _fitted(X, vector=["emb_0", "price"]).shapes.vectors == ((2, 1),)
+    criteo = X.rename(columns={f"emb_{n}": f"I{n + 1}" for n in range(8)})
+    assert _fitted(criteo).shapes.n_numeric == 9
+    with pytest.raises(ValueError, match=r"vector_features must be numbers, got \['user'\]"):
+        _fitted(X.assign(user=1), vector=["emb_0", "user"])
+
+
+def _fitted(X, **parameters):
+    encoder = _encoder(**parameters)
+    encoder.fit_encode(X, np.ones(len(X)))
+    return encoder
+
+
+def test_hashed_categories_need_no_vocabulary_and_do_not_depend_on_the_dtype():
+    encoder = _fitted(pd.DataFrame({"user": ["7", "8"], "item": [1, 2]}), hash_buckets={"user": 1000})
+    assert encoder.vocabularies_[0] == 1000
+    assert encoder.shapes.vocabulary_sizes == (1002, 4)
+    as_text = encoder.encode(pd.DataFrame({"user": ["7", "none such"], "item": [1, 2]})).categories[:, 0]
+    as_numbers = encoder.encode(pd.DataFrame({"user": [7.0, np.nan], "item": [1, 2]})).categories[:, 0]
+    assert as_text[0] == as_numbers[0] >= 2
+    assert as_text[1] >= 2
+    assert as_numbers[1] == 0
+    everything = _fitted(pd.DataFrame({"user": ["7"], "code0": [1]}), hash_buckets=5)
+    assert everything.shapes.vocabulary_sizes == (7, 3)
+    with pytest.raises(ValueError, match=r"hash_buckets must name categorical columns, got \['p'\]"):
+        _fitted(pd.DataFrame({"p": [0.5, 1.5]}), hash_buckets={"p": 3})
+
+
+def test_more_categories_never_move_those_that_are_known():
+    encoder = _fitted(pd.DataFrame({"x": ["b", "d"], "n": [10, 30]}))
+    encoded = encoder.extend_encode(pd.DataFrame({"x": ["a", "d", "b", None], "n": [20, 10, 30, 20]}))
+    assert encoder.vocabularies_[0].tolist() == ["b", "d", "a"]
+    assert encoder.vocabularies_[1].tolist() == [10, 30, 20]
+    assert encoded.categories.tolist() == [[4, 4], [3, 2], [2, 3], [0, 4]]
+
+
+def test_ids_past_32_bits_and_past_float32_stay_apart():
+    big = np.array([2**63 + 1, 2**63 + 2, 2**53 + 1, 2**53], dtype=np.uint64)
+    categories = _encoder().fit_encode(pd.DataFrame({"id": big}), np.ones(4)).categories[:, 0]
+    assert len(set(categories.tolist())) == 4
+    floats = pd.DataFrame({"id": np.array([16777216.0, 16777217.0])})
+    assert len(set(_encoder(categorical=["id"]).fit_encode(floats, np.ones(2)).categories[:, 0].tolist())) == 2
+
+
+def test_polars_tables_are_read_with_integers_as_integers():
+    polars = pytest.importorskip("polars")
+    from semid.ctr import DeepFMClassifier
+
+    X = {"user": [2**53 + 1, 2**53, None] * 20, "brand": ["a", None, "b"] * 20, "tags": [["x"], [], None] * 20}
+    y = [0, 1] * 30
+    model = DeepFMClassifier(max_iter=1, random_state=0).fit(polars.DataFrame(X), y)
+    assert model.encoder_.vocabularies_[0].tolist() == [2**53, 2**53 + 1]
+    as_pandas = pd.DataFrame({**X, "user": pd.array(X["user"], dtype="Int64")})
+    np.testing.assert_array_equal(model.predict_proba(polars.DataFrame(X)), model.predict_proba(as_pandas))

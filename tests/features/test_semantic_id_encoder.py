@@ -1,14 +1,18 @@
+import copy
 import pickle
 
 import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.spatial.distance import pdist
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from semid._code_columns import CodeVectors, code_vectors_of
+from semid.ctr import DeepFMClassifier
 from semid.features import ItemTable, SemanticIDEncoder
 from semid.tokenizers import ResidualKMeansTokenizer
 
@@ -153,3 +157,40 @@ def test_warnings_point_at_the_users_line(encoder):
     with pytest.warns(UserWarning, match="100% of the rows") as caught:
         encoder.fit(pd.DataFrame({"item_id": [17, 18]}))
     assert caught[0].filename == __file__
+
+
+def test_code_vectors_travel_with_the_codes_to_the_click_model(encoder, clicks):
+    encoder = clone(encoder).set_params(code_vectors=True)
+    fields = ["user_id", "item_id"]
+    features = ColumnTransformer(
+        [("codes", encoder, ["item_id"]), ("fields", "passthrough", fields)], verbose_feature_names_out=False
+    ).set_output(transform="pandas")
+    X = features.fit_transform(clicks[fields])
+    codebooks = features["codes"].tokenizer_.codebooks_
+    for n, codebook in enumerate(codebooks):
+        np.testing.assert_array_equal(code_vectors_of(X[f"item_id_code{n}"]), codebook)
+    plain = clone(encoder).set_params(code_vectors=False).fit(clicks[["item_id"]]).transform(clicks[["item_id"]])
+    np.testing.assert_array_equal(X[["item_id_code0", "item_id_code1"]].astype(int), plain)
+
+    options = {"learning_rate": 1e-12, "l2": 0, "embedding_l2": 0, "early_stopping": False, "max_iter": 1}
+    model = DeepFMClassifier(code_embedding_init="codebooks", random_state=0, **options).fit(X, clicks["click"])
+    first_rows = np.cumsum([0, *model.fields_.shapes.vocabulary_sizes])
+    codes = model.encoder_.vocabularies_[2]
+    e = model.state_["embedding.table"][first_rows[2] + 2 : first_rows[3]][:, :16]
+    # Seven components of eight centred code vectors say all: distances between embeddings are those of the vectors.
+    kept = e[codes >= 0][:, : min(e.shape[1], codebooks[0].shape[1], len(codebooks[0]))]
+    of_vectors = pdist(codebooks[0][codes[codes >= 0]])
+    np.testing.assert_allclose(pdist(kept) / pdist(kept).mean(), of_vectors / of_vectors.mean(), rtol=1e-3)
+
+
+def test_an_array_cannot_carry_code_vectors(encoder, clicks):
+    with pytest.raises(ValueError, match="code_vectors=True must have set_output"):
+        clone(encoder).set_params(code_vectors=True).fit(clicks[["item_id"]]).transform(clicks[["item_id"]])
+
+
+def test_code_vectors_are_equal_by_content_and_survive_pickling():
+    vectors = CodeVectors(np.eye(3))
+    assert vectors == CodeVectors(np.eye(3)) == pickle.loads(pickle.dumps(vectors))
+    assert vectors != CodeVectors(np.eye(4))
+    assert copy.deepcopy(vectors) is vectors
+    assert hash(vectors) == hash(CodeVectors(np.eye(3)))

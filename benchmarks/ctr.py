@@ -1,0 +1,383 @@
+"""Click models: rate of training beside a hand-written loop and other projects, against the vocabulary, and quality.
+
+    python benchmarks/ctr.py rate --zoo FuxiCTR_checkout --output docs/benchmarks.md
+    python benchmarks/ctr.py vocabulary --output docs/benchmarks.md
+    python benchmarks/ctr.py encoding --output docs/benchmarks.md
+    python benchmarks/ctr.py movielens folder --zoo FuxiCTR_checkout --output docs/benchmarks.md
+
+Contenders take turns in one process; figures are medians. FuxiCTR's wheel has no models: `--zoo` is a checkout of its
+repository, tag v2.3.7. Without one, FuxiCTR is left out.
+"""
+
+import argparse
+import statistics
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from ctr_peers import DeepCTRTorch, FuxiCTR
+from machine import OwnMemory, describe_machine
+from records import markdown_table, publish
+from sklearn.metrics import log_loss, roc_auc_score
+from skorch.callbacks import Callback
+from torch import nn
+
+from semid._net import Impressions
+from semid.ctr import AutoIntClassifier, DCNv2Classifier, DeepFMClassifier, DeepIMClassifier
+from semid.ctr._encoding import ImpressionEncoder
+
+CLASSIFIERS = {
+    "DeepFM": DeepFMClassifier,
+    "DCNv2": DCNv2Classifier,
+    "DeepIM": DeepIMClassifier,
+    "AutoInt": AutoIntClassifier,
+}
+N_ROWS, N_FIELDS, N_VALUES, DIM, SIZES, BATCH = 200_000, 10, 10_000, 16, (256, 128), 4_096
+
+
+def zipf_impressions(n_rows=N_ROWS, n_fields=N_FIELDS, n_values=N_VALUES, seed=0):
+    """Return categories (n_rows, n_fields) by a Zipf law, and random labels."""
+    rng = np.random.default_rng(seed)
+    popularity = 1 / np.arange(1, n_values + 1)
+    categories = rng.choice(n_values, size=(n_rows, n_fields), p=popularity / popularity.sum())
+    return categories, rng.integers(2, size=n_rows)
+
+
+class TightLoop:
+    """DeepFM or DCNv2 as one writes it by hand: one table, fused Adam, batches sliced from tensors, nothing else."""
+
+    def __init__(self, model, categories, y, n_values):
+        n_fields = categories.shape[1]
+        self.rows = torch.as_tensor(categories + np.arange(n_fields) * n_values)
+        self.y = torch.as_tensor(y, dtype=torch.float32)
+        self.module = _TightDeepFM(n_fields, n_values) if model == "DeepFM" else _TightDCNv2(n_fields, n_values)
+        self.optimizer = torch.optim.Adam(self.module.parameters(), lr=1e-3, fused=True)
+
+    def train_epoch(self):
+        for batch in torch.randperm(len(self.y)).split(BATCH):
+            self.optimizer.zero_grad(set_to_none=True)
+            F.binary_cross_entropy_with_logits(self.module(self.rows[batch]), self.y[batch]).backward()
+            self.optimizer.step()
+
+
+class _TightDeepFM(nn.Module):
+    def __init__(self, n_fields, n_values):
+        super().__init__()
+        self.embedding = nn.Embedding(n_fields * n_values, DIM)
+        self.first_order = nn.Embedding(n_fields * n_values, 1)
+        self.mlp = _mlp(n_fields * DIM)
+        self.head = nn.Linear(SIZES[-1], 1)
+
+    def forward(self, rows):
+        e = self.embedding(rows)
+        pairs = 0.5 * (e.sum(1).square() - e.square().sum(1)).sum(1)
+        return self.first_order(rows).sum((1, 2)) + pairs + self.head(self.mlp(e.flatten(1))).squeeze(1)
+
+
+class _TightDCNv2(nn.Module):
+    def __init__(self, n_fields, n_values):
+        super().__init__()
+        width = n_fields * DIM
+        self.embedding = nn.Embedding(n_fields * n_values, DIM)
+        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(3))
+        self.mlp = _mlp(width)
+        self.head = nn.Linear(width + SIZES[-1], 1)
+
+    def forward(self, rows):
+        x0 = x = self.embedding(rows).flatten(1)
+        for layer in self.layers:
+            x = x0 * layer(x) + x
+        return self.head(torch.cat([x, self.mlp(x0)], dim=1)).squeeze(1)
+
+
+def _mlp(width):
+    return nn.Sequential(nn.Linear(width, SIZES[0]), nn.ReLU(), nn.Linear(*SIZES), nn.ReLU())
+
+
+class Ours:
+    """Epochs of one of our classifiers, without the encoding: the only place that knows how `fit` is made."""
+
+    def __init__(self, model, categories, y, **parameters):
+        self.classifier = CLASSIFIERS[model](
+            embedding_dim=DIM,
+            hidden_layer_sizes=SIZES,
+            categorical_features=list(range(categories.shape[1])),
+            batch_size=BATCH,
+            random_state=0,
+            **parameters,
+        )
+        X, labels, weights = self.classifier._check_training_data(categories, y, None)
+        self.module, encoded = self.classifier._begin(X, labels, weights, seed=0)
+        self.impressions = Impressions(encoded, labels, weights, "cpu", torch.float32)
+
+    def train_epoch(self):
+        self.classifier._train(self.module, self.impressions, None, 1, 0)
+
+
+class Theirs:
+    """Epochs of another project's model."""
+
+    def __init__(self, peer, model, categories, y, n_values, **parameters):
+        self.data = categories + 2, y
+        sizes = [n_values + 2] * categories.shape[1]
+        settings = {"embedding_dim": DIM, "hidden_layer_sizes": SIZES, "batch_size": BATCH, "learning_rate": 1e-3}
+        self.model = peer(model, sizes, seed=0, **settings, **parameters)
+        self.model.prepare(*self.data)
+
+    def train_epoch(self):
+        self.model.train_epoch(*self.data)
+
+
+def measure_rate(repeats, zoo):
+    """Return rows for a table: samples per second of each contender."""
+    categories, y = zipf_impressions()
+    rows = []
+    for model in ("DeepFM", "DCNv2"):
+        contenders = {
+            "hand-written loop": TightLoop(model, categories, y, N_VALUES),
+            "**semid**": Ours(model, categories, y),
+            '**semid**, `"dense_adam"`': Ours(model, categories, y, embedding_optimizer="dense_adam"),
+            "DeepCTR-Torch": Theirs(DeepCTRTorch, model, categories, y, N_VALUES),
+            "DeepCTR-Torch, its loop alone": Theirs(DeepCTRTorch, model, categories, y, N_VALUES, as_it_comes=False),
+        }
+        if zoo:
+            contenders["FuxiCTR"] = Theirs(FuxiCTR, model, categories, y, N_VALUES, zoo=zoo)
+            contenders["FuxiCTR, its loop alone"] = Theirs(
+                FuxiCTR, model, categories, y, N_VALUES, zoo=zoo, as_it_comes=False
+            )
+        seconds = take_turns({name: contender.train_epoch for name, contender in contenders.items()}, repeats)
+        ours = seconds["**semid**"]
+        for name, median in sorted(seconds.items(), key=lambda item: item[1]):
+            rows.append(
+                {
+                    "model": model,
+                    "loop": name,
+                    "samples/s": f"{N_ROWS / median:,.0f}",
+                    "semid's rate to it": f"{median / ours:.2f}",
+                }
+            )
+    return rows
+
+
+def take_turns(tasks, repeats):
+    """Return the median seconds of each task, after one round that does not count."""
+    rounds = [{name: _seconds(task) for name, task in tasks.items()} for _ in range(repeats + 1)]
+    return {name: statistics.median(times[name] for times in rounds[1:]) for name in tasks}
+
+
+def _seconds(task):
+    start = time.perf_counter()
+    task()
+    return time.perf_counter() - start
+
+
+class StepTimes(Callback):
+    """When each step of a fit ended; a fit trains a copy, hence the list of the class."""
+
+    ends: ClassVar[list[float]] = []
+
+    def on_batch_end(self, net, training=True, **kwargs):
+        if training:
+            self.ends.append(time.perf_counter())
+
+
+def measure_vocabulary(optimizers, sizes=(10_000, 100_000, 1_000_000, 10_000_000), n_steps=60):
+    """Return rows for a table: milliseconds per step of DeepFM, and memory, against the rows of its table."""
+    rows = []
+    for n_rows in sizes:
+        n_values = n_rows // N_FIELDS
+        X, y = zipf_impressions(n_steps * BATCH, n_values=n_values)
+        row = {"rows of the table": f"{n_rows:,}", "weights, MiB": f"{n_rows * (DIM + 1) * 4 / 2**20:,.0f}"}
+        for optimizer in optimizers:
+            StepTimes.ends.clear()
+            classifier = DeepFMClassifier(
+                embedding_dim=DIM,
+                hidden_layer_sizes=SIZES,
+                categorical_features=list(range(N_FIELDS)),
+                hash_buckets=n_values,
+                batch_size=BATCH,
+                max_iter=1,
+                early_stopping=False,
+                embedding_optimizer=optimizer,
+                callbacks=[StepTimes()],
+                random_state=0,
+            )
+            with OwnMemory() as memory:
+                classifier.fit(X, y)
+            milliseconds = 1000 * np.median(np.diff(StepTimes.ends)[5:])
+            row |= {f"{optimizer}, ms a step": f"{milliseconds:.1f}", f"{optimizer}, MiB": f"{memory.peak:,.0f}"}
+        rows.append(row)
+        print(row, flush=True)
+    return rows
+
+
+def measure_encoding(n_rows):
+    """Return a row for a table: encoding and one epoch of a DataFrame with strings and categories."""
+    rng = np.random.default_rng(0)
+    X = {}
+    for n, n_values in enumerate(np.geomspace(10, 1_000_000, 20).astype(int)):
+        codes = np.minimum(rng.zipf(1.3, n_rows) - 1, n_values - 1)
+        if n % 2:
+            X[f"text_{n}"] = pd.Series(np.array([f"value {v}" for v in range(n_values)])[codes], dtype="str")
+        else:
+            X[f"kind_{n}"] = pd.Categorical.from_codes(codes, categories=[f"k{v}" for v in range(n_values)])
+    X, y = pd.DataFrame(X), rng.integers(2, size=n_rows)
+    data = X.memory_usage(deep=True).sum() / 2**20
+    encoder = ImpressionEncoder("auto", "auto", "auto", 1, None, 1)
+    weights = np.ones(n_rows)
+    encoding = _seconds(lambda: encoder.fit_encode(X, weights))
+    with OwnMemory() as memory:
+        model = DeepFMClassifier(max_iter=1, batch_size=8_192, early_stopping=False, random_state=0)
+        fit = _seconds(lambda: model.fit(X, y))
+    return [
+        {
+            "impressions": f"{n_rows:,}",
+            "data, MiB": f"{data:,.0f}",
+            "encoding, s": f"{encoding:.1f}",
+            "fit of one epoch, s": f"{fit:.1f}",
+            "memory of the fit, MiB": f"{memory.peak:,.0f}",
+            "data and fit, of the data": f"{1 + memory.peak / data:.2f}",
+        }
+    ]
+
+
+def movielens(folder):
+    """Return the columns of MovieLens 100K, genres as lists, the labels, and the parts of a time split."""
+    folder = Path(folder)
+    ratings = pd.read_parquet(folder / "ml100k_ratings.parquet").sort_values("timestamp", kind="stable")
+    users = pd.read_parquet(folder / "ml100k_users.parquet")[["user_id", "age", "gender", "occupation"]]
+    items = pd.read_parquet(folder / "ml100k_items.parquet")[["item_id", "class"]]
+    X = ratings.merge(users, on="user_id", how="left").merge(items, on="item_id", how="left")
+    genres = X["class"].fillna("").astype(str).str.split()
+    X = X[["user_id", "item_id", "age", "gender", "occupation"]].astype(str).assign(genres=genres.tolist())
+    ends = [0, int(0.8 * len(X)), int(0.9 * len(X)), len(X)]
+    y = (ratings["rating"].to_numpy() > 3).astype(int)
+    return X, y, [slice(a, b) for a, b in pairwise(ends)]
+
+
+def measure_movielens(folder, zoo, seeds, settings, n_epochs=20):
+    """Return rows for a table: test AUC and log loss at the best epoch on validation, mean over seeds."""
+    X, y, (train, valid, test) = movielens(folder)
+    encoder = ImpressionEncoder("auto", "auto", "auto", 1, None, 1)
+    encoder.fit_encode(X[train], np.ones(train.stop))
+    encoded = encoder.encode(X)
+    entries, which = encoded.lists[0]
+    categories = np.hstack([encoded.categories, entries[which]]).astype(np.int64)
+    sequences = [(encoder.shapes.list_vocabulary_sizes[0], entries.shape[1])]
+    rows = []
+    for model, classifier in CLASSIFIERS.items():
+        scores = {}
+        for seed in seeds:
+            same = {"batch_size": settings["batch_size"], "learning_rate": settings["learning_rate"]}
+            ours = classifier(random_state=seed, max_iter=n_epochs, **_WITHOUT_OUR_DEFAULTS, **same)
+            scores.setdefault("**semid**, same settings", []).append(_our_scores(ours, X, y, train, valid, test))
+            scores.setdefault("**semid**, defaults", []).append(
+                _our_scores(classifier(random_state=seed), X, y, train, valid, test)
+            )
+            if zoo:
+                peer = FuxiCTR(
+                    model, encoder.shapes.vocabulary_sizes, sequences=sequences, seed=seed, zoo=zoo, **settings
+                )
+                scores.setdefault("FuxiCTR", []).append(
+                    _their_scores(peer, categories, y, train, valid, test, n_epochs)
+                )
+            print(model, {name: [round(v, 4) for v in values[-1]] for name, values in scores.items()}, flush=True)
+        for name, values in scores.items():
+            auc, loss, seconds = np.mean(values, axis=0)
+            rows.append(
+                {
+                    "model": model,
+                    "loop": name,
+                    "test AUC": f"{auc:.4f}",
+                    "log loss": f"{loss:.4f}",
+                    "s to the best epoch": f"{seconds:.1f}",
+                }
+            )
+    return rows
+
+
+_WITHOUT_OUR_DEFAULTS = {
+    "embedding_optimizer": "dense_adam",
+    "l2": 0.0,
+    "embedding_l2": 0.0,
+    "weight_averaging": 0.0,
+    "embedding_init_std": 1e-4,  # FuxiCTR's
+}
+
+
+def _our_scores(model, X, y, train, valid, test):
+    seconds = _seconds(lambda: model.fit(X[train], y[train], eval_set=(X[valid], y[valid])))
+    best = (np.argmax(model.history_["valid_auc"]) + 1) / model.n_iter_
+    probability = model.predict_proba(X[test])[:, 1]
+    return roc_auc_score(y[test], probability), log_loss(y[test], probability), seconds * best
+
+
+def _their_scores(peer, categories, y, train, valid, test, n_epochs, patience=2):
+    best, misses, seconds, scores = -np.inf, 0, 0.0, None
+    peer.prepare(rows := categories[train], labels := y[train])
+    for _ in range(n_epochs):
+        seconds += _seconds(lambda: peer.train_epoch(rows, labels))
+        auc = roc_auc_score(y[valid], peer.predict(categories[valid]))
+        if auc > best:
+            probability = peer.predict(categories[test])
+            best, misses = auc, 0
+            scores = roc_auc_score(y[test], probability), log_loss(y[test], probability.clip(1e-7, 1 - 1e-7)), seconds
+        else:
+            misses += 1
+        if misses == patience:
+            break
+    return scores
+
+
+LEGENDS = {
+    "rate": f"""\
+One epoch over {N_ROWS:,} impressions of {N_FIELDS} fields with {N_VALUES:,} values each (Zipf), embeddings of {DIM},
+MLP {SIZES}, batches of {BATCH:,}, Adam; median, contenders taking turns. The hand-written loop has one table, fused
+Adam and nothing else. Ours at their defaults: rows of the batch alone, averaged weights. FuxiCTR as it comes: embedding
+L2 of 1e-8 as in its example configuration, three loader processes; DeepCTR-Torch as it comes: L2 of 1e-5, metrics.""",
+    "vocabulary": f"""\
+DeepFM, {N_FIELDS} fields, Zipf, embeddings of {DIM} and a first-order weight, batches of {BATCH:,}. Memory is the peak
+that the fit allocates; for each row weights, their average, a second moment,
+a rate and two counters.""",
+    "encoding": """\
+Twenty columns, ten of strings and ten of categories, with 10 to a million values each. Memory of the fit is what it
+allocates beside the data.""",
+    "movielens": """\
+MovieLens 100K: click = rating > 3, split by time 80/10/10; user, item, age, gender, occupation, genres (mean-pooled).
+Best epoch on the validation part, test AUC of that epoch, mean over seeds. "Same settings" have FuxiCTR's
+initialisation, plain dense Adam, no L2, no averaging.""",
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=LEGENDS)
+    parser.add_argument("folder", nargs="?", help="of the MovieLens files, for movielens")
+    parser.add_argument("--zoo", help="a checkout of FuxiCTR, tag v2.3.7")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--rows", type=int, default=10_000_000, help="impressions, for encoding")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--output", help="markdown page with the markers 'ctr_<what>'; without it, print only")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.what == "rate":
+        rows = measure_rate(arguments.repeats, arguments.zoo)
+    elif arguments.what == "vocabulary":
+        rows = measure_vocabulary(["lazy_adam", "rowwise_adagrad"])
+    elif arguments.what == "encoding":
+        rows = measure_encoding(arguments.rows)
+    else:
+        settings = {"embedding_dim": 16, "hidden_layer_sizes": SIZES, "batch_size": 1024, "learning_rate": 1e-3}
+        rows = measure_movielens(arguments.folder, arguments.zoo, arguments.seeds, settings)
+    text = "\n\n".join([describe_machine(arguments.threads), LEGENDS[arguments.what], markdown_table(rows)])
+    publish(text, f"ctr_{arguments.what}", arguments.output)
+
+
+if __name__ == "__main__":
+    main()

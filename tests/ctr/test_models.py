@@ -1,0 +1,434 @@
+"""Every click model against a loop, every fusion in every model, and what all classifiers share."""
+
+from itertools import combinations
+from typing import ClassVar
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import StackingClassifier
+from sklearn.inspection import permutation_importance
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from skorch.callbacks import Callback, LRScheduler
+
+from semid.ctr import (
+    AutoIntClassifier,
+    DCNv2Classifier,
+    DeepFMClassifier,
+    DeepIMClassifier,
+    FactorizationMachineClassifier,
+    MLPCTRClassifier,
+)
+from semid.ctr._base import Fields
+from semid.nn._fields import FieldShapes
+from semid.nn._fusions import FUSIONS
+
+FIELDS = ["user_id", "item_id", "hour"]
+SMALL = {"embedding_dim": 4, "max_iter": 2, "random_state": 0}
+CLASSIFIERS = [
+    AutoIntClassifier(hidden_layer_sizes=(8,), attention_dim=8, n_attention_layers=2, **SMALL),
+    DCNv2Classifier(hidden_layer_sizes=(8,), **SMALL),
+    DCNv2Classifier(hidden_layer_sizes=(8,), structure="stacked", low_rank=2, n_experts=2, **SMALL),
+    DeepFMClassifier(hidden_layer_sizes=(8,), **SMALL),
+    DeepIMClassifier(hidden_layer_sizes=(8,), **SMALL),
+    FactorizationMachineClassifier(**SMALL),
+    MLPCTRClassifier(hidden_layer_sizes=(8,), **SMALL),
+]
+
+
+@pytest.fixture(
+    params=CLASSIFIERS, ids=lambda c: type(c).__name__ + ("" if getattr(c, "low_rank", 0) in (0, None) else "-low-rank")
+)
+def model(request):
+    return clone(request.param)
+
+
+def _module(model, fusion="concat", **architecture):
+    """The module of `model`, of random weights, for three categorical fields, the last two codes, and a number."""
+    shapes = FieldShapes(vocabulary_sizes=(4, 5, 6), n_numeric=1)
+    model.fields_ = Fields(shapes, (slice(1, 3),), None, -0.7)
+    model._architecture = {name: getattr(model, name) for name in model._architecture_parameters} | architecture
+    model._architecture |= {"fusion": fusion, "fusion_rank": 2}
+    module = model._build_module()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for parameter in module.parameters():
+            torch.nn.init.normal_(parameter, std=0.5)
+    return module.eval()
+
+
+INPUTS = torch.tensor([[3, 2, 0], [0, 1, 5]]), torch.tensor([[0.5], [-2.0]])
+
+
+def _embedded(module, row, width):
+    """Embeddings, (F, d), and the sum of first-order weights of a row, looked up one by one."""
+    categories, numbers = INPUTS[0][row].tolist(), INPUTS[1][row]
+    table = module.embedding.table
+    rows = [table[first + c] for first, c in zip([0, 4, 9], categories, strict=True)]
+    rows += [numbers[0] * module.embedding.numeric[0]]
+    e = torch.stack(rows)
+    return e[:, :width], e[:, width:].sum()
+
+
+def _mlp(module, x):
+    for layer in module:
+        x = layer(x)
+    return x
+
+
+def _naive_deepfm(body, e):
+    pairs = sum((e[f] * e[g]).sum() for f, g in combinations(range(len(e)), 2))
+    return pairs + (body.head.weight[0] * _mlp(body.mlp, e.flatten())).sum()
+
+
+def _naive_deepim(body, e):
+    terms = [
+        sum(torch.stack([e[f] for f in subset]).prod(0) for subset in combinations(range(len(e)), order))
+        for order in range(1, 5)
+    ]
+    return body.head.weight[0] @ torch.cat([*terms, _mlp(body.mlp, e.flatten())])
+
+
+def _naive_dcnv2(body, e):
+    x0 = x = e.flatten()
+    for layer in body.interaction.layers:
+        x = x0 * (layer.weight @ x + layer.bias) + x
+    return body.head.weight[0] @ torch.cat([x, _mlp(body.mlp, x0)])
+
+
+def _naive_autoint(body, e):
+    x = e
+    for layer in body.interaction.layers:
+        heads = []
+        q, k, v = (x @ project.weight.T for project in (layer.query, layer.key, layer.value))
+        for columns in torch.arange(q.shape[1]).chunk(layer.n_heads):
+            attended = []
+            for f in range(len(e)):
+                scores = torch.stack([q[f, columns] @ k[g, columns] for g in range(len(e))]) / len(columns) ** 0.5
+                shares = scores.exp() / scores.exp().sum()
+                attended.append(sum(share * v[g, columns] for g, share in enumerate(shares)))
+            heads.append(torch.stack(attended))
+        x = torch.relu(torch.cat(heads, dim=1) + layer.residual(x))
+    return body.head.weight[0] @ torch.cat([x.flatten(), _mlp(body.mlp, e.flatten())])
+
+
+def _naive_fm(body, e):
+    return sum((e[f] * e[g]).sum() for f, g in combinations(range(len(e)), 2))
+
+
+def _naive_mlp(body, e):
+    return (body.head.weight[0] * _mlp(body.mlp, e.flatten())).sum()
+
+
+NAIVE = {
+    "AutoIntClassifier": _naive_autoint,
+    "DCNv2Classifier": _naive_dcnv2,
+    "DeepFMClassifier": _naive_deepfm,
+    "DeepIMClassifier": _naive_deepim,
+    "FactorizationMachineClassifier": _naive_fm,
+    "MLPCTRClassifier": _naive_mlp,
+}
+
+
+@pytest.mark.parametrize("index", [0, 1, 3, 4, 5, 6])
+def test_logits_equal_the_naive_loop(index):
+    classifier = clone(CLASSIFIERS[index])
+    module = _module(classifier)
+    logits = module(*INPUTS)
+    for row in range(2):
+        e, first_order = _embedded(module, row, classifier.embedding_dim)
+        expected = module.bias + first_order + NAIVE[type(classifier).__name__](module.body, e)
+        torch.testing.assert_close(logits[row], expected)
+
+
+def test_low_rank_stacked_dcnv2_equals_its_formula():
+    classifier = clone(CLASSIFIERS[2])
+    module = _module(classifier)
+    cross, body = module.body.cross, module.body
+    for row in range(2):
+        e, _ = _embedded(module, row, 4)
+        x0 = x = e.flatten()
+        for layer in cross.layers:
+            gates = (cross.gates.weight @ x).softmax(0)
+            experts = [
+                x0 * (layer.up[i].T @ torch.tanh(layer.core[i].T @ torch.tanh(layer.down[i].T @ x)) + layer.bias)
+                for i in range(2)
+            ]
+            x = sum(g * expert for g, expert in zip(gates, experts, strict=True)) + x
+        expected = module.bias + (body.head.weight[0] * _mlp(body.mlp, x)).sum()
+        torch.testing.assert_close(module(*INPUTS)[row], expected)
+
+
+@pytest.mark.parametrize(
+    ("classifier", "expected"),
+    [
+        # Rows of the table 4 + 5 + 6, and one embedding of the number; F·d = 32 into an MLP 7-5. FuxiCTR 2.3.7 counts
+        # the same for four categorical fields, and one bias more for all but DCNv2 (its parts each have one).
+        (DeepFMClassifier(), (16 * 8 + 16) + (32 * 7 + 7 + 7 * 5 + 5 + 5) + 1),
+        (DeepIMClassifier(), 16 * 8 + (32 * 7 + 7 + 7 * 5 + 5 + 5) + 4 * 8 + 1),
+        (DCNv2Classifier(), 16 * 8 + (32 * 7 + 7 + 7 * 5 + 5 + 5) + 3 * (32 * 32 + 32) + 32 + 1),
+        (
+            AutoIntClassifier(),
+            16 * 8 + (32 * 7 + 7 + 7 * 5 + 5 + 5) + (4 * 8 * 32 + 2 * 3 * 32 * 32) + 4 * 32 + 1,
+        ),
+    ],
+    ids=lambda value: type(value).__name__ if hasattr(value, "fit") else "",
+)
+def test_parameter_counts(classifier, expected):
+    classifier.set_params(embedding_dim=8, hidden_layer_sizes=(7, 5))
+    assert sum(p.numel() for p in _module(classifier).parameters()) == expected
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_the_fusion_reaches_every_branch(model, fusion):
+    # With the other branch off, zeroing the fusion's output must still move the logit.
+    for branch in ("interaction", "mlp"):
+        module = _module(model, fusion)
+        head = getattr(module.body, "head", None)
+        if head is not None:
+            with torch.no_grad():
+                n_deep = 8 if hasattr(module.body, "interaction") else head.weight.shape[1]
+                start = head.weight.shape[1] - n_deep
+                if branch == "interaction" and (start or hasattr(module.body, "pairs")):
+                    head.weight[:, start:] = 0
+                elif branch == "mlp":
+                    head.weight[:, :start] = 0
+        if branch == "mlp" and hasattr(module.body, "pairs") and head is not None:
+            module.body.pairs.register_forward_hook(lambda module, inputs, output: 0 * output)
+        before = module(*INPUTS)
+        module.fusions[0].fusions[0].register_forward_hook(lambda module, inputs, output: 0 * output)
+        assert (module(*INPUTS) != before).all()
+
+
+@pytest.mark.parametrize("index", [0, 1, 3, 4, 6])
+def test_several_embedding_sets_equal_the_naive_mean(index):
+    classifier = clone(CLASSIFIERS[index])
+    module = _module(classifier, n_embedding_sets=3, hidden_layer_sizes=(6, 5))
+    assert module.embedding.table.shape[1] == 12 + module.embedding.table.shape[1] % 4
+    body = module.body
+    for row in range(2):
+        e, first_order = _embedded(module, row, 12)
+        hidden = 0
+        for s in range(3):
+            e_s = e[:, 4 * s : 4 * s + 4]
+            interaction = body.interactions[s](e_s[None])[0]
+            hidden = hidden + _mlp(body.first_layers[s], torch.cat([interaction, e_s.flatten()])) / 3
+        expected = module.bias + first_order + (body.head.weight[0] * _mlp(body.mlp, hidden)).sum()
+        torch.testing.assert_close(module(*INPUTS)[row], expected)
+
+
+def test_it_learns_more_than_the_mean(model, clicks):
+    train, test = clicks[:3000], clicks[3000:]
+    model.set_params(embedding_dim=16, max_iter=8, early_stopping=False)
+    if hasattr(model, "hidden_layer_sizes"):
+        model.hidden_layer_sizes = (64, 32) if model.hidden_layer_sizes else ()
+    model.fit(train[FIELDS], train["click"])
+    assert roc_auc_score(test["click"], model.predict_proba(test[FIELDS])[:, 1]) > 0.6
+
+
+def test_equal_probabilities_after_reload(model, clicks, tmp_path):
+    model.fit(clicks[FIELDS], clicks["click"])
+    joblib.dump(model, tmp_path / "model.joblib")
+    expected = model.predict_proba(clicks[FIELDS])
+    np.testing.assert_array_equal(joblib.load(tmp_path / "model.joblib").predict_proba(clicks[FIELDS]), expected)
+
+
+@pytest.mark.parametrize("labels", [(0, 1), ("no", "yes")])
+def test_scikit_learns_tools_take_it(model, clicks, labels):
+    X, y = clicks[FIELDS][:600], np.array(labels)[clicks["click"][:600]]
+    model.set_params(max_iter=1)
+    calibrated = CalibratedClassifierCV(model, cv=2).fit(X, y)
+    assert calibrated.predict_proba(X).shape == (600, 2)
+    search = GridSearchCV(make_pipeline(FunctionTransformer(), model), {}, scoring="roc_auc", cv=2).fit(X, y)
+    assert search.predict(X).dtype == y.dtype
+    importance = permutation_importance(search.best_estimator_, X, y, n_repeats=1, random_state=0)
+    assert importance.importances_mean.shape == (3,)
+    stack = StackingClassifier([("ctr", model), ("again", clone(model))], LogisticRegression(), cv=2).fit(X, y)
+    assert set(stack.predict(X)) <= set(labels)
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [("lazy_adam", None), ("rowwise_adagrad", 0.1), ("dense_adam", None)])
+def test_every_embedding_optimizer_learns(clicks, optimizer, rate):
+    train, test = clicks[:3000], clicks[3000:]
+    model = DeepFMClassifier(embedding_optimizer=optimizer, embedding_learning_rate=rate, max_iter=8, random_state=0)
+    model.set_params(early_stopping=False)
+    model.fit(train[FIELDS], train["click"])
+    assert roc_auc_score(test["click"], model.predict_proba(test[FIELDS])[:, 1]) > 0.6
+
+
+def test_weights_equal_repetition_to_the_last_digits(model, clicks, monkeypatch):
+    monkeypatch.setattr(type(model), "_dtype", torch.float64)
+    data = clicks[:200].assign(price=np.linspace(0, 1, 200))
+    X, y, weights = data[[*FIELDS, "price"]], data["click"].to_numpy(), np.arange(200) % 4
+    repeated = np.repeat(np.arange(200), weights)
+    model.set_params(early_stopping=False, batch_size=1000, max_iter=5)
+    weighted = clone(model).fit(X, y, sample_weight=weights).predict_proba(X)
+    listed = clone(model).fit(X.iloc[repeated], y[repeated]).predict_proba(X)
+    np.testing.assert_allclose(weighted, listed, rtol=1e-9)
+
+
+def test_class_weight_is_a_weight_per_row(clicks):
+    X, y = clicks[FIELDS], clicks["click"].to_numpy()
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), **SMALL)
+    by_class = clone(model).set_params(class_weight={0: 1.0, 1: 3.0}).fit(X, y).predict_proba(X)
+    by_row = clone(model).fit(X, y, sample_weight=np.where(y == 1, 3.0, 1.0)).predict_proba(X)
+    np.testing.assert_array_equal(by_class, by_row)
+    assert clone(model).set_params(class_weight="balanced").fit(X, y).state_["bias"] != model.fit(X, y).state_["bias"]
+
+
+def test_an_eval_set_takes_the_place_of_the_held_out_part(clicks):
+    train, valid = clicks[:3000], clicks[3000:]
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), weight_averaging=0.0, **SMALL).set_params(max_iter=1)
+    model.fit(train[FIELDS], train["click"], eval_set=(valid[FIELDS], valid["click"]))
+    auc = roc_auc_score(valid["click"], model.decision_function(valid[FIELDS]))
+    np.testing.assert_allclose(model.history_["valid_auc"][0], auc, atol=1e-6)
+    with pytest.raises(ValueError, match="eval_set must be left out with early_stopping=False"):
+        model.set_params(early_stopping=False).fit(train[FIELDS], train["click"], eval_set=(valid[FIELDS], [0]))
+    with pytest.raises(ValueError, match=r"y must hold the labels \[0, 1\], as before, got \[2\]"):
+        model.set_params(early_stopping=True).fit(
+            train[FIELDS], train["click"], eval_set=(valid[FIELDS], np.arange(1000) % 2 + 1)
+        )
+
+
+def test_warm_start_goes_on_and_new_ids_get_rows(model, clicks):
+    first, second = clicks[:2000], clicks[2000:]
+    model.set_params(warm_start=True, early_stopping=False).fit(first[FIELDS], first["click"])
+    known = {f: v.copy() for f, v in enumerate(model.encoder_.vocabularies_)}
+    sizes = model.fields_.shapes.vocabulary_sizes
+    model.set_params(learning_rate=1e-12, embedding_l2=0.0, weight_averaging=0.0)
+    before = model.predict_proba(first[FIELDS])
+    model.fit(second[FIELDS], second["click"])
+    for field, vocabulary in known.items():
+        np.testing.assert_array_equal(model.encoder_.vocabularies_[field][: len(vocabulary)], vocabulary)
+    assert sum(model.fields_.shapes.vocabulary_sizes) > sum(sizes)
+    # With a learning rate of nothing, what was known predicts as before.
+    np.testing.assert_allclose(model.predict_proba(first[FIELDS]), before, atol=1e-5)
+
+
+def test_partial_fit_learns_batch_by_batch(clicks):
+    model = DeepFMClassifier(random_state=0)
+    with pytest.raises(ValueError, match=r"y must hold two classes"):
+        clone(model).partial_fit(clicks[FIELDS][:50], np.ones(50))
+    test = clicks[3000:]
+    aucs = []
+    for start in (0, 1000, 2000):
+        part = clicks[start : start + 1000]
+        for _ in range(5):
+            model.partial_fit(part[FIELDS], part["click"], classes=[0, 1])
+        aucs.append(roc_auc_score(test["click"], model.predict_proba(test[FIELDS])[:, 1]))
+    assert aucs[-1] > max(aucs[0], 0.58)
+    model.partial_fit(clicks[FIELDS][:5], [1] * 5)
+    with pytest.raises(ValueError, match="as before"):
+        model.partial_fit(clicks[FIELDS][:2], [1, 7])
+
+
+class CountsEpochs(Callback):
+    calls: ClassVar = []  # of all copies
+
+    def on_epoch_end(self, net, **kwargs):
+        self.n_epochs_ = getattr(self, "n_epochs_", 0) + 1
+        self.calls.append(self.n_epochs_)
+
+
+def test_callbacks_are_copied_and_called(clicks):
+    counter = CountsEpochs()
+    scheduler = LRScheduler("StepLR", step_size=1, gamma=0.1)
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), callbacks=[counter, scheduler], **SMALL)
+    model.fit(clicks[FIELDS], clicks["click"])
+    assert CountsEpochs.calls == [1, 2]
+    assert not hasattr(counter, "n_epochs_")
+    plain = clone(model).set_params(callbacks=()).fit(clicks[FIELDS], clicks["click"])
+    assert (plain.predict_proba(clicks[FIELDS]) != model.predict_proba(clicks[FIELDS])).any()
+    with pytest.raises(TypeError, match="callbacks must be a list of skorch callbacks"):
+        DeepFMClassifier(callbacks=["early"]).fit(clicks[FIELDS], clicks["click"])
+
+
+def test_network_and_embeddings_have_rates_and_penalties_of_their_own(clicks):
+    X, y = clicks[FIELDS], clicks["click"]
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), early_stopping=False, weight_averaging=0.0, **SMALL)
+    frozen = clone(model).set_params(embedding_learning_rate=1e-12, embedding_l2=0.0).fit(X, y)
+    start = clone(model).set_params(learning_rate=1e-12, l2=0.0, embedding_l2=0.0).fit(X, y)
+    np.testing.assert_allclose(frozen.state_["embedding.table"], start.state_["embedding.table"], atol=1e-6)
+    assert np.abs(frozen.state_["body.mlp.0.weight"] - start.state_["body.mlp.0.weight"]).max() > 1e-3
+    shrunk = clone(model).set_params(embedding_l2=0.1).fit(X, y)
+    assert np.square(shrunk.state_["embedding.table"]).sum() < np.square(start.state_["embedding.table"]).sum()
+    clipped = clone(model).set_params(max_gradient_norm=1e-3).fit(X, y)
+    assert (clipped.state_["bias"] != clone(model).fit(X, y).state_["bias"]).all()
+
+
+class Halved(torch.nn.Module):
+    def __init__(self, n_codes, dim, rank):
+        super().__init__()
+
+    def forward(self, e):
+        return e / 2
+
+
+class Summed(Halved):
+    def forward(self, e):
+        return e.sum(1)
+
+
+def test_a_fusion_of_ones_own_and_its_scope(clicks):
+    X = clicks[FIELDS].assign(code0=clicks["hour"] % 4, code1=clicks["hour"] % 3)
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), fusion=Halved, **SMALL).fit(X, clicks["click"])
+    assert model.fields_.fusion_groups == (slice(3, 5),)
+    everywhere = clone(model).set_params(fusion_scope="all").fit(X, clicks["click"])
+    assert everywhere.fields_.fusion_groups == (slice(0, 5),)
+    assert (model.predict_proba(X) != everywhere.predict_proba(X)).any()
+    with pytest.raises(ValueError, match=r"fusion must map embeddings of shape \(2, 2, 4\).* Summed gave \(2, 4\)"):
+        clone(model).set_params(fusion=Summed).fit(X, clicks["click"])
+
+
+def test_the_user_may_ask_for_the_codes(clicks):
+    X = clicks[FIELDS].assign(code0=clicks["hour"] % 4, code1=clicks["hour"] % 3, price=0.5)
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), fusion="attention", fusion_query="user_id", **SMALL)
+    model.fit(X, clicks["click"])
+    assert model.fields_.fusion_query == 0
+    with pytest.raises(ValueError, match="fusion_query must be None unless fusion='attention'"):
+        clone(model).set_params(fusion="gate").fit(X, clicks["click"])
+    with pytest.raises(ValueError, match="fusion_query must be a categorical column, got 'price'"):
+        clone(model).set_params(fusion_query="price").fit(X, clicks["click"])
+
+
+def test_lists_vectors_and_gaps_go_through_fit_and_predict(model, clicks, items):
+    rng = np.random.default_rng(0)
+    rows = rng.integers(len(items.embeddings), size=500)
+    vectors = pd.DataFrame(items.embeddings[rows]).add_prefix("emb_").astype(np.float64)
+    X = pd.concat([clicks[FIELDS][:500].reset_index(drop=True), vectors], axis=1)
+    X["genres"] = [[["a", "b"], [], None, ["c"]][i % 4] for i in range(500)]
+    X["price"] = np.where(rng.uniform(size=500) < 0.2, np.nan, rng.normal(size=500))
+    model.set_params(vector_fields=2).fit(X, clicks["click"][:500])
+    assert model.fields_.shapes.n_fields == 3 + 1 + 2 + 2
+    probabilities = model.predict_proba(X)
+    assert np.isfinite(probabilities).all()
+    np.testing.assert_allclose(model.predict_proba(X[7:8])[0], probabilities[7], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (DeepIMClassifier(interaction_order=6), "interaction_order must be at most 5, got 6"),
+        (AutoIntClassifier(attention_dim=30, n_heads=4), "n_heads must divide attention_dim, got 4 and 30"),
+        (DCNv2Classifier(structure="beside"), "structure must be one of 'parallel', 'stacked'"),
+        (DCNv2Classifier(n_cross_layers=0), "n_cross_layers must be at least 1"),
+        (DCNv2Classifier(low_rank=0), "low_rank must be at least 1"),
+        (DeepFMClassifier(n_embedding_sets=2, hidden_layer_sizes=()), "hidden_layer_sizes must not be empty"),
+        (DeepFMClassifier(embedding_optimizer="sgd"), "embedding_optimizer must be one of 'lazy_adam'"),
+        (DeepFMClassifier(hash_buckets=0), "hash_buckets must be at least 1"),
+        (DeepFMClassifier(max_gradient_norm=0.0), "max_gradient_norm must lie in"),
+        (DeepFMClassifier(code_embedding_init="codebooks"), "must have code columns that carry their code vectors"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_bad_parameters_are_refused(model, message, clicks):
+    with pytest.raises(ValueError, match=message):
+        model.fit(clicks[FIELDS], clicks["click"])

@@ -23,6 +23,7 @@ _MODULE_OF = {
     "MixtureOfCodesTokenizer": "tokenizers",
     "MultiEmbeddingTokenizer": "tokenizers",
     "ParallelKMeansTokenizer": "tokenizers",
+    "PrefixNGramEncoder": "features",
     "ProductQuantizationTokenizer": "tokenizers",
     "RQVAETokenizer": "tokenizers",
     "RandomTokenizer": "tokenizers",

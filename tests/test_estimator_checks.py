@@ -16,7 +16,7 @@ from semid.ctr import (
     MLPCTRClassifier,
 )
 from semid.ctr._base import BaseCTRClassifier
-from semid.features import ItemTable, SemanticIDEncoder
+from semid.features import ItemTable, PrefixNGramEncoder, SemanticIDEncoder
 from semid.tokenizers import ResidualKMeansTokenizer
 
 _SMALL = {"embedding_dim": 4, "max_iter": 40, "random_state": 0}
@@ -31,7 +31,7 @@ CLASSIFIERS = [
 ENCODER = SemanticIDEncoder(
     ResidualKMeansTokenizer(codebook_size=8, random_state=0), items=ItemTable(np.arange(20), np.eye(20))
 )
-ESTIMATORS = [*SMALL_TOKENIZERS, *UNIQUE_TOKENIZERS, *CLASSIFIERS, ENCODER]
+ESTIMATORS = [*SMALL_TOKENIZERS, *UNIQUE_TOKENIZERS, *CLASSIFIERS, ENCODER, PrefixNGramEncoder()]
 
 # These compare to seven digits, and to nine behind the point: float32 cannot.
 FLOAT64_CHECKS = ("check_sample_weight_equivalence_on_dense_data", "check_methods_sample_order_invariance")

@@ -82,9 +82,9 @@ _TRAINING = """\
         Of Adam.
     embedding_learning_rate : float or None, default None
         Of the embeddings; None for `learning_rate`.
-    l2 : float, default 1e-4
+    l2 : float, default 0.0001
         L2 penalty of the network, inside Adam's gradient.
-    embedding_l2 : float, default 1e-4
+    embedding_l2 : float, default 0.0001
         L2 penalty of the embeddings, over all of them at every step, so that rarely met categories shrink;
         ``"rowwise_adagrad"`` applies it to the rows of a batch alone.
     max_gradient_norm : float or None, default None

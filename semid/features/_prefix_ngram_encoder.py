@@ -1,0 +1,178 @@
+"""Codes that are read together: prefixes of residual codes, pairs of parallel ones."""
+
+import re
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from semid._checks import check_input_features, check_integer, check_option
+from semid._tables import check_table, split_columns
+
+_CODE_COLUMN = re.compile(r"(?P<prefix>(?:.*_)?)code\d+")
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's increment
+
+
+class PrefixNGramEncoder(TransformerMixin, BaseEstimator):
+    """Hash the codes of an item, several at a time, into fields for a click model.
+
+    A code of a deep level says little without those above it, so residual codes are read as prefixes: level 1, levels
+    1-2, levels 1-2-3. Parallel codes are read in pairs. Every combination has a field and `n_buckets` embeddings;
+    combinations that share a bucket share an embedding.
+
+    Zheng et al., 2025, "Enhancing embedding representation stability in recommendation systems with semantic ID",
+    arXiv:2504.02137, and Singh et al., 2023, "Better generalization with semantic IDs", arXiv:2306.08121 (both from
+    memory).
+
+    Parameters
+    ----------
+    ngrams : {"prefix", "pairs"}, default "prefix"
+        Codes that are read together: the first one, two, three, ..., or every two.
+    n_buckets : int, default 1048576
+        Buckets per field.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of code columns seen in `fit`.
+    feature_names_in_ : ndarray of str
+        Their names, if they had names of type str.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from semid.features import PrefixNGramEncoder
+    >>> codes = pd.DataFrame({"item_id_code0": [3, 3, 3], "item_id_code1": [7, 7, 5]})
+    >>> fields = PrefixNGramEncoder(n_buckets=1000).set_output(transform="pandas").fit_transform(codes)
+    >>> list(fields)
+    ['item_id_prefix1', 'item_id_prefix2']
+    >>> fields.nunique().tolist()
+    [1, 2]
+    """
+
+    def __init__(self, ngrams="prefix", *, n_buckets=2**20):
+        self.ngrams = ngrams
+        self.n_buckets = n_buckets
+
+    def fit(self, X, y=None):
+        """Check the parameters and note the columns; nothing is learned.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_rows, n_codebooks)
+            Columns of codes.
+        y : None
+            Ignored, present for Pipelines.
+
+        Returns
+        -------
+        self : object
+        """
+        check_option("ngrams", self.ngrams, ("prefix", "pairs"))
+        check_integer("n_buckets", self.n_buckets, 1)
+        _code_values(check_table(self, X, reset=True))
+        return self
+
+    def transform(self, X):
+        """Return the bucket of each combination of codes in each row.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_rows, n_codebooks)
+            Columns of codes; negative or missing ones are of unknown items.
+
+        Returns
+        -------
+        buckets : ndarray of shape (n_rows, n_combinations), int64
+            From 0 to ``n_buckets - 1``; -1 where a code of the combination is unknown.
+        """
+        check_is_fitted(self)
+        codes, is_known = _code_values(check_table(self, X, reset=False))
+        combinations = self._combinations()
+        buckets = np.empty((len(codes), len(combinations)), dtype=np.int64)
+        for field, columns in enumerate(combinations):
+            hashed = np.full(len(codes), _mixed(np.uint64(field)), dtype=np.uint64)
+            for column in columns:
+                hashed = _mixed(hashed ^ _mixed(codes[:, column]))
+            known = is_known[:, list(columns)].all(axis=1)
+            buckets[:, field] = np.where(known, (hashed % np.uint64(self.n_buckets)).astype(np.int64), -1)
+        return buckets
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the fields: ``item_id_prefix1``, ..., or ``item_id_pair0_1``, ...
+
+        Parameters
+        ----------
+        input_features : array-like of str, default None
+            Names of the code columns; None for those seen in `fit`, or ``x0``, ``x1``, ...
+
+        Returns
+        -------
+        names : ndarray of str objects
+        """
+        check_is_fitted(self)
+        if input_features is None:
+            default = [f"x{i}" for i in range(self.n_features_in_)]
+            input_features = getattr(self, "feature_names_in_", default)
+        check_input_features(self, input_features)
+        match = _CODE_COLUMN.fullmatch(str(input_features[0]))
+        prefix = match["prefix"] if match else ""
+        if self.ngrams == "prefix":
+            names = [f"{prefix}prefix{len(columns)}" for columns in self._combinations()]
+        else:
+            names = [f"{prefix}pair{i}_{j}" for i, j in self._combinations()]
+        return np.array(names, dtype=object)
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "n_features_in_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.transformer_tags.preserves_dtype = []
+        tags.requires_fit = True
+        return tags
+
+    def _combinations(self):
+        n_columns = self.n_features_in_
+        if self.ngrams == "prefix":
+            return [tuple(range(n)) for n in range(1, n_columns + 1)]
+        return list(combinations(range(n_columns), 2))
+
+
+def _code_values(X):
+    """Return 64 bits for each code, (n_rows, n_codebooks) uint64, and whether the code is known.
+
+    Whole numbers are themselves whatever their dtype; any other number stands for its bits.
+    """
+    names, columns = split_columns(X)
+    values = np.zeros((len(X), len(columns)), dtype=np.uint64)
+    is_known = np.zeros(values.shape, dtype=bool)
+    for position, column in enumerate(columns):
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            column = column.astype(column.cat.categories.dtype if not column.hasnans else "Float64")
+        try:
+            numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"codes must be numbers, argument must be a string or a number in column {names[position]!r}: {error}."
+            ) from error
+        if np.isinf(numbers).any():
+            raise ValueError(f"Input X contains infinity in column {names[position]!r}; codes must be finite.")
+        is_known[:, position] = numbers >= 0
+        whole = (numbers == np.floor(numbers)) & (np.abs(numbers) < 2**63)
+        integers = np.where(whole, numbers, 0).astype(np.int64).view(np.uint64)
+        values[:, position] = np.where(whole, integers, numbers.view(np.uint64))
+    return values, is_known
+
+
+def _mixed(bits):
+    """splitmix64 (Steele et al., 2014, from memory): every bit of the result depends on every bit; wraps on purpose."""
+    with np.errstate(over="ignore"):
+        bits = bits + _GOLDEN
+        bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return bits ^ (bits >> np.uint64(31))

@@ -1,0 +1,75 @@
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.pipeline import make_pipeline
+
+from semid.features import PrefixNGramEncoder
+
+
+@pytest.fixture
+def codes(rng):
+    return rng.integers(4, size=(200, 3))
+
+
+def _tuples(codes, ngrams):
+    groups = [range(n) for n in (1, 2, 3)] if ngrams == "prefix" else combinations(range(3), 2)
+    return [[tuple(row[list(group)]) for row in codes] for group in map(list, groups)]
+
+
+@pytest.mark.parametrize("ngrams", ["prefix", "pairs"])
+def test_buckets_are_equal_where_the_codes_are_and_only_there(codes, ngrams):
+    buckets = PrefixNGramEncoder(ngrams, n_buckets=2**40).fit_transform(codes)
+    for column, tuples in zip(buckets.T, _tuples(codes, ngrams), strict=True):
+        assert len(set(zip(column.tolist(), tuples, strict=True))) == len(set(tuples)) == len(set(column.tolist()))
+    assert buckets.min() >= 0
+    assert buckets.max() < 2**40
+
+
+def test_one_bucket_holds_everything_and_few_are_all_used(codes):
+    assert not PrefixNGramEncoder(n_buckets=1).fit_transform(codes).any()
+    assert set(PrefixNGramEncoder(n_buckets=8).fit_transform(codes)[:, 2]) == set(range(8))
+
+
+def test_an_unknown_code_makes_every_combination_with_it_unknown():
+    buckets = PrefixNGramEncoder().fit_transform(pd.DataFrame({"a": [1, 1, -1], "b": [2, None, 2]}))
+    assert (buckets < 0).tolist() == [[False, False], [False, True], [True, True]]
+
+
+def test_the_dtype_of_codes_does_not_matter(codes):
+    expected = PrefixNGramEncoder().fit_transform(codes)
+    for dtype in ("float64", "Int64", "category", "int8"):
+        frame = pd.DataFrame(codes).astype(dtype)
+        np.testing.assert_array_equal(PrefixNGramEncoder().fit_transform(frame), expected)
+
+
+def test_the_same_codes_have_the_same_buckets_in_every_process():
+    buckets = PrefixNGramEncoder(n_buckets=1000).fit_transform([[3, 7], [0, 0]])
+    assert buckets.tolist() == [[327, 995], [535, 547]]
+
+
+def test_names_are_those_of_plain_fields(encoder, clicks):
+    for ngrams, names in (("prefix", ["item_id_prefix1", "item_id_prefix2"]), ("pairs", ["item_id_pair0_1"])):
+        pipeline = make_pipeline(encoder, PrefixNGramEncoder(ngrams)).set_output(transform="pandas")
+        assert list(pipeline.fit_transform(clicks[["item_id"]])) == names
+    assert PrefixNGramEncoder().fit([[1, 2]]).get_feature_names_out().tolist() == ["prefix1", "prefix2"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"ngrams": "triples"}, "ngrams must be one of 'prefix', 'pairs', got 'triples'"),
+        ({"n_buckets": 0}, "n_buckets must be at least 1, got 0"),
+    ],
+)
+def test_bad_parameters_are_refused(codes, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        PrefixNGramEncoder(**parameters).fit(codes)
+
+
+def test_text_and_infinity_are_refused():
+    with pytest.raises(TypeError, match="codes must be numbers"):
+        PrefixNGramEncoder().fit(pd.DataFrame({"a": ["x", "y"]}))
+    with pytest.raises(ValueError, match="contains infinity"):
+        PrefixNGramEncoder().fit([[np.inf, 1.0]])

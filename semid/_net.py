@@ -142,7 +142,7 @@ class ClickNet(NeuralNet):
             self._record_held_out(iterator)
             return
         with torch.enable_grad():
-            loss = float(sum(step_fn(batch) for batch in iterator) / len(iterator.dataset))
+            loss = float(sum(self._notified_step(batch, step_fn) for batch in iterator) / len(iterator.dataset))
         if not np.isfinite(loss):
             raise ValueError(
                 f"training diverged in epoch {len(self.history)}: the loss is {loss} with learning_rate={self.lr}. "
@@ -152,6 +152,12 @@ class ClickNet(NeuralNet):
             self.lazy_table.settle()
         self.history.record("train_loss", loss)
         self.progress.set_postfix(self._shown(), refresh=False)
+
+    def _notified_step(self, batch, step_fn):
+        self.notify("on_batch_begin", batch=batch, training=True)
+        loss = step_fn(batch)
+        self.notify("on_batch_end", batch=batch, training=True)
+        return loss
 
     def _record_held_out(self, iterator):
         y, logits, weights = self.score_held_out(iterator.dataset)

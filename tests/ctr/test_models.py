@@ -332,10 +332,14 @@ def test_partial_fit_learns_batch_by_batch(clicks):
 
 class CountsEpochs(Callback):
     calls: ClassVar = []  # of all copies
+    batches: ClassVar = []
 
     def on_epoch_end(self, net, **kwargs):
         self.n_epochs_ = getattr(self, "n_epochs_", 0) + 1
         self.calls.append(self.n_epochs_)
+
+    def on_batch_end(self, net, batch, training, **kwargs):
+        self.batches.append(len(batch[2]))
 
 
 def test_callbacks_are_copied_and_called(clicks):
@@ -344,6 +348,7 @@ def test_callbacks_are_copied_and_called(clicks):
     model = DeepFMClassifier(hidden_layer_sizes=(8,), callbacks=[counter, scheduler], **SMALL)
     model.fit(clicks[FIELDS], clicks["click"])
     assert CountsEpochs.calls == [1, 2]
+    assert sum(CountsEpochs.batches) == 2 * 0.9 * len(clicks)
     assert not hasattr(counter, "n_epochs_")
     plain = clone(model).set_params(callbacks=()).fit(clicks[FIELDS], clicks["click"])
     assert (plain.predict_proba(clicks[FIELDS]) != model.predict_proba(clicks[FIELDS])).any()

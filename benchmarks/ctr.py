@@ -23,7 +23,14 @@ import torch.nn.functional as F
 from ctr_peers import DeepCTRTorch, FuxiCTR
 from machine import OwnMemory, describe_machine
 from records import markdown_table, publish
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, TargetEncoder
 from skorch.callbacks import Callback
 from torch import nn
 
@@ -254,7 +261,7 @@ def movielens(folder):
     items = pd.read_parquet(folder / "ml100k_items.parquet")[["item_id", "class"]]
     X = ratings.merge(users, on="user_id", how="left").merge(items, on="item_id", how="left")
     genres = X["class"].fillna("").astype(str).str.split()
-    X = X[["user_id", "item_id", "age", "gender", "occupation"]].astype(str).assign(genres=genres.tolist())
+    X = X[_FIELDS].astype(str).assign(genres=genres.tolist())
     ends = [0, int(0.8 * len(X)), int(0.9 * len(X)), len(X)]
     y = (ratings["rating"].to_numpy() > 3).astype(int)
     return X, y, [slice(a, b) for a, b in pairwise(ends)]
@@ -287,18 +294,52 @@ def measure_movielens(folder, zoo, seeds, settings, n_epochs=20):
                     _their_scores(peer, categories, y, train, valid, test, n_epochs)
                 )
             print(model, {name: [round(v, 4) for v in values[-1]] for name, values in scores.items()}, flush=True)
-        for name, values in scores.items():
-            auc, loss, seconds = np.mean(values, axis=0)
-            rows.append(
-                {
-                    "model": model,
-                    "loop": name,
-                    "test AUC": f"{auc:.4f}",
-                    "log loss": f"{loss:.4f}",
-                    "s to the best epoch": f"{seconds:.1f}",
-                }
-            )
+        rows += [_quality_row(model, name, values) for name, values in scores.items()]
+    for name, floor in scikit_learn_floor().items():
+        seconds = _seconds(lambda floor=floor: floor.fit(X[train], y[train]))
+        probability = floor.predict_proba(X[test])[:, 1]
+        scores = roc_auc_score(y[test], probability), log_loss(y[test], probability), seconds
+        rows.append(_quality_row(name, "scikit-learn", [scores]))
     return rows
+
+
+def _quality_row(model, loop, scores):
+    auc, loss, seconds = np.mean(scores, axis=0)
+    return {
+        "model": model,
+        "loop": loop,
+        "test AUC": f"{auc:.4f}",
+        "spread": f"{np.ptp([score[0] for score in scores]):.4f}",
+        "log loss": f"{loss:.4f}",
+        "s to the best epoch": f"{seconds:.1f}",
+    }
+
+
+def scikit_learn_floor():
+    """Return scikit-learn's models on the fields of `movielens`, by name: what every click model has to beat."""
+    genres = make_pipeline(FunctionTransformer(_joined), CountVectorizer())
+    one_hot = OneHotEncoder(handle_unknown="ignore")
+    linear = ColumnTransformer([("fields", one_hot, _FIELDS), ("genres", genres, "genres")])
+    ids, kinds = ["user_id", "item_id"], ["age", "gender", "occupation"]
+    dense = ColumnTransformer(
+        [
+            ("ids", TargetEncoder(cv=StratifiedKFold(shuffle=True, random_state=0)), ids),  # more values than a tree splits on
+            ("kinds", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), kinds),
+            ("genres", genres, "genres"),
+        ],
+        sparse_threshold=0,
+    )
+    return {
+        "logistic regression": make_pipeline(linear, LogisticRegression(C=0.1, max_iter=1000)),
+        "gradient boosting": make_pipeline(dense, HistGradientBoostingClassifier(random_state=0)),
+    }
+
+
+_FIELDS = ["user_id", "item_id", "age", "gender", "occupation"]
+
+
+def _joined(lists):
+    return [" ".join(entries) for entries in lists]
 
 
 _WITHOUT_OUR_DEFAULTS = {
@@ -349,8 +390,9 @@ Twenty columns, ten of strings and ten of categories, with 10 to a million value
 allocates beside the data.""",
     "movielens": """\
 MovieLens 100K: click = rating > 3, split by time 80/10/10; user, item, age, gender, occupation, genres (mean-pooled).
-Best epoch on the validation part, test AUC of that epoch, mean over seeds. "Same settings" have FuxiCTR's
-initialisation, plain dense Adam, no L2, no averaging.""",
+Best epoch on the validation part, test AUC of that epoch, mean over seeds and largest less smallest ("spread"). "Same
+settings" have FuxiCTR's initialisation, plain dense Adam, no L2, no averaging. scikit-learn's models, the floor, are
+fitted once: one-hot fields, or ids by their target's mean in trees.""",
 }
 
 

@@ -4,6 +4,7 @@ Letters: R rows of the table, U rows that a batch touches, w width, t number of 
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 
@@ -48,7 +49,8 @@ class LazyAdam:
 
     def open(self, rows):
         """Return the rows of a batch (int64, any shape) as `TouchedRows`, brought up to date, for a forward pass."""
-        self.rows, places = torch.unique(rows, return_inverse=True)
+        distinct = _distinct if rows.device.type == "cpu" else _distinct_without_waiting
+        self.rows, places, self.slots = distinct(rows)
         self.values, self.moments, self.averages = self._caught_up(self.rows)
         self.values.requires_grad_()
         return TouchedRows(self.values, places)
@@ -58,8 +60,10 @@ class LazyAdam:
         """Step along the gradient of the rows that `open` returned; `decay` is that of the average."""
         self.t += 1
         self.log_decay += math.log(max(decay, 1e-30))
-        values = self.values.detach()
-        gradient = self.values.grad.add_(values, alpha=self.group["weight_decay"])
+        values, gradient = self.values.detach(), self.values.grad
+        if self.slots is not None:
+            gradient = gradient.index_select(0, self.slots)
+        gradient = gradient.add_(values, alpha=self.group["weight_decay"])
         moments = self._with_gradient(self.moments, gradient.square().mean(1, keepdim=True))
         step = self.group["lr"] * self._correction(self.t) / (moments.sqrt() + _EPSILON)
         values.addcmul_(gradient, step, value=-1.0)
@@ -69,7 +73,7 @@ class LazyAdam:
         self._mark(self.rows)
         if self.average is not None:
             self.average.index_copy_(0, self.rows, self.averages.lerp_(values, 1 - decay))
-        del self.values, self.moments, self.averages, self.rows
+        del self.values, self.moments, self.averages, self.rows, self.slots
 
     @torch.no_grad()
     def settle(self, chunk=1_000_000):
@@ -82,8 +86,8 @@ class LazyAdam:
             self._mark(rows)
 
     def _mark(self, rows):
-        self.last_steps[rows] = self.t
-        self.last_log_decays[rows] = self.log_decay
+        self.last_steps.index_fill_(0, rows, self.t)
+        self.last_log_decays.index_fill_(0, rows, self.log_decay)
 
     @torch.no_grad()
     def _caught_up(self, rows):
@@ -129,6 +133,34 @@ class RowwiseAdagrad(LazyAdam):
 
     def _correction(self, t):
         return 1.0
+
+
+class DistinctRows(NamedTuple):
+    """The rows that a batch touches, each to be brought up to date and written once."""
+
+    rows: torch.Tensor  # (U,) int64, ascending
+    places: torch.Tensor  # place among `rows` of each entry of the batch
+    slots: torch.Tensor | None  # whose gradient a row takes, where it is not its own
+
+
+def _distinct(rows):
+    return DistinctRows(*torch.unique(rows, return_inverse=True), None)
+
+
+def _distinct_without_waiting(rows):
+    """Return `DistinctRows` whose number does not depend on the data: as many as the batch has entries.
+
+    A GPU that has to tell how many rows are distinct makes the host wait for all it was given to do. Here what is left
+    over repeats the last row, with its gradient, and so writes what is written there anyway.
+    """
+    ordered, order = rows.flatten().sort()
+    is_new = torch.ones_like(ordered, dtype=torch.bool)
+    is_new[1:] = ordered[1:] != ordered[:-1]
+    numbers = is_new.cumsum(0) - 1  # place of each ordered entry among the distinct
+    places = torch.empty_like(order).scatter_(0, order, numbers).view(rows.shape)
+    distinct = ordered[-1:].repeat(len(ordered)).scatter_(0, numbers, ordered)
+    slots = torch.arange(len(ordered), device=rows.device).minimum(numbers[-1])
+    return DistinctRows(distinct, places, slots)
 
 
 def _resting_average(rate, n, log_decay):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from semid.nn import _row_sparse
 from semid.nn._row_sparse import LazyAdam, RowwiseAdagrad
 
 N_ROWS, WIDTH, LR = 12, 3, 0.05
@@ -19,6 +20,13 @@ def _batches(n_steps):
 
 def _targets(rows):
     return torch.arange(len(rows) * WIDTH, dtype=torch.float64).reshape(len(rows), WIDTH).sin()
+
+
+@pytest.fixture(params=["on the CPU", "without waiting for a GPU"])
+def either_way(request, monkeypatch):
+    """Both ways to find the distinct rows of a batch."""
+    if request.param != "on the CPU":
+        monkeypatch.setattr(_row_sparse, "_distinct", _row_sparse._distinct_without_waiting)
 
 
 def _lazy(kind, table, batches, l2, decay, settle_at=()):
@@ -66,6 +74,7 @@ def _dense_adam(table, batches, l2, decay):
 
 @pytest.mark.parametrize("l2", [0.0, 1e-3, 0.1])
 @pytest.mark.parametrize("settle_at", [(), (3, 4, 20)])
+@pytest.mark.usefixtures("either_way")
 def test_lazy_adam_equals_a_dense_walk_over_all_rows_and_steps(l2, settle_at):
     torch.manual_seed(0)
     table, batches = torch.randn(N_ROWS, WIDTH, dtype=torch.float64), _batches(40)
@@ -75,6 +84,7 @@ def test_lazy_adam_equals_a_dense_walk_over_all_rows_and_steps(l2, settle_at):
     torch.testing.assert_close(average, expected_average, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.usefixtures("either_way")
 def test_rowwise_adagrad_equals_a_dense_loop():
     table, batches = torch.randn(N_ROWS, WIDTH, dtype=torch.float64), _batches(30)
     values, average = _lazy(RowwiseAdagrad, table, batches, 1e-2, 0.9)
@@ -90,6 +100,7 @@ def test_rowwise_adagrad_equals_a_dense_loop():
     torch.testing.assert_close(average, expected_average, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.usefixtures("either_way")
 def test_a_step_writes_the_rows_of_its_batch_alone():
     table = torch.randn(N_ROWS, WIDTH, dtype=torch.float64)
     parameter = torch.nn.Parameter(table.clone())
@@ -116,3 +127,14 @@ def test_a_changed_learning_rate_acts():
         steps.append((parameter.detach() - before).abs().max().item())
     assert steps[0] > 0
     assert steps[1] == 0
+
+
+def test_distinct_rows_are_found_without_waiting():
+    rows = torch.as_tensor(np.random.default_rng(0).integers(20, size=(5, 3)))
+    expected, places = torch.unique(rows, return_inverse=True)
+    found = _row_sparse._distinct_without_waiting(rows)
+    n = len(expected)
+    torch.testing.assert_close(found.rows[:n], expected)
+    torch.testing.assert_close(found.places, places)
+    assert found.rows[n:].tolist() == [expected[-1]] * (15 - n)
+    assert found.slots.tolist() == [*range(n), *[n - 1] * (15 - n)]

@@ -323,7 +323,11 @@ def scikit_learn_floor():
     ids, kinds = ["user_id", "item_id"], ["age", "gender", "occupation"]
     dense = ColumnTransformer(
         [
-            ("ids", TargetEncoder(cv=StratifiedKFold(shuffle=True, random_state=0)), ids),  # more values than a tree splits on
+            (
+                "ids",
+                TargetEncoder(cv=StratifiedKFold(shuffle=True, random_state=0)),
+                ids,
+            ),  # more values than a tree splits on
             ("kinds", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), kinds),
             ("genres", genres, "genres"),
         ],

@@ -30,7 +30,6 @@ from semid.nn._fusions import FUSIONS
 _PREDICT_ROWS = 131_072  # impressions encoded and scored at once
 _ID_NAME = re.compile(r"(^|_|\b)(id|user|item)$", re.IGNORECASE)
 _EARLY_STOPPING_ROWS = 1_000
-_ADAPTER_WIDTH = 64  # hidden units between a vector and its fields
 
 
 class Fields(NamedTuple):
@@ -59,6 +58,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         "fusion_rank",
         "n_embedding_sets",
         "dropout",
+        "adapter_width",
         "embedding_init_std",
     )
 
@@ -76,6 +76,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         code_features="auto",
         vector_features="auto",
         vector_fields=1,
+        adapter_width=64,
         min_frequency=1,
         hash_buckets=None,
         dropout=0.0,
@@ -111,6 +112,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         self.code_features = code_features
         self.vector_features = vector_features
         self.vector_fields = vector_fields
+        self.adapter_width = adapter_width
         self.min_frequency = min_frequency
         self.hash_buckets = hash_buckets
         self.dropout = dropout
@@ -236,20 +238,42 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         -------
         logits : ndarray of shape (n_impressions,), float32
         """
-        check_is_fitted(self)
-        X = check_table(self, X, reset=False)
-        device = resolve_device(self.device)
-        module = self._live.get(self._build_module, self.state_, device, self._dtype)
-        logits = np.empty(len(X), dtype=self.state_["bias"].dtype)
-        for start in range(0, len(X), _PREDICT_ROWS):
-            rows = slice(start, start + _PREDICT_ROWS)
-            encoded = self.encoder_.encode(X.iloc[rows] if isinstance(X, pd.DataFrame) else X[rows])
-            n_rows = len(encoded.categories)
-            part = Impressions(encoded, np.zeros(n_rows), np.ones(n_rows), device, self._dtype)
-            with torch.inference_mode():
-                categories, numbers, _, _ = part[torch.arange(n_rows, device=device)]
-                logits[rows] = module(categories, numbers).cpu().numpy()
+        logits = self._streamed(X, lambda module, categories, numbers: module(categories, numbers))
         return (self.calibration_["scale"] * logits + self.calibration_["shift"]).astype(logits.dtype)
+
+    def representation(self, X, columns=None):
+        """Return what the model makes of an item's codes: their fused embeddings side by side, one row per impression.
+
+        The representation of the Mixture-of-Codes paper (arXiv:2410.09560v1), whose clusters and spectrum
+        `semid.metrics.discriminability` and `semid.metrics.singular_spectrum` measure.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_impressions, n_columns)
+            Columns as in `fit`.
+        columns : list of str or int, default None
+            Categorical columns, such as the item id, whose embeddings to return; None for all codes.
+
+        Returns
+        -------
+        representation : ndarray of shape (n_impressions, n_columns · embedding_dim · n_embedding_sets), float32
+        """
+        check_is_fitted(self)
+        if columns is None:
+            fields = [f for group in self.encoder_.code_groups_ for f in range(group.start, group.stop)]
+        else:
+            fields = [self.encoder_.field_of("columns", column) for column in columns]
+        if not fields:
+            raise ValueError(
+                "columns must name columns to represent, got None for a model without codes; name the item id, or add "
+                "codes with SemanticIDEncoder."
+            )
+
+        def embed(module, categories, numbers):
+            sets, _ = module.embed(categories, numbers)
+            return torch.cat([e[:, fields].flatten(1) for e in sets], dim=1)
+
+        return self._streamed(X, embed)
 
     def predict_proba(self, X):
         """Return the probability of each class, (n_impressions, 2), in the order of ``classes_``.
@@ -292,6 +316,23 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
     def __sklearn_is_fitted__(self):
         return hasattr(self, "state_")
 
+    def _streamed(self, X, compute):
+        """Return ``compute(module, categories, numbers)`` for all impressions, a part of them at a time."""
+        check_is_fitted(self)
+        X = check_table(self, X, reset=False)
+        device = resolve_device(self.device)
+        module = self._live.get(self._build_module, self.state_, device, self._dtype)
+        results = []
+        for start in range(0, len(X), _PREDICT_ROWS):
+            rows = slice(start, start + _PREDICT_ROWS)
+            encoded = self.encoder_.encode(X.iloc[rows] if isinstance(X, pd.DataFrame) else X[rows])
+            n_rows = len(encoded.categories)
+            part = Impressions(encoded, np.zeros(n_rows), np.ones(n_rows), device, self._dtype)
+            with torch.inference_mode():
+                categories, numbers, _, _ = part[torch.arange(n_rows, device=device)]
+                results.append(compute(module, categories, numbers).cpu().numpy())
+        return np.concatenate(results)
+
     @abstractmethod
     def _body(self, n_fields, architecture):
         """Return the untrained module (B, F, d) → logits (B,) that follows the fused embeddings."""
@@ -322,7 +363,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
             fusion_groups=self.fields_.fusion_groups,
             fusion_rank=architecture["fusion_rank"],
             fusion_query=self.fields_.fusion_query,
-            adapter_width=_ADAPTER_WIDTH,
+            adapter_width=architecture["adapter_width"],
         )
 
     def _begin(self, X, y, weights, seed):
@@ -414,6 +455,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         if self.n_embedding_sets > 1 and not hidden_layer_sizes:
             raise ValueError("hidden_layer_sizes must not be empty with n_embedding_sets > 1: sets meet in a layer.")
         check_integer("vector_fields", self.vector_fields, 1)
+        check_integer("adapter_width", self.adapter_width, 0)
         check_integer("min_frequency", self.min_frequency, 1)
         buckets = self.hash_buckets.values() if isinstance(self.hash_buckets, dict) else [self.hash_buckets]
         for n_buckets in buckets:

@@ -52,6 +52,8 @@ _COLUMN_PARAMETERS = """\
         eight.
     vector_fields : int, default 1
         Fields that the adapter makes of a vector.
+    adapter_width : int, default 64
+        Hidden units of that adapter; 0 for a linear map.
     min_frequency : int, default 1
         Categories met in fewer rows of `fit` are treated as unknown.
     hash_buckets : None, int or dict from column to int, default None

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from semid.metrics._codes import _check_codes
+from semid.metrics._arrays import check_codes
 
 
 class CodeChurn(NamedTuple):
@@ -48,7 +48,7 @@ def code_churn(old, new):
     >>> churn.codes
     array([0.5 , 0.25])
     """
-    old, new = _check_codes(old), _check_codes(new)
+    old, new = check_codes(old), check_codes(new)
     if old.shape != new.shape:
         raise ValueError(f"old and new must have one shape (n_items, n_codebooks), got {old.shape} and {new.shape}.")
     changed = old != new

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from semid.nn._mlp import MLP
+
 MISSING, UNKNOWN = 0, 1  # rows at the start of each vocabulary
 FIRST_CATEGORY = 2
 
@@ -100,17 +102,19 @@ class FieldEmbedding(nn.Module):
 class VectorAdapter(nn.Module):
     """Linear → ReLU → Linear from a vector, such as an item's embedding, to the embeddings of one or several fields.
 
+    One linear map where there are no hidden units.
+
     Shape: (B, n_columns) → (B, n_fields, w)
     """
 
     def __init__(self, vector, width, hidden_width):
         super().__init__()
         self.n_fields = vector.n_fields
-        self.hidden = nn.Linear(vector.n_columns, hidden_width)
-        self.out = nn.Linear(hidden_width, vector.n_fields * width)
+        self.hidden = MLP((vector.n_columns, hidden_width) if hidden_width else (vector.n_columns,))
+        self.out = nn.Linear(hidden_width or vector.n_columns, vector.n_fields * width)
 
     def forward(self, x):
-        return self.out(torch.relu(self.hidden(x))).unflatten(1, (self.n_fields, -1))
+        return self.out(self.hidden(x)).unflatten(1, (self.n_fields, -1))
 
 
 def grown_table(table, shapes, embedding):

@@ -63,7 +63,7 @@ class CrossNetwork(nn.Module):
     def forward(self, e):
         x0 = x = e.flatten(1)
         for layer in self.layers:
-            x = x + x0 * layer(x)
+            x = torch.addcmul(x, x0, layer(x))
         return x
 
 

@@ -35,7 +35,7 @@ class MLP(nn.Sequential):
     def __init__(self, sizes, dropout=0.0):
         layers = []
         for width_in, width_out in pairwise(sizes):
-            layers += [nn.Linear(width_in, width_out), nn.ReLU()]
+            layers += [nn.Linear(width_in, width_out), nn.ReLU(inplace=True)]
             if dropout > 0:
                 layers.append(SeededDropout(dropout))
         super().__init__(*layers)

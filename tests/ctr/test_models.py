@@ -26,6 +26,7 @@ from semid.ctr import (
     DeepIMClassifier,
     FactorizationMachineClassifier,
     MLPCTRClassifier,
+    _base,
 )
 from semid.ctr._base import Fields
 from semid.nn._fields import FieldShapes
@@ -282,6 +283,24 @@ def test_class_weight_is_a_weight_per_row(clicks):
     by_row = clone(model).fit(X, y, sample_weight=np.where(y == 1, 3.0, 1.0)).predict_proba(X)
     np.testing.assert_array_equal(by_class, by_row)
     assert clone(model).set_params(class_weight="balanced").fit(X, y).state_["bias"] != model.fit(X, y).state_["bias"]
+
+
+def test_the_representation_is_the_fused_embeddings_of_the_codes(monkeypatch):
+    monkeypatch.setattr(_base, "_PREDICT_ROWS", 7)  # in several parts
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"item_code0": rng.integers(5, size=40), "user": 0, "item_code1": rng.integers(4, size=40)})
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), n_embedding_sets=2, **SMALL).fit(X, rng.integers(2, size=40))
+    module = model._build_module()
+    module.load_state_dict({name: torch.tensor(array) for name, array in model.state_.items()})
+    encoded = model.encoder_.encode(X)
+    sets, _ = module.embed(torch.as_tensor(encoded.categories).long(), torch.empty(40, 0))
+    expected = torch.cat([e[:, 1:].flatten(1) for e in sets], dim=1)  # codes are the last fields
+    torch.testing.assert_close(torch.as_tensor(model.representation(X)), expected)
+    user = torch.cat([e[:, 0] for e in sets], dim=1)
+    torch.testing.assert_close(torch.as_tensor(model.representation(X, columns=["user"])), user)
+    model.fit(X[["user"]], rng.integers(2, size=40))
+    with pytest.raises(ValueError, match="columns must name columns to represent, got None for a model without codes"):
+        model.representation(X[["user"]])
 
 
 def test_an_eval_set_takes_the_place_of_the_held_out_part(clicks):

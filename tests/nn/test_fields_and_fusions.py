@@ -3,7 +3,7 @@ from itertools import combinations
 import pytest
 import torch
 
-from semid.nn._fields import FieldEmbedding, FieldShapes, TouchedRows, VectorField, grown_table
+from semid.nn._fields import FieldEmbedding, FieldShapes, TouchedRows, VectorAdapter, VectorField, grown_table
 from semid.nn._fusions import FUSIONS, FieldFusion
 from semid.nn._interactions import FactorizationMachine, InteractionMachine, LowRankCrossNetwork
 from semid.nn._mlp import LogitHead
@@ -52,8 +52,8 @@ def test_field_embedding_equals_a_table_per_field():
         for field in range(2):
             torch.testing.assert_close(e[row, field], tables[field][categories[row, field]])
             torch.testing.assert_close(e[row, 4 + field], numbers[row, field] * fields.numeric[field])
-        adapter = fields.adapters[0]
-        adapted = adapter.out.weight @ torch.relu(adapter.hidden.weight @ numbers[row, 2:] + adapter.hidden.bias)
+        adapter, hidden = fields.adapters[0], fields.adapters[0].hidden[0]
+        adapted = adapter.out.weight @ torch.relu(hidden.weight @ numbers[row, 2:] + hidden.bias)
         torch.testing.assert_close(e[row, 6:].flatten(), adapted + adapter.out.bias)
     torch.testing.assert_close(e[0, 2], (tables[2][2] + tables[2][3]) / 2)
     torch.testing.assert_close(e[0, 3], tables[3][5])
@@ -62,6 +62,11 @@ def test_field_embedding_equals_a_table_per_field():
 
     rows, places = torch.unique(fields.rows(categories), return_inverse=True)
     torch.testing.assert_close(fields(categories, numbers, TouchedRows(fields.table[rows], places)), e)
+
+
+def test_an_adapter_without_hidden_units_is_one_linear_map():
+    adapter, x = VectorAdapter(VectorField(3, 2), 5, 0), torch.randn(4, 3)
+    torch.testing.assert_close(adapter(x).flatten(1), x @ adapter.out.weight.T + adapter.out.bias)
 
 
 def test_missing_and_unknown_values_start_at_zero():

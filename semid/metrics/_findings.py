@@ -1,0 +1,223 @@
+"""What is wrong with a mapping, in sentences: the number, why it matters, and what to do."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from semid.metrics._arrays import distinct_rows
+
+# Perplexity as a share of the codes that could be in use. The first codebooks of public maps in trouble have 0.16 to
+# 0.32, those of residual k-means on Amazon Beauty (4 x 256) 0.88 to 0.45, from the first to the last.
+_EVENLY_USED = 0.4
+# Share of the codes that even random codes would use: with few items, some stay unused whatever the tokenizer.
+_IN_USE = 0.9
+# One item in a hundred without a row of its own; Amazon Beauty has three in a thousand that share a title.
+_COLLISIONS = 0.01
+# How many times lower the collision rate is with the last codebook than without it. One more level of residual k-means
+# lowers it 2 to 4 times, last codebooks of public maps that were made to tell items apart 13 to 88 times.
+_HIDES = 10
+# Random codes of the same sizes collide as well: a prefix is crowded if it does so several times as often.
+_CROWDED = 5
+# More than half of the items have one code: nothing is so common but "first of its kind".
+_DOMINANT = 0.5
+# How far the redundancy lies on the way from chance to copies. Codebooks that quantize one vector side by side have
+# 0.7 to 0.8, with a projection for each 0.1.
+_NEAR_COPY = 0.5
+# Times the neighbours that chance keeps; one codebook of 256 codes on Amazon Beauty keeps over a hundred times as many.
+_UNRELATED = 2
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The figures of one mapping that the findings read."""
+
+    item_ids: np.ndarray  # (n_items,)
+    codes: np.ndarray  # (n_items, n_codebooks)
+    lengths: np.ndarray  # (n_items,), number of codes of each item
+    is_first: np.ndarray  # (n_items,), False for items that repeat an embedding; all True without embeddings
+    has_embeddings: bool
+    sizes: np.ndarray  # (n_codebooks,)
+    sizes_are_known: bool
+    usage: np.ndarray  # (n_codebooks,)
+    perplexity: np.ndarray  # (n_codebooks,)
+    prefix_collision_rates: np.ndarray  # (n_codebooks,)
+    collision_rate: float  # among the items that are first
+    redundancy: np.ndarray  # (n_codebooks, n_codebooks)
+    redundancy_by_chance: np.ndarray  # (n_codebooks, n_codebooks)
+    neighbor_overlap: float | None
+    neighbor_overlap_by_chance: float | None
+    r2: float | None
+
+
+def findings(audit):
+    """Return the sentences that apply, the gravest first."""
+    is_suffix = _last_codebook_is_a_suffix(audit)
+    codebooks = np.arange(audit.codes.shape[1] - is_suffix)  # a suffix has a finding of its own
+    return [
+        *_about_content(audit),
+        *_about_reconstruction(audit),
+        *_about_lengths(audit),
+        *_about_even_use(audit, codebooks),
+        *_about_dead_codes(audit, codebooks),
+        *_about_collisions(audit),
+        *(_about_the_suffix(audit) if is_suffix else _about_prefixes(audit)),
+        *_about_copies(audit),
+    ]
+
+
+def _about_content(audit):
+    overlap, chance = audit.neighbor_overlap, audit.neighbor_overlap_by_chance
+    if overlap is not None and overlap < _UNRELATED * chance:
+        yield (
+            "The codes know nothing of X: items that share codes are neighbours in X as seldom as by chance "
+            f"(neighbour overlap {overlap:.2%}, chance {chance:.2%}). Either the rows of X are in another order than "
+            "the items of the mapping, the most common reason, or the codes are random. Match both by item id."
+        )
+
+
+def _about_reconstruction(audit):
+    if audit.r2 is not None and audit.r2 <= 0:
+        yield (
+            f"The reconstruction is no better than the mean of X (R² {audit.r2:.3f}). Check that its rows are in the "
+            "order of X and its units are those of X: a tokenizer fitted on standardised embeddings needs the way back."
+        )
+
+
+def _about_lengths(audit):
+    lengths, counts = np.unique(audit.lengths, return_counts=True)
+    if len(lengths) > 1:
+        shares = ", ".join(f"{count:,} items have {length}" for length, count in zip(lengths, counts, strict=True))
+        yield (
+            f"IDs of different lengths: {shares} codes. A model with one field per codebook, and a decoder of fixed "
+            "depth, take no such IDs; in this report, having no code is code 0 of its codebook, and the others move up "
+            "by one. UniqueTokenizer gives every item the same number of codes."
+        )
+
+
+def _about_even_use(audit, codebooks):
+    reach = _reach_of_chance(audit)
+    shares = audit.perplexity / reach
+    uneven = sorted((n for n in codebooks if shares[n] < _EVENLY_USED), key=lambda n: shares[n])
+    if uneven:
+        n = uneven[0]
+        yield (
+            f"Codebook {n} uses {_n_used(audit, n)} of {audit.sizes[n]} codes, as evenly as {audit.perplexity[n]:.0f} "
+            f"would (perplexity {audit.perplexity[n]:.1f}){_so_do(uneven[1:])}.{_if_sizes_are_guessed(audit)} Most "
+            "items crowd on few codes, which say little, and the other codebooks must tell them apart. Fit with "
+            "assignment='sinkhorn', start from k-means (ResidualKMeansTokenizer has nothing else), or pass a smaller "
+            "codebook_size."
+        )
+
+
+def _about_dead_codes(audit, codebooks):
+    reach = _reach_of_chance(audit)
+    used = audit.usage * audit.sizes
+    is_even = audit.perplexity >= _EVENLY_USED * reach  # the others have a finding already
+    is_dead = is_even & (used < _IN_USE * reach) & (audit.sizes <= len(audit.codes))
+    dead = [n for n in codebooks if is_dead[n]]
+    if dead:
+        n = max(dead, key=lambda n: 1 - used[n] / reach[n])
+        yield (
+            f"Codebook {n} has {audit.sizes[n] - _n_used(audit, n)} dead codes of {audit.sizes[n]}, which no item has"
+            f"{_so_do(dead, but=n)}.{_if_sizes_are_guessed(audit)} They cost memory, and a model's embeddings for them "
+            "are never learned. Fit with assignment='sinkhorn', or pass a smaller codebook_size."
+        )
+
+
+def _about_collisions(audit):
+    if audit.collision_rate < _COLLISIONS:
+        return
+    rows = np.flatnonzero(audit.is_first)
+    first, inverse = distinct_rows(audit.codes[rows])
+    counts = np.bincount(inverse)
+    largest = rows[inverse == counts.argmax()]
+    which = "items, though their embeddings differ," if audit.has_embeddings else "items"
+    advice = "" if audit.has_embeddings else " Pass X to see whether their embeddings differ."
+    yield (
+        f"Collisions: {len(rows) - len(first):,} of {len(rows):,} {which} add no row of codes "
+        f"({audit.collision_rate:.2%}). The largest group are {len(largest)} items with the codes "
+        f"{audit.codes[largest[0]].tolist()}, such as {audit.item_ids[largest[0]]!s} and "
+        f"{audit.item_ids[largest[1]]!s}. No model that reads codes alone can tell them apart.{advice} Add a codebook, "
+        "or wrap the tokenizer in UniqueTokenizer."
+    )
+
+
+def _last_codebook_is_a_suffix(audit):
+    """Whether the last codebook counts the items that share the other codes, most of them being the first."""
+    return bool(_last_codebook_hides_collisions(audit)) and _dominant_share(audit.codes[:, -1]) > _DOMINANT
+
+
+def _last_codebook_hides_collisions(audit):
+    rates = audit.prefix_collision_rates
+    return len(rates) > 1 and rates[-2] > 0 and rates[-1] <= rates[-2] / _HIDES
+
+
+def _about_the_suffix(audit):
+    share, (*_, before, after) = _dominant_share(audit.codes[:, -1]), audit.prefix_collision_rates
+    yield (
+        f"The last codebook only tells apart items whose other codes are equal: {share:.1%} of the items have one code "
+        f"there, and the collision rate is {before:.2%} without it, {after:.2%} with it. Items that share such a code "
+        "have nothing in common, so that it teaches a model nothing about others. UniqueTokenizer(strategy='reassign') "
+        "tells items apart without an extra codebook."
+    )
+
+
+def _about_prefixes(audit):
+    if not _last_codebook_hides_collisions(audit):
+        return
+    before, after = audit.prefix_collision_rates[-2:]
+    chance = _collision_rate_by_chance(len(audit.codes), np.prod(audit.sizes[:-1].astype(float)))
+    if before >= max(_COLLISIONS, _CROWDED * chance):
+        yield (
+            f"The last codebook hides collisions: without it the collision rate is {before:.2%}, with it {after:.2%}; "
+            f"random codes of the same sizes have {chance:.2%} without it. The codes before it crowd, and what reads "
+            "prefixes (beam search, PrefixNGramEncoder) meets that. Spread the first codebooks more evenly, see their "
+            "perplexity, rather than repair the last one."
+        )
+
+
+def _about_copies(audit):
+    chance = audit.redundancy_by_chance
+    excess = np.triu((audit.redundancy - chance) / np.maximum(1 - chance, 1e-9), k=1)
+    pairs = np.argwhere(excess > _NEAR_COPY)
+    if len(pairs):
+        a, b = np.unravel_index(excess.argmax(), excess.shape)
+        n_pairs = len(chance) * (len(chance) - 1) // 2
+        yield (
+            f"Near copies: {len(pairs)} of {n_pairs} pairs of codebooks say mostly the same, {a} and {b} the most "
+            f"(NMI {audit.redundancy[a, b]:.2f}, by chance {chance[a, b]:.2f}), and hardly tell more items apart than "
+            "one of them. Let each codebook see something else: a residual (RQVAETokenizer, ResidualKMeansTokenizer) "
+            "or a projection of its own (MixtureOfCodesTokenizer). A click model may gain from them all the same, if "
+            "they differ in granularity (codebook_size='graded')."
+        )
+
+
+def _reach_of_chance(audit):
+    """Number of codes of each codebook that even random codes would use, with so many items."""
+    return audit.sizes * (1 - (1 - 1 / audit.sizes) ** len(audit.codes))
+
+
+def _collision_rate_by_chance(n_items, n_rows):
+    """Expected collision rate of codes drawn evenly from so many rows of codes."""
+    # log1p and expm1: 256^7 rows of codes leave no digits to (1 - 1 / n_rows) ** n_items.
+    n_distinct = -n_rows * np.expm1(n_items * np.log1p(-1 / n_rows)) if n_rows > 1 else 1
+    return 1 - n_distinct / n_items
+
+
+def _dominant_share(codes):
+    return np.unique(codes, return_counts=True)[1].max() / len(codes)
+
+
+def _n_used(audit, n):
+    return round(audit.usage[n] * audit.sizes[n])
+
+
+def _so_do(codebooks, but=None):
+    others = [str(n) for n in sorted(codebooks) if n != but]
+    return f"; likewise codebook{'s' * (len(others) > 1)} {', '.join(others)}" if others else ""
+
+
+def _if_sizes_are_guessed(audit):
+    if audit.sizes_are_known:
+        return ""
+    return f" (The size is the largest code of all codebooks + 1: pass codebook_size if it is not {audit.sizes.max()}.)"

@@ -1,0 +1,245 @@
+"""Is my semantic ID any good? One call over a mapping from items to codes, whoever made it."""
+
+from dataclasses import dataclass
+from html import escape
+from textwrap import fill
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import check_random_state
+
+from semid._checks import check_integer
+from semid.metrics._arrays import check_rows, check_sizes, distinct_rows, one_size_each
+from semid.metrics._codes import (
+    code_nmi,
+    codebook_gini,
+    codebook_perplexity,
+    codebook_usage,
+    collision_rate,
+    prefix_collision_rates,
+    reconstruction_r2,
+    redundancy_matrix,
+)
+from semid.metrics._findings import Audit, findings
+from semid.metrics._mapping import NO_CODE, read_mapping
+from semid.metrics._representations import neighbor_overlap
+
+_WIDTH = 100  # of the printed findings
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TokenizerReport:
+    """What `tokenizer_report` returns: prints as text, shows as a table in a notebook.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per codebook.
+    summary : dict
+        Figures of the mapping as a whole, by name.
+    advice : list of str
+        Findings: the number, why it matters, what to do. Empty for a map in good order.
+
+    Examples
+    --------
+    >>> from semid.metrics import tokenizer_report
+    >>> report = tokenizer_report([[0, 1], [1, 0], [0, 0], [1, 1]])
+    >>> report.summary["collision_rate"], report.advice
+    (0.0, [])
+    """
+
+    table: pd.DataFrame
+    summary: dict
+    advice: list
+
+    def __repr__(self):
+        width = max(map(len, self.summary))
+        return "\n".join(
+            [
+                *(f"{name:<{width}}  {_as_text(value)}" for name, value in self.summary.items()),
+                "",
+                self.table.to_string(float_format="{:.3f}".format),
+                "",
+                *([_numbered(n, text) for n, text in enumerate(self.advice, start=1)] or ["No findings."]),
+            ]
+        )
+
+    def _repr_html_(self):
+        summary = pd.Series({name: _as_text(value) for name, value in self.summary.items()}, name="value").to_frame()
+        advice = "".join(f"<li>{escape(text)}</li>" for text in self.advice)
+        return (
+            f"{summary.to_html()}{self.table.to_html(float_format='{:.3f}'.format)}"
+            f"{f'<ol>{advice}</ol>' if advice else '<p>No findings.</p>'}"
+        )
+
+
+def tokenizer_report(codes, X=None, *, reconstruction=None, codebook_size=None, y=None, k=10, random_state=0):
+    """Return how good a mapping from items to codes is, what is wrong with it, and what to do.
+
+    For codes of any origin. The collision rate hides most of what goes wrong: codebooks that are hardly used, a last
+    codebook that was made to tell items apart, codebooks that repeat each other, codes that belong to other items.
+
+    Parameters
+    ----------
+    codes : array-like of shape (n_items, n_codebooks), DataFrame, dict, or path
+        Codes of each item, -1 where an item has fewer than others. Of a DataFrame, the columns ``code0``, ``code1``,
+        ... or ``<name>_code0``, ..., if there are any, else all integer columns but ``id`` and ``<name>_id``; such a
+        column gives the item ids. A dict has a list per item, of integers or of tokens like ``"<a_12>"``. Paths end in
+        ``.npy``, ``.parquet`` (as a DataFrame), or ``.json`` (as a dict; the ``.index.json`` of LC-Rec, LETTER and
+        MiniOneRec). Items of a dict whose keys are whole numbers are taken in the order of these.
+    X : array-like of shape (n_items, n_features), default None
+        Embeddings, row by row the items of `codes`. Adds what the codes keep of them, and tells collisions from
+        duplicates.
+    reconstruction : array-like of shape (n_items, n_features), default None
+        What the codes stand for, from `inverse_transform`. Needs `X`.
+    codebook_size : int or array-like of shape (n_codebooks,), int, default None
+        Number of codes in each codebook. None for the largest code of all codebooks + 1, which is too much for smaller
+        codebooks: pass ``tokenizer.codebook_sizes_`` where they differ.
+    y : array-like of shape (n_items,), default None
+        Labels of the items, for example categories. Adds the NMI of each codebook with them.
+    k : int, default 10
+        Number of neighbours of `neighbor_overlap`.
+    random_state : int, RandomState instance or None, default 0
+        Seed of the sample of items whose neighbours are compared, and of the shuffled codes that give the redundancy
+        by chance.
+
+    Returns
+    -------
+    report : TokenizerReport
+        ``table``, one row per codebook: ``codes_used``, ``codebook_size``, ``usage``, ``perplexity``, ``gini``,
+        ``redundancy`` (mean NMI with the other codebooks), ``redundancy_by_chance`` (of the same codes, shuffled over
+        the items), ``prefix_collision_rate`` (of the codes up to this one), ``nmi_with_y``.
+        ``summary``: ``n_items``, ``n_codebooks``, ``collision_rate``, ``collision_rate_of_distinct`` (among the items
+        of distinct embeddings), ``prefix_collision_rate`` (without the last codebook), ``redundancy``,
+        ``redundancy_by_chance``, ``neighbor_overlap`` (of the codes, by Hamming distance),
+        ``neighbor_overlap_by_chance``, ``neighbor_overlap_of_reconstruction``, ``r2``; each where it can be had.
+        ``advice``: the findings.
+
+    Raises
+    ------
+    ValueError
+        If no codes can be read from `codes`, or if `X`, `reconstruction` or `y` do not have one row per item.
+    FileNotFoundError
+        If `codes` is the path of no file.
+
+    Examples
+    --------
+    >>> from semid.datasets import make_items
+    >>> from semid.metrics import tokenizer_report
+    >>> from semid.tokenizers import ResidualKMeansTokenizer
+    >>> X = make_items(n_items=500, random_state=0).embeddings
+    >>> tokenizer = ResidualKMeansTokenizer(n_codebooks=4, codebook_size=16, random_state=0)
+    >>> report = tokenizer_report(tokenizer.fit_transform(X), X)
+    >>> report.table["codes_used"].tolist()
+    [16, 16, 16, 16]
+    >>> public = {"0": ["<a_12>", "<b_7>"], "1": ["<a_12>", "<b_7>"], "2": ["<a_3>", "<b_0>"]}
+    >>> print(tokenizer_report(public, codebook_size=256).advice[0][:55])
+    Collisions: 1 of 3 items add no row of codes (33.33%).
+    """
+    item_ids, codes = read_mapping(codes)
+    X, reconstruction = _check_embeddings(X, reconstruction, len(codes))
+    k = min(check_integer("k", k, 1), len(codes) - 1)
+    random_state = check_random_state(random_state)
+    audit = _audit(item_ids, codes, X, reconstruction, codebook_size, k, random_state)
+    return TokenizerReport(_table(audit, y), _summary(audit, X, reconstruction, k, random_state), list(findings(audit)))
+
+
+def _check_embeddings(X, reconstruction, n_items):
+    if X is not None:
+        X = check_rows("X", X, n_items)
+    elif reconstruction is not None:
+        raise ValueError("reconstruction must come with the embeddings it is compared with, got X=None.")
+    if reconstruction is not None:
+        reconstruction = check_rows("reconstruction", reconstruction, n_items)
+    return X, reconstruction
+
+
+def _audit(item_ids, codes, X, reconstruction, codebook_size, k, random_state):
+    lengths = (codes != NO_CODE).sum(axis=1)
+    # To have no code is a code as well, of the codebooks where that happens.
+    shifts = (codes == NO_CODE).any(axis=0).astype(np.int64)
+    sizes = shifts + one_size_each(1 + codes.max() if codebook_size is None else codebook_size, codes.shape[1])
+    codes = codes + shifts
+    check_sizes(codes, sizes)
+    is_first = np.ones(len(codes), dtype=bool)
+    if X is not None:
+        is_first[:] = False
+        is_first[distinct_rows(X)[0]] = True
+    has_neighbors = X is not None and k > 0
+    return Audit(
+        item_ids=item_ids,
+        codes=codes,
+        lengths=lengths,
+        is_first=is_first,
+        has_embeddings=X is not None,
+        sizes=sizes,
+        sizes_are_known=codebook_size is not None,
+        usage=codebook_usage(codes, sizes),
+        perplexity=codebook_perplexity(codes),
+        prefix_collision_rates=prefix_collision_rates(codes),
+        collision_rate=collision_rate(codes[is_first]),
+        redundancy=redundancy_matrix(codes),
+        redundancy_by_chance=redundancy_matrix(_shuffled(codes, random_state)),
+        neighbor_overlap=neighbor_overlap(X, codes, k=k, random_state=random_state) if has_neighbors else None,
+        neighbor_overlap_by_chance=k / (len(codes) - 1) if has_neighbors else None,
+        r2=None if reconstruction is None else reconstruction_r2(X, reconstruction),
+    )
+
+
+def _shuffled(codes, random_state):
+    """Return codes as frequent as before that know nothing of one another."""
+    return np.column_stack([random_state.permutation(column) for column in codes.T])
+
+
+def _table(audit, y):
+    columns = {
+        "codes_used": (audit.usage * audit.sizes).round().astype(np.int64),
+        "codebook_size": audit.sizes,
+        "usage": audit.usage,
+        "perplexity": audit.perplexity,
+        "gini": codebook_gini(audit.codes, audit.sizes),
+        "redundancy": _mean_of_others(audit.redundancy),
+        "redundancy_by_chance": _mean_of_others(audit.redundancy_by_chance),
+        "prefix_collision_rate": audit.prefix_collision_rates,
+    }
+    if y is not None:
+        columns["nmi_with_y"] = code_nmi(audit.codes, y)
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(audit.sizes), name="codebook"))
+
+
+def _summary(audit, X, reconstruction, k, random_state):
+    n_items, n_codebooks = audit.codes.shape
+    summary = {
+        "n_items": n_items,
+        "n_codebooks": n_codebooks,
+        "collision_rate": float(audit.prefix_collision_rates[-1]),
+    }
+    if X is not None:
+        summary["collision_rate_of_distinct"] = audit.collision_rate
+    if n_codebooks > 1:
+        summary["prefix_collision_rate"] = float(audit.prefix_collision_rates[-2])
+        summary["redundancy"] = float(_mean_of_others(audit.redundancy).mean())
+        summary["redundancy_by_chance"] = float(_mean_of_others(audit.redundancy_by_chance).mean())
+    if audit.neighbor_overlap is not None:
+        summary["neighbor_overlap"] = audit.neighbor_overlap
+        summary["neighbor_overlap_by_chance"] = audit.neighbor_overlap_by_chance
+        if reconstruction is not None:
+            overlap = neighbor_overlap(X, reconstruction, k=k, random_state=random_state)
+            summary["neighbor_overlap_of_reconstruction"] = overlap
+    if audit.r2 is not None:
+        summary["r2"] = audit.r2
+    return summary
+
+
+def _mean_of_others(matrix):
+    """Return the mean of each row without the diagonal, which holds ones; NaN where there is nothing else."""
+    n = len(matrix)
+    return (matrix.sum(axis=1) - 1) / (n - 1) if n > 1 else np.full(1, np.nan)
+
+
+def _as_text(value):
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+
+
+def _numbered(n, text):
+    return fill(f"{n}. {text}", _WIDTH, subsequent_indent="   ", break_long_words=False)

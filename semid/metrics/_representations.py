@@ -1,0 +1,283 @@
+"""What a representation of items still tells: its spectrum, its labels, its neighbours. Arrays in, numbers out."""
+
+import numpy as np
+from scipy.linalg import svdvals
+from scipy.stats import entropy
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.metrics import normalized_mutual_info_score
+from sklearn.utils import check_random_state
+
+from semid._checks import check_integer
+from semid.metrics._arrays import check_labels, check_rows, distinct_rows
+
+_DISTANCES_AT_ONCE = 2**22  # 16 MB in float32
+
+
+def singular_spectrum(representation, *, center=False, normalize=False):
+    """Return the singular values of a representation matrix, the largest first.
+
+    Definition 3.2, dimension robustness, of arXiv:2410.09560v1 compares these spectra: the flatter, the more
+    dimensions carry signal. ``σ_1 ≥ σ_2 ≥ ... ≥ 0`` with ``representation = U diag(σ) Vᵀ``, in float64 and from the
+    matrix itself: a Gram matrix would lose all that lies below ``1e-8 σ_1``, where a collapse shows.
+
+    Parameters
+    ----------
+    representation : array-like of shape (n_items, n_dims)
+        One row per item or impression, for example the concatenated embeddings of its codes.
+    center : bool, default False
+        Subtract the mean row first. Without it the mean often is the first direction and dwarfs the others.
+    normalize : bool, default False
+        Divide by ``σ_1``, so that representations of several scales share one axis.
+
+    Returns
+    -------
+    spectrum : ndarray of shape (min(n_items, n_dims),), float64
+        In [0, inf), or in [0, 1] if normalized.
+
+    Raises
+    ------
+    ValueError
+        If `representation` is not a finite matrix, or, with `normalize`, is zero everywhere.
+
+    Examples
+    --------
+    >>> from semid.metrics import singular_spectrum
+    >>> singular_spectrum([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]])
+    array([4., 3.])
+    >>> singular_spectrum([[3.0, 0.0], [0.0, 4.0], [0.0, 0.0]], normalize=True)
+    array([1.  , 0.75])
+    """
+    matrix = check_rows("representation", representation).astype(np.float64)
+    if center:
+        matrix = matrix - matrix.mean(axis=0)
+    spectrum = svdvals(matrix)
+    return spectrum / _largest(spectrum) if normalize else spectrum
+
+
+def information_abundance(representation):
+    """Return ``Σσ / σ_1`` of a representation matrix: the number of dimensions it uses, by their singular values.
+
+    1 when all rows are multiples of one, the rank when all directions are equally strong; an embedding that collapses
+    has far less than its width. Guo et al., "On the Embedding Collapse when Scaling up Recommendation Models",
+    arXiv:2310.04400v3 (formula from memory). Not centered, as there: pass ``X - X.mean(axis=0)`` for the spread alone.
+
+    Parameters
+    ----------
+    representation : array-like of shape (n_items, n_dims)
+        One row per item or impression.
+
+    Returns
+    -------
+    abundance : float in [1, min(n_items, n_dims)]
+
+    Raises
+    ------
+    ValueError
+        If `representation` is not a finite matrix, or is zero everywhere.
+
+    Examples
+    --------
+    >>> from semid.metrics import information_abundance
+    >>> information_abundance([[3.0, 0.0], [0.0, 4.0]])
+    1.75
+    """
+    spectrum = singular_spectrum(representation)
+    return float(spectrum.sum() / _largest(spectrum))
+
+
+def effective_rank(representation):
+    """Return ``exp(-Σ p log p)`` with ``p = σ / Σσ``: how many equally strong directions a representation is worth.
+
+    1 when all rows are multiples of one, the rank when all directions are equally strong. Roy & Vetterli, 2007, "The
+    effective rank: a measure of effective dimensionality" (from memory). Not centered: pass ``X - X.mean(axis=0)`` for
+    the spread alone. Never less than `information_abundance`, which weighs the strongest direction more.
+
+    Parameters
+    ----------
+    representation : array-like of shape (n_items, n_dims)
+        One row per item or impression.
+
+    Returns
+    -------
+    rank : float in [1, min(n_items, n_dims)]
+
+    Raises
+    ------
+    ValueError
+        If `representation` is not a finite matrix, or is zero everywhere.
+
+    Examples
+    --------
+    >>> from semid.metrics import effective_rank
+    >>> round(effective_rank([[2.0, 0.0], [0.0, 2.0], [0.0, 0.0]]), 6)
+    2.0
+    """
+    spectrum = singular_spectrum(representation)
+    return float(np.exp(entropy(spectrum / _largest(spectrum))))
+
+
+def discriminability(representation, y, *, n_clusters=50, random_state=None):
+    """Return the normalized mutual information (NMI) between clusters of a representation and labels.
+
+    Definition 3.1, discriminability, of arXiv:2410.09560v1, as its public scripts have it: mini-batch k-means with 50
+    clusters, then ``2 I(cluster; y) / (H(cluster) + H(y))``. 0 when the clusters say nothing of the labels, 1 when
+    each label is one cluster. With fewer labels than clusters 1 is out of reach: of two equally frequent labels, 50
+    even clusters reach ``2 log 2 / (log 2 + log 50) = 0.30`` at most. Compare representations at one `n_clusters` only.
+
+    Parameters
+    ----------
+    representation : array-like of shape (n_samples, n_dims)
+        One row per impression or item.
+    y : array-like of shape (n_samples,)
+        Labels, for example clicks.
+    n_clusters : int, default 50
+        Number of clusters.
+    random_state : int, RandomState instance or None, default None
+        Seed of the clustering.
+
+    Returns
+    -------
+    nmi : float in [0, 1]
+
+    Raises
+    ------
+    ValueError
+        If there are fewer rows than `n_clusters`, or `y` does not have one label per row.
+
+    Examples
+    --------
+    >>> from semid.datasets import make_items
+    >>> from semid.metrics import discriminability
+    >>> items = make_items(n_items=500, random_state=0)
+    >>> of_content = discriminability(items.embeddings, items.frame["category"], n_clusters=8, random_state=0)
+    >>> of_others = discriminability(items.embeddings[::-1], items.frame["category"], n_clusters=8, random_state=0)
+    >>> bool(of_content > 5 * of_others)
+    True
+    """
+    representation = check_rows("representation", representation)
+    y = check_labels("y", y, len(representation))
+    n_clusters = check_integer("n_clusters", n_clusters, 2)
+    if n_clusters > len(representation):
+        raise ValueError(f"n_clusters must be at most the number of rows, got {n_clusters} for {len(representation)}.")
+    clusters = MiniBatchKMeans(n_clusters, random_state=random_state).fit_predict(representation)
+    return float(normalized_mutual_info_score(y, clusters))
+
+
+def neighbor_overlap(X, other, *, k=10, n_queries=2000, random_state=None):
+    """Return the share of an item's nearest neighbours that are its nearest in another representation too.
+
+    Averaged over a sample of items; the item itself is no neighbour::
+
+        mean_i |N_X(i) ∩ N_other(i)| / k,    N(i) = the k nearest of the other items
+
+    Neighbours by Euclidean distance, in codes by Hamming distance (the number of codebooks in which two items differ).
+    Equal distances are the rule in codes, and among items with one reconstruction: which of them are nearest is then
+    left to chance, and the value is the expectation over it, in closed form. In `X`, all that are as near as the k-th
+    are neighbours, so that ``neighbor_overlap(X, X)`` is 1. Random codes, or rows in the wrong order, have about
+    ``k / (n_items - 1)``.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_items, n_features)
+        Embeddings, row by row the items of `other`.
+    other : array-like of shape (n_items, n_columns)
+        Another representation of the same items. Integers are codes and compared by Hamming distance; floats, such as
+        a reconstruction, by Euclidean distance.
+    k : int, default 10
+        Number of neighbours.
+    n_queries : int, default 2000
+        Number of items whose neighbours are compared, drawn at random; all if there are no more. The standard error
+        is at most ``0.5 / sqrt(n_queries)``, the time proportional to ``n_queries · n_items``.
+    random_state : int, RandomState instance or None, default None
+        Seed of the sample.
+
+    Returns
+    -------
+    overlap : float in [0, 1]
+
+    Raises
+    ------
+    ValueError
+        If `X` and `other` differ in length, or `k` is not below the number of items.
+
+    Examples
+    --------
+    >>> from semid.metrics import neighbor_overlap
+    >>> X = [[0.0], [1.0], [3.0], [7.0]]
+    >>> neighbor_overlap(X, [[0.0], [2.0], [5.0], [6.0]], k=1)
+    0.75
+    >>> neighbor_overlap(X[:3], [[0], [0], [0]], k=1)  # equal codes: either of the two others, half of the time
+    0.5
+    """
+    X = check_rows("X", X)
+    is_codes = np.asarray(other).dtype.kind in "iu"
+    other = np.asarray(other) if is_codes else other
+    distances_in_other = _HammingDistances(other, len(X)) if is_codes else _SquaredDistances("other", other, len(X))
+    distances_in_x = _SquaredDistances("X", X)
+    k = check_integer("k", k, 1)
+    if k >= len(X):
+        raise ValueError(f"k must be less than the number of items, got {k} for {len(X)} items.")
+    n_queries = min(check_integer("n_queries", n_queries, 1), len(X))
+    queries = check_random_state(random_state).permutation(len(X))[:n_queries]
+    kept = 0.0
+    for some in np.array_split(queries, -(-n_queries * len(X) // _DISTANCES_AT_ONCE)):
+        distances = distances_in_x(some)
+        near = distances <= _kth_smallest(distances, k)
+        kept += _expected_overlaps(near, distances_in_other(some), k).sum()
+    return float(kept / (n_queries * k))
+
+
+class _SquaredDistances:
+    """From some items to all, infinite to itself; computed between distinct rows, so that equal rows tie exactly."""
+
+    def __init__(self, name, X, n_items=None):
+        X = check_rows(name, X, n_items)
+        first, self._inverse = distinct_rows(X)
+        self._rows = X[first] - X.mean(axis=0, dtype=np.float64).astype(X.dtype)  # small norms lose fewer digits
+        self._norms = np.square(self._rows).sum(axis=1)
+
+    def __call__(self, queries):
+        own = self._inverse[queries]
+        # (n_queries, n_distinct), less the query's own norm, which is the same for all.
+        distances = self._norms - 2 * self._rows[own] @ self._rows.T
+        distances[np.arange(len(queries)), own] = -np.inf  # an equal row is nearer than all others
+        distances = distances[:, self._inverse]
+        distances[np.arange(len(queries)), queries] = np.inf
+        return distances
+
+
+class _HammingDistances:
+    """From some items to all, the largest int16 to itself."""
+
+    def __init__(self, codes, n_items):
+        if codes.ndim != 2 or len(codes) != n_items:
+            raise ValueError(f"other must be 2-D, one row for each of the {n_items} items, got shape {codes.shape}.")
+        # Small integers are compared several times as fast.
+        self._codes = np.column_stack([np.unique(column, return_inverse=True)[1] for column in codes.T]).astype(
+            np.int32
+        )
+
+    def __call__(self, queries):
+        distances = np.zeros((len(queries), len(self._codes)), dtype=np.int16)
+        for column in self._codes.T:
+            distances += column[queries, None] != column
+        distances[np.arange(len(queries)), queries] = np.iinfo(np.int16).max
+        return distances
+
+
+def _kth_smallest(distances, k):
+    return np.partition(distances, k - 1, axis=1)[:, k - 1 : k]  # (n_queries, 1)
+
+
+def _expected_overlaps(near, distances, k):
+    """Return how many of the k nearest by `distances` are `near`, on average over the ways to break ties, per query."""
+    kth = _kth_smallest(distances, k)
+    nearer, tied = distances < kth, distances == kth
+    n_left = k - nearer.sum(axis=1)  # places for those that tie, each of which gets one as often as the others
+    return (near & nearer).sum(axis=1) + (near & tied).sum(axis=1) * n_left / tied.sum(axis=1)
+
+
+def _largest(spectrum):
+    if spectrum[0] == 0:
+        raise ValueError("representation must not be zero everywhere.")
+    return spectrum[0]

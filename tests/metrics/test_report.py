@@ -1,0 +1,240 @@
+"""Reports of maps that were made with one fault each, and of one without."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import brentq
+from scipy.stats import entropy
+
+from semid.metrics import (
+    codebook_gini,
+    codebook_perplexity,
+    codebook_usage,
+    collision_rate,
+    neighbor_overlap,
+    prefix_collision_rates,
+    reconstruction_r2,
+    redundancy_matrix,
+    tokenizer_report,
+)
+
+
+def _distinct(rows, rng):
+    """Redraw the second and later columns of rows that repeat another, until none does."""
+    while True:
+        _, first = np.unique(rows, axis=0, return_index=True)
+        repeated = np.setdiff1d(np.arange(len(rows)), first)
+        if len(repeated) == 0:
+            return rows
+        rows[repeated, 1:] = rng.integers(256, size=(len(repeated), rows.shape[1] - 1))
+
+
+def _first_codes(n_items, n_used, perplexity, rng):
+    """Codes of a power law that has this perplexity over `n_used` of 256 codes."""
+
+    def shares(exponent):
+        weights = np.arange(1, n_used + 1) ** -exponent
+        return weights / weights.sum()
+
+    exponent = brentq(lambda exponent: np.exp(entropy(shares(exponent))) - perplexity, 0, 5)
+    counts = np.maximum(1, np.round(n_items * shares(exponent))).astype(int)
+    codes = np.repeat(np.append(rng.permutation(255)[: n_used - 1], 255), counts)
+    return rng.permutation(np.append(codes, np.full(max(0, n_items - len(codes)), codes[0]))[:n_items])
+
+
+def _public_map(n_items, n_codebooks, n_used, perplexity, prefix_collisions, collisions, rng):
+    """A map with the figures of a row of the table in shared/peers.md."""
+    n_repeated, n_equal = round(prefix_collisions * n_items), round(collisions * n_items)
+    n_distinct = n_items - n_repeated
+    first = _first_codes(n_distinct, n_used, perplexity, rng)
+    prefixes = _distinct(np.column_stack([first, rng.integers(256, size=(n_distinct, n_codebooks - 2))]), rng)
+    last = rng.integers(256, size=n_distinct)
+    donors = rng.permutation(n_distinct)[:n_repeated]
+    last_of_repeated = (last[donors] + np.where(np.arange(n_repeated) < n_equal, 0, 1)) % 256
+    return np.column_stack([np.append(prefixes, prefixes[donors], axis=0), np.append(last, last_of_repeated)])
+
+
+@pytest.mark.parametrize(
+    ("n_items", "n_codebooks", "n_used", "perplexity", "prefix_collisions", "collisions"),
+    [
+        pytest.param(12_101, 4, 197, 83, 0.0335, 0.00107, id="LETTER Beauty"),
+        pytest.param(9_922, 4, 150, 72, 0.032, 0.0025, id="LETTER Instruments"),
+        pytest.param(3_686, 3, 48, 41, 0.377, 0.0043, id="MiniOneRec Industrial"),
+        pytest.param(3_459, 3, 88, 71, 0.281, 0.0043, id="MiniOneRec Office"),
+    ],
+)
+def test_public_maps_are_told_that_their_first_codebook_is_uneven_and_their_last_hides_collisions(
+    n_items, n_codebooks, n_used, perplexity, prefix_collisions, collisions, rng
+):
+    codes = _public_map(n_items, n_codebooks, n_used, perplexity, prefix_collisions, collisions, rng)
+    report = tokenizer_report(codes)
+    assert report.table.loc[0, "codes_used"] == n_used
+    assert report.table.loc[0, "perplexity"] == pytest.approx(perplexity, rel=0.03)
+    assert report.summary["prefix_collision_rate"] == pytest.approx(prefix_collisions, abs=1e-3)
+    assert report.summary["collision_rate"] == pytest.approx(collisions, abs=1e-4)
+
+    uneven, hidden = report.advice
+    evenness = round(report.table.loc[0, "perplexity"])
+    assert uneven.startswith(f"Codebook 0 uses {n_used} of 256 codes, as evenly as {evenness} would (perplexity")
+    assert "assignment='sinkhorn'" in uneven
+    assert "pass codebook_size if it is not 256" in uneven
+    rate = f"{report.summary['prefix_collision_rate']:.2%}"
+    assert hidden.startswith(f"The last codebook hides collisions: without it the collision rate is {rate}")
+
+
+@pytest.fixture
+def made(rng):
+    """Codes that are even and distinct, and embeddings that are made of them."""
+    codes = _distinct(rng.integers(16, size=(2_000, 4)), rng) % 16
+    codes = np.unique(codes, axis=0)
+    codebooks = rng.normal(size=(4, 16, 12)) * np.array([4, 2, 1, 0.5])[:, None, None]
+    reconstruction = sum(codebook[code] for codebook, code in zip(codebooks, codes.T, strict=True))
+    return codes, reconstruction + 0.1 * rng.normal(size=reconstruction.shape), reconstruction
+
+
+def test_a_good_map_gets_no_advice(made):
+    codes, X, reconstruction = made
+    report = tokenizer_report(codes, X, reconstruction=reconstruction, codebook_size=16)
+    assert report.advice == []
+    assert "No findings." in str(report)
+    assert "No findings." in report._repr_html_()
+
+
+def test_the_table_and_the_summary_hold_the_figures_of_the_metrics(made):
+    codes, X, reconstruction = made
+    y = codes[:, 0] // 4
+    report = tokenizer_report(codes, X, reconstruction=reconstruction, codebook_size=[16, 16, 16, 20], y=y)
+    table, summary = report.table, report.summary
+    assert table.index.tolist() == [0, 1, 2, 3]
+    assert table["codebook_size"].tolist() == [16, 16, 16, 20]
+    np.testing.assert_allclose(table["usage"], codebook_usage(codes, [16, 16, 16, 20]))
+    np.testing.assert_allclose(table["perplexity"], codebook_perplexity(codes))
+    np.testing.assert_allclose(table["gini"], codebook_gini(codes, [16, 16, 16, 20]))
+    np.testing.assert_allclose(table["prefix_collision_rate"], prefix_collision_rates(codes))
+    others = [np.delete(row, n).mean() for n, row in enumerate(redundancy_matrix(codes))]
+    np.testing.assert_allclose(table["redundancy"], others)
+    np.testing.assert_allclose(table["redundancy_by_chance"], others, atol=0.02)  # these codes are random
+    assert table["nmi_with_y"].argmax() == 0
+    assert summary["n_items"], summary["n_codebooks"] == codes.shape
+    assert summary["collision_rate"] == summary["collision_rate_of_distinct"] == collision_rate(codes)
+    assert summary["r2"] == reconstruction_r2(X, reconstruction)
+    assert summary["neighbor_overlap"] == pytest.approx(neighbor_overlap(X, codes))  # all items are queries
+    assert summary["neighbor_overlap_of_reconstruction"] == pytest.approx(neighbor_overlap(X, reconstruction))
+    assert summary["neighbor_overlap_by_chance"] == 10 / (len(codes) - 1)
+    json.dumps(summary)  # plain numbers
+
+
+def test_rows_in_another_order_are_noticed(made, rng):
+    codes, X, reconstruction = made
+    order = rng.permutation(len(X))
+    first, second = tokenizer_report(codes, X[order], reconstruction=reconstruction).advice
+    assert first.startswith("The codes know nothing of X")
+    assert second.startswith("The reconstruction is no better than the mean of X (R² -")
+
+
+def test_items_that_collide_are_named_unless_their_embeddings_are_equal(made):
+    codes, X, _ = made
+    codes = np.append(codes, codes[5:45], axis=0)
+    frame = pd.DataFrame(codes, columns=[f"code{n}" for n in range(4)]).assign(item_id=np.arange(len(codes)) + 70_000)
+    (collisions,) = tokenizer_report(frame).advice
+    assert collisions.startswith(f"Collisions: 40 of {len(codes):,} items add no row of codes")
+    assert "such as 70005 and" in collisions
+    assert "Pass X to see whether their embeddings differ" in collisions
+
+    twice = np.append(X, X[5:45], axis=0)
+    report = tokenizer_report(frame, twice)
+    assert report.advice == []
+    assert report.summary["collision_rate_of_distinct"] == 0 < report.summary["collision_rate"]
+
+    (collisions,) = tokenizer_report(frame, np.append(X, X[5:45] + 0.01, axis=0)).advice
+    assert "items, though their embeddings differ, add no row" in collisions
+
+
+def _with_suffix(prefixes):
+    suffixes = pd.DataFrame(prefixes).groupby(list(range(prefixes.shape[1]))).cumcount()
+    return np.column_stack([prefixes, suffixes])
+
+
+def test_a_last_codebook_that_only_tells_apart_is_named(rng):
+    prefixes = _distinct(rng.integers(64, size=(3_000, 3)), rng) % 64
+    prefixes[:150] = prefixes[150:300]
+    codes = _with_suffix(prefixes)
+    (suffix,) = tokenizer_report(codes, codebook_size=[64, 64, 64, 16]).advice
+    assert suffix.startswith("The last codebook only tells apart items whose other codes are equal: 9")
+    assert "UniqueTokenizer(strategy='reassign')" in suffix
+
+
+def test_ids_of_different_lengths_are_named_and_counted_with_no_code_as_a_code(rng):
+    prefixes = _distinct(rng.integers(64, size=(3_000, 3)), rng) % 64
+    prefixes[:150] = prefixes[150:300]
+    codes = _with_suffix(prefixes)
+    # As a public tokenizer has it: the first item of its kind gets no suffix.
+    tokens = {
+        str(i): [f"<{letter}_{code}>" for letter, code in zip("abcd", row, strict=True) if letter != "d" or code > 0]
+        for i, row in enumerate(codes)
+    }
+    lengths, suffix = tokenizer_report(tokens, codebook_size=64).advice
+    n_short = np.count_nonzero(codes[:, 3] == 0)
+    assert lengths.startswith(
+        f"IDs of different lengths: {n_short:,} items have 3, {3_000 - n_short} items have 4 codes."
+    )
+    assert suffix.startswith("The last codebook only tells apart")
+    table = tokenizer_report(tokens, codebook_size=64).table
+    assert table["codebook_size"].tolist() == [64, 64, 64, 65]
+    padded = np.where((codes == 0) & (np.arange(4) == 3), -1, codes)
+    pd.testing.assert_frame_equal(table, tokenizer_report(padded, codebook_size=64).table)
+
+
+def test_dead_codes_are_counted(rng):
+    codes = rng.integers(200, size=(5_000, 3))
+    (dead,) = tokenizer_report(codes, codebook_size=[200, 256, 240]).advice
+    assert dead.startswith("Codebook 1 has 56 dead codes of 256, which no item has; likewise codebook 2.")
+    # Of 300 items, random codes leave as many unused.
+    assert tokenizer_report(rng.integers(256, size=(300, 3)), codebook_size=256).advice == []
+
+
+def test_near_copies_are_named_and_random_codes_are_not(rng):
+    codes = rng.integers(32, size=(2_000, 5))
+    assert tokenizer_report(codes).advice == []
+    codes[:, 4] = rng.permutation(32)[codes[:, 1]]
+    (copies,) = tokenizer_report(codes).advice
+    assert copies.startswith("Near copies: 1 of 10 pairs of codebooks say mostly the same, 1 and 4 the most (NMI 1.00")
+
+
+def test_one_codebook_or_one_item_is_reported_too():
+    report = tokenizer_report([[0], [1], [2], [2]])
+    assert np.isnan(report.table.loc[0, "redundancy"])
+    assert "prefix_collision_rate" not in report.summary
+    report = tokenizer_report([[4, 2]], [[0.5, 0.5]])
+    assert report.summary["collision_rate_of_distinct"] == 0
+    assert "neighbor_overlap" not in report.summary
+
+
+def test_the_text_shows_figures_table_and_numbered_findings(tmp_path, rng):
+    codes = np.zeros((50, 2), dtype=int)
+    np.save(tmp_path / "codes.npy", codes)
+    text = str(tokenizer_report(tmp_path / "codes.npy", codebook_size=8))
+    assert "collision_rate" in text
+    assert "perplexity" in text
+    assert "\n1. Codebook 0 uses 1 of 8 codes, as evenly as 1 would (perplexity 1.0); likewise codebook 1." in text
+    assert max(map(len, text.splitlines())) <= 120
+    html = tokenizer_report({"<b>": [0, 0], "<i>": [0, 0]})._repr_html_()
+    assert "&lt;b&gt; and &lt;i&gt;" in html
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"X": np.eye(3)}, "X must have one row for each of the 4 items, got 3"),
+        ({"reconstruction": np.eye(4)}, "reconstruction must come with the embeddings it is compared with, got X=None"),
+        ({"codebook_size": 2}, r"codes must lie in \[0, codebook_size\)"),
+        ({"codebook_size": [4]}, "codebook_size must be one integer, or one for each of 2 codebooks"),
+        ({"y": [0, 1]}, r"y must have shape \(4,\)"),
+        ({"k": 0}, "k must be at least 1, got 0"),
+    ],
+)
+def test_what_does_not_fit_the_codes_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tokenizer_report([[0, 1], [1, 2], [2, 3], [3, 0]], **arguments)

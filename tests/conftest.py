@@ -1,10 +1,12 @@
-"""Small data and one torch thread, for all tests."""
+"""Small data, one torch thread and no figures left open, for all tests."""
 
 import os
 from pathlib import Path
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before scipy: without it scikit-learn skips a check in silence
 
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -51,9 +53,18 @@ UNIQUE_TOKENIZERS = [
 ]
 
 
+matplotlib.use("Agg")  # no windows
+
+
 @pytest.fixture(autouse=True)
 def one_torch_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def figures_are_closed():
+    yield
+    plt.close("all")
 
 
 @pytest.fixture(scope="session")

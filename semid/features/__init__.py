@@ -1,7 +1,8 @@
-"""From an item-id column to columns of codes, and from codes to fields."""
+"""From an item-id column to columns of codes, from codes to fields, and from a log to vectors of the items."""
 
+from semid.features._interaction_embeddings import interaction_embeddings
 from semid.features._item_table import ItemTable
 from semid.features._prefix_ngram_encoder import PrefixNGramEncoder
 from semid.features._semantic_id_encoder import SemanticIDEncoder
 
-__all__ = ["ItemTable", "PrefixNGramEncoder", "SemanticIDEncoder"]
+__all__ = ["ItemTable", "PrefixNGramEncoder", "SemanticIDEncoder", "interaction_embeddings"]

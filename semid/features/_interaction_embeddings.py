@@ -1,0 +1,116 @@
+"""What a log of interactions says of the items, as vectors."""
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_matrix, diags
+from scipy.sparse.linalg import LinearOperator, svds
+from sklearn.utils import check_random_state
+
+from semid._checks import check_integer
+
+
+def interaction_embeddings(
+    interactions, item_ids, *, n_components=64, user="user_id", item="item_id", random_state=None
+):
+    """Return a vector per item from who interacted with it: items of the same users lie close together.
+
+    A second view of the catalogue beside its texts, for ``fit(X, alignment=...)`` of the learned tokenizers. A spectral
+    embedding of the bipartite graph of users and items: with M the 0/1 matrix of interactions and D its degrees, the
+    leading singular vectors of ``D_u^-½ M D_i^-½`` beside that of popularity, times their singular values, each
+    item's divided by ``√d_i`` (Dhillon, 2001, "Co-clustering documents and words using bipartite spectral graph
+    partitioning", from memory).
+
+    Pass the interactions of the training rows alone: those of the test would tell what is to be predicted.
+
+    Parameters
+    ----------
+    interactions : DataFrame
+        One row per positive interaction; repeated ones count once.
+    item_ids : array-like of shape (n_items,)
+        Ids of the catalogue, in the order that the result shall have.
+    n_components : int, default 64
+        Width of the vectors.
+    user, item : str, default "user_id" and "item_id"
+        Columns of the user and of the item.
+    random_state : int, RandomState instance or None, default None
+        Seed of the decomposition.
+
+    Returns
+    -------
+    embeddings : ndarray of shape (n_items, n_components), float32
+        Rows of NaN for items without an interaction.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, an item of the interactions is not among `item_ids`, or there are not more than
+        `n_components` users and items with interactions.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from semid.features import interaction_embeddings
+    >>> log = pd.DataFrame({"user_id": [1, 1, 2, 2, 3, 3], "item_id": ["a", "b", "a", "b", "c", "d"]})
+    >>> vectors = interaction_embeddings(log, ["a", "b", "c", "d", "new"], n_components=1, random_state=0)
+    >>> bool(abs(vectors[0] - vectors[1]) < 1e-5), bool(abs(vectors[0] - vectors[2]) > 0.1)
+    (True, True)
+    >>> vectors[4]
+    array([nan], dtype=float32)
+    """
+    n_components = check_integer("n_components", n_components, 1)
+    users, items, catalogue = _positions(interactions, item_ids, user, item)
+    shape = (users.max(initial=-1) + 1, len(catalogue))
+    matrix = csr_matrix((np.ones(len(users)), (users, items)), shape=shape)
+    matrix.data[:] = 1.0  # repeated interactions were added up
+    user_degrees, item_degrees = (np.asarray(matrix.sum(axis=axis)).ravel() for axis in (1, 0))
+    n_known = np.count_nonzero(item_degrees)
+    if n_components >= min(len(user_degrees), n_known):
+        raise ValueError(
+            "n_components must be less than the number of users and of items with interactions, "
+            f"got {n_components} for {len(user_degrees)} users and {n_known} items."
+        )
+    with np.errstate(divide="ignore"):
+        item_scales = np.where(item_degrees > 0, item_degrees**-0.5, 0.0)
+    normalized = diags(user_degrees**-0.5) @ matrix @ diags(item_scales)
+    popularity = np.sqrt(user_degrees / matrix.nnz), np.sqrt(item_degrees / matrix.nnz)
+    start = check_random_state(random_state).uniform(-1, 1, size=min(shape))
+    _, values, vectors = svds(_without(normalized, *popularity), n_components, v0=start)
+    embeddings = (vectors[::-1].T * values[::-1]) * item_scales[:, None]
+    embeddings[item_degrees == 0] = np.nan
+    return embeddings.astype(np.float32)
+
+
+def _without(matrix, left, right):
+    """Return ``matrix - left rightᵀ`` as an operator.
+
+    To leave the first singular vectors out afterwards would not do: where users and items fall into circles that do not
+    meet, several have the first singular value, and popularity may be a mixture of them.
+    """
+    return LinearOperator(
+        matrix.shape,
+        matvec=lambda x: matrix @ x.ravel() - left * (right @ x.ravel()),
+        rmatvec=lambda y: matrix.T @ y.ravel() - right * (left @ y.ravel()),
+        dtype=np.float64,
+    )
+
+
+def _positions(interactions, item_ids, user, item):
+    """Return for each interaction the number of its user and the place of its item, and the catalogue as an Index."""
+    if not isinstance(interactions, pd.DataFrame):
+        raise TypeError(f"interactions must be a DataFrame, got {type(interactions).__name__}.")
+    for parameter, column in (("user", user), ("item", item)):
+        if column not in interactions:
+            raise ValueError(
+                f"{parameter} must be a column of interactions, got {column!r}; it has {list(interactions)}."
+            )
+    catalogue = pd.Index(item_ids)
+    if not catalogue.is_unique:
+        raise ValueError(f"item_ids must be unique, got {catalogue[catalogue.duplicated()][0]!r} more than once.")
+    items = catalogue.get_indexer(interactions[item])
+    if (items < 0).any():
+        unknown = interactions[item][items < 0].tolist()[0]
+        raise ValueError(f"item_ids must hold every item of the interactions, {unknown!r} is not among them.")
+    users, _ = pd.factorize(interactions[user])
+    if (users < 0).any():
+        raise ValueError(f"column {user!r} must not be missing, got {(users < 0).sum()} missing.")
+    return users, items, catalogue

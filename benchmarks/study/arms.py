@@ -1,0 +1,211 @@
+"""What the study compares: what each arm adds to an impression beside its fields, and how its click model is built.
+
+An arm is one row of `ARMS`. Its columns are a table with one row per item of the catalogue, joined on the item: columns
+``item_code<n>`` are codes, columns ``item_vector_<n>`` are a vector. All arms share everything else.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from joblib import Memory
+
+from semid.features import interaction_embeddings
+from semid.metrics import reconstruction_r2
+from semid.tokenizers import (
+    MixtureOfCodesTokenizer,
+    MultiEmbeddingTokenizer,
+    ParallelKMeansTokenizer,
+    ProductQuantizationTokenizer,
+    RandomTokenizer,
+    ResidualKMeansTokenizer,
+    RQVAETokenizer,
+    VQVAETokenizer,
+)
+
+EMBEDDING_DIM = 16
+ALIGNMENT_WEIGHT = 0.1
+INTERACTION_WEIGHT = 1.5  # of interaction embeddings beside the text's, both of unit variance
+
+_memory = Memory(None)
+
+
+def keep_codes_in(folder):
+    """Keep fitted codes in `folder`, so that a tokenizer is fitted once for all models and settings."""
+    global _memory
+    _memory = Memory(folder, verbose=0)
+
+
+class Arm(NamedTuple):
+    label: str
+    role: str  # "ours", "baseline" or "control"
+    columns: Callable  # (data, n_codes, seed) → DataFrame of one row per item, or None
+    parameters: Callable = lambda data, n_codes: {}  # of the click model
+
+
+def _nothing(data, n_codes, seed):
+    return None
+
+
+def _vector(X_of):
+    def columns(data, n_codes, seed):
+        X = X_of(data)
+        return pd.DataFrame(X, columns=[f"item_vector_{n}" for n in range(X.shape[1])])
+
+    return columns
+
+
+def _text(data):
+    return data.embeddings
+
+
+def _codes(tokenizer_of, X_of=_text, alignment_of=None):
+    """Return the columns of an arm whose codes are those of ``tokenizer_of(n_codes, seed)``."""
+
+    def columns(data, n_codes, seed):
+        fit = {} if alignment_of is None else {"alignment": alignment_of(data)}
+        codes, r2 = _memory.cache(_fit_codes)(tokenizer_of(n_codes, seed), X_of(data), fit)
+        return _as_columns(codes, r2)
+
+    return columns
+
+
+def _fit_codes(tokenizer, X, fit):
+    """Return the codes of all items, and the R² of what they stand for."""
+    codes = tokenizer.fit(X, **fit).transform(X)
+    return codes, reconstruction_r2(X, tokenizer.inverse_transform(codes))
+
+
+def _as_columns(codes, r2):
+    columns = pd.DataFrame(codes, columns=[f"item_code{n}" for n in range(codes.shape[1])])
+    columns.attrs["r2"] = r2
+    return columns
+
+
+def _repeated_kmeans(size, X_of=_text):
+    def columns(data, n_codes, seed):
+        one = _codes(lambda n, seed: ParallelKMeansTokenizer(1, size, random_state=seed), X_of)(data, 1, seed)
+        return _as_columns(np.repeat(one.to_numpy(), n_codes, axis=1), one.attrs["r2"])
+
+    return columns
+
+
+def _shuffled(columns):
+    def shuffled(data, n_codes, seed):
+        order = np.random.default_rng(seed).permutation(len(data.item_ids))
+        codes = columns(data, n_codes, seed)
+        return _as_columns(codes.to_numpy()[order], np.nan)
+
+    return shuffled
+
+
+def _interactions(data):
+    """Embeddings of the training clicks, (n_items, 64); NaN for items without any."""
+    clicks = data.train[data.train["click"] == 1]
+    return interaction_embeddings(clicks, data.item_ids, random_state=0)
+
+
+def _text_and_interactions(data):
+    """Embeddings of texts and training clicks side by side; an item without clicks has those its text predicts."""
+    text, interactions = _unit(data.embeddings), _interactions(data)
+    known = np.isfinite(interactions[:, 0])
+    gram = text[known].T @ text[known] + 100 * np.eye(text.shape[1])
+    predicted = text @ np.linalg.solve(gram, text[known].T @ interactions[known])
+    filled = np.where(known[:, None], interactions, predicted)
+    return np.hstack([text, INTERACTION_WEIGHT * _unit(filled)]).astype(np.float32)
+
+
+def _unit(X):
+    X = X - X.mean(axis=0)
+    return X / np.sqrt(np.square(X).sum(axis=1).mean())
+
+
+def _graded_kmeans(n, seed):
+    return ParallelKMeansTokenizer(n, random_state=seed)
+
+
+def _graded_mixture(n, seed):
+    return MixtureOfCodesTokenizer(
+        n, "graded", projection=None, latent_dim=64, alignment_weight=ALIGNMENT_WEIGHT, random_state=seed
+    )
+
+
+ARMS = {
+    "none": Arm("no codes", "control", _nothing),
+    "random": Arm("random codes", "control", _codes(lambda n, seed: RandomTokenizer(n, "graded", random_state=seed))),
+    "shuffled": Arm("codes shuffled over items", "control", _shuffled(_codes(_graded_kmeans))),
+    "fusion": Arm("no codes, fusion", "baseline", _nothing, lambda data, n: {"fusion_scope": "all"}),
+    "wide": Arm(
+        "no codes, embeddings as wide as all codes together",
+        "baseline",
+        _nothing,
+        lambda data, n: {"embedding_dim": EMBEDDING_DIM * (len(data.fields) + n) // len(data.fields)},
+    ),
+    "sets": Arm("no codes, Multi-Embedding", "baseline", _nothing, lambda data, n: {"n_embedding_sets": n}),
+    "linear": Arm("embedding, linear map", "baseline", _vector(_text), lambda data, n: {"adapter_width": 0}),
+    "adapter": Arm("embedding, MLP adapter", "baseline", _vector(_text)),
+    "adapters": Arm(
+        "embedding, MLP adapter to n fields", "baseline", _vector(_text), lambda data, n: {"vector_fields": n}
+    ),
+    "adapters_joint": Arm(
+        "embeddings of text and clicks, MLP adapter to n fields",
+        "baseline",
+        _vector(_text_and_interactions),
+        lambda data, n: {"vector_fields": n},
+    ),
+    "single": Arm("one code (VQ-VAE)", "baseline", _codes(lambda n, seed: VQVAETokenizer(random_state=seed))),
+    "repeat_vq": Arm(
+        "one code repeated (VQ-VAE, the paper's ME)",
+        "baseline",
+        _codes(lambda n, seed: MultiEmbeddingTokenizer(n, random_state=seed)),
+    ),
+    "repeat_64": Arm("one code repeated (k-means, 64)", "baseline", _repeated_kmeans(64)),
+    "repeat_256": Arm("one code repeated (k-means, 256)", "baseline", _repeated_kmeans(256)),
+    "repeat_joint": Arm(
+        "one code repeated (k-means, 256), text and clicks", "baseline", _repeated_kmeans(256, _text_and_interactions)
+    ),
+    "pq": Arm(
+        "product quantization",
+        "baseline",
+        _codes(lambda n, seed: ProductQuantizationTokenizer(n, rotation="pca_balanced", random_state=seed)),
+    ),
+    "opq": Arm(
+        "optimized product quantization",
+        "baseline",
+        _codes(lambda n, seed: ProductQuantizationTokenizer(n, rotation="opq", random_state=seed)),
+    ),
+    "residual": Arm(
+        "residual k-means", "baseline", _codes(lambda n, seed: ResidualKMeansTokenizer(n, random_state=seed))
+    ),
+    "rqvae": Arm("RQ-VAE", "baseline", _codes(lambda n, seed: RQVAETokenizer(n, random_state=seed))),
+    "rqvae_aligned": Arm(
+        "RQ-VAE, aligned with clicks",
+        "baseline",
+        _codes(
+            lambda n, seed: RQVAETokenizer(n, alignment_weight=ALIGNMENT_WEIGHT, random_state=seed),
+            alignment_of=_interactions,
+        ),
+    ),
+    "moc": Arm("MoC", "baseline", _codes(lambda n, seed: MixtureOfCodesTokenizer(n, random_state=seed))),
+    "moc_graded": Arm(
+        "MoC, graded sizes",
+        "baseline",
+        _codes(lambda n, seed: MixtureOfCodesTokenizer(n, "graded", random_state=seed)),
+    ),
+    "parallel": Arm(
+        "parallel k-means, equal sizes",
+        "baseline",
+        _codes(lambda n, seed: ParallelKMeansTokenizer(n, 256, random_state=seed)),
+    ),
+    "graded": Arm("parallel k-means, graded sizes", "ours", _codes(_graded_kmeans)),
+    "moc_whole": Arm("MoC, graded sizes, whole latent", "ours", _codes(_graded_mixture)),
+    "moc_aligned": Arm(
+        "MoC, graded sizes, whole latent, aligned with clicks",
+        "ours",
+        _codes(_graded_mixture, alignment_of=_interactions),
+    ),
+    "graded_joint": Arm(
+        "parallel k-means, graded sizes, text and clicks", "ours", _codes(_graded_kmeans, X_of=_text_and_interactions)
+    ),
+}

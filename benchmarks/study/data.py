@@ -1,0 +1,72 @@
+"""The three data sets of the study, each as impressions to train on, to choose on and to test on.
+
+Amazon Beauty and Toys have positives alone: each user's last interaction is the test, the one before is for validation,
+and every positive gets an item that the user never touched as its negative. MovieLens 100K has ratings: a click is a
+rating above 3, the split is by time, 80/10/10.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from semid.datasets import leave_last_out, sample_negatives
+
+COLD_CLICKS = 5  # an item with so many clicks in training, or fewer, is cold
+NAMES = ("beauty", "toys", "ml100k")
+
+
+class StudyData(NamedTuple):
+    """Impressions have the fields, ``item_id`` among them, and ``click``."""
+
+    name: str
+    item_ids: np.ndarray  # (n_items,)
+    embeddings: np.ndarray  # (n_items, n_features) float32, row i for item i
+    train: pd.DataFrame
+    valid: pd.DataFrame
+    test: pd.DataFrame
+    fields: list[str]
+
+    def training_clicks(self, impressions):
+        """Return the number of training clicks of the item of each impression."""
+        counts = self.train["item_id"][self.train["click"] == 1].value_counts()
+        return impressions["item_id"].map(counts).fillna(0).to_numpy(dtype=int)
+
+    def rows_in_training(self, impressions):
+        """Return the number of training rows of the item of each impression, clicked or not."""
+        return impressions["item_id"].map(self.train["item_id"].value_counts()).fillna(0).to_numpy(dtype=int)
+
+
+def load(name, folder, seed=0):
+    """Return a data set of the study from the files in `folder`; `seed` draws the negatives."""
+    if name not in NAMES:
+        raise ValueError(f"name must be one of {', '.join(NAMES)}, got {name!r}.")
+    folder = Path(folder)
+    embeddings = np.load(folder / f"{name}_minilm.npy").astype(np.float32)
+    items = pd.read_parquet(folder / f"{name}_items.parquet")
+    impressions, part, fields = _movielens(folder) if name == "ml100k" else _amazon(folder, name, items, seed)
+    impressions = impressions.reset_index(drop=True)
+    parts = [impressions[part == which].reset_index(drop=True) for which in ("train", "validation", "test")]
+    return StudyData(name, items["item_id"].to_numpy(), embeddings, *parts, fields)
+
+
+def _amazon(folder, name, items, seed):
+    positives = pd.read_parquet(folder / f"{name}_interactions.parquet")
+    part = leave_last_out(positives)
+    negatives = sample_negatives(positives, items["item_id"], random_state=seed)
+    impressions = pd.concat([positives.assign(click=1), negatives.assign(click=0)], ignore_index=True)
+    return impressions, np.concatenate([part, part]), ["user_id", "item_id"]
+
+
+def _movielens(folder):
+    ratings = pd.read_parquet(folder / "ml100k_ratings.parquet").sort_values("timestamp", kind="stable")
+    users = pd.read_parquet(folder / "ml100k_users.parquet")[["user_id", "age", "gender", "occupation"]]
+    items = pd.read_parquet(folder / "ml100k_items.parquet")[["item_id", "class"]]
+    impressions = ratings.merge(users, on="user_id", how="left").merge(items, on="item_id", how="left")
+    genres = impressions["class"].fillna("").astype(str).str.split()
+    impressions = impressions.assign(genres=genres, click=(impressions["rating"] > 3).astype(int))
+    impressions["age"] = impressions["age"].astype(str)
+    ends = [int(0.8 * len(impressions)), int(0.9 * len(impressions))]
+    part = np.repeat(["train", "validation", "test"], np.diff([0, *ends, len(impressions)]))
+    return impressions, part, ["user_id", "item_id", "age", "gender", "occupation", "genres"]

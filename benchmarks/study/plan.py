@@ -1,0 +1,90 @@
+"""Which runs the study makes, in stages. Primary contrasts are named here, before any run.
+
+The whole grid of arms, models, fusions, numbers of codes, data sets and seeds has some 200,000 runs; two cores make 200
+an hour. So each question gets the part of the grid that answers it:
+
+- ``tune``: every arm, model and data set at seven codes, the same `SETTINGS` for all, one seed that no later stage
+  uses. The setting of best validation AUC goes into all later stages.
+- ``primary``: is an arm of ours better than every baseline? Seeds of tokenizer and click model vary together, 0 to 9.
+- ``scale``: does the number of codes help? Figures 1 to 4 and Table 1, three seeds.
+- ``fusion``: does the fusion help? Table 2, three seeds.
+"""
+
+from itertools import product
+
+import pandas as pd
+from arms import ARMS
+from data import NAMES
+from runs import MODELS, Run
+
+N_CODES = 7
+TUNING_SEED = 100
+# (learning rate, L2 of embeddings and network), the budget of every arm.
+SETTINGS = [(0.006, 1e-4), (0.006, 2e-4), (0.012, 5e-5)]
+PRIMARY_SEEDS = range(10)
+SEEDS = range(3)
+SCALES = (1, 2, 3, 7, 16)
+OURS = [name for name, arm in ARMS.items() if arm.role == "ours"]
+SCALED = ("repeat_vq", "repeat_256", "rqvae", "residual", "moc", "parallel", "graded", "moc_whole", "moc_aligned")
+FUSED = ("fusion", "repeat_vq", "rqvae", "moc", "graded", "moc_aligned")
+FUSIONS = ("concat", "gate", "residual", "attention")
+
+
+def tune(runs):
+    return [
+        Run("tune", data, model, arm, N_CODES, "gate", learning_rate, l2, TUNING_SEED)
+        for model, data, arm, (learning_rate, l2) in product(MODELS, NAMES, ARMS, SETTINGS)
+    ]
+
+
+def primary(runs):
+    return [
+        Run("primary", data, model, arm, N_CODES, "gate", *setting, seed)
+        for seed, (data, model, arm), setting in _tuned(runs, PRIMARY_SEEDS)
+    ]
+
+
+def scale(runs):
+    return [
+        Run("scale", data, model, arm, n_codes, "gate", *setting, seed)
+        for seed, (data, model, arm), setting in _tuned(runs, SEEDS)
+        if model == "DeepFM" and arm in SCALED
+        for n_codes in SCALES
+    ]
+
+
+def fusion(runs):
+    return [
+        Run("fusion", data, model, arm, N_CODES, fusion, *setting, seed)
+        for seed, (data, model, arm), setting in _tuned(runs, SEEDS)
+        if model == "DeepFM" and arm in FUSED
+        for fusion in FUSIONS
+    ]
+
+
+STAGES = {"tune": tune, "primary": primary, "scale": scale, "fusion": fusion}
+
+
+def best_settings(runs):
+    """Return the setting of best validation AUC per (data, model, arm), of those whose tuning is complete."""
+    tuned = runs[runs["stage"] == "tune"]
+    settings = pd.Series(list(zip(tuned["learning_rate"], tuned["l2"], strict=True)), index=tuned.index)
+    tuned = tuned[settings.isin(SETTINGS)]
+    best = {}
+    for key, tries in tuned.groupby(["data", "model", "arm"]):
+        if len(tries) == len(SETTINGS):
+            row = tries.loc[tries["valid_auc"].idxmax()]
+            best[key] = float(row["learning_rate"]), float(row["l2"])
+    return best
+
+
+def chosen_arm(runs, data, model):
+    """Return our arm of best validation AUC in tuning, for one data set and model."""
+    tuned = runs[(runs["stage"] == "tune") & (runs["data"] == data) & (runs["model"] == model)]
+    return tuned[tuned["arm"].isin(OURS)].groupby("arm")["valid_auc"].max().idxmax()
+
+
+def _tuned(runs, seeds):
+    """Yield seeds, keys and settings: all arms of one seed before the next, so that a part is of use."""
+    for seed, (key, setting) in product(seeds, best_settings(runs).items()):
+        yield seed, key, setting

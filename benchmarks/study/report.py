@@ -1,0 +1,250 @@
+"""Tables and figures of the study, from the runs that were made. Nothing here fits anything."""
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from arms import ARMS
+from contrasts import bootstrap_difference, holm, paired_contrasts
+from data import NAMES, load
+from plan import FUSED, FUSIONS, N_CODES, OURS, SCALED, chosen_arm
+from records import markdown_table, publish
+from runs import MODELS, Run, file_name
+
+from semid.plots import Curve, ReconstructionDisplay, ScalingDisplay, SpectrumDisplay
+
+TITLES = {"beauty": "Amazon Beauty", "toys": "Amazon Toys", "ml100k": "MovieLens 100K"}
+CONTROLS = ("none", "random", "shuffled")
+SPECTRA = ("repeat_vq", "rqvae", "moc", "graded")  # Figure 4
+INTERVALS = "intervals.parquet"  # over users, beside the runs
+
+
+def write_report(runs, page=None, images=None):
+    """Write every table into its place on the `page`, and every figure into the folder `images`."""
+    for name, table in tables(runs).items():
+        publish(markdown_table(table) if table else "*To be run.*", f"study_{name}", page)
+    if images is not None:
+        draw_figures(runs, Path(images))
+
+
+def tables(runs):
+    """Return the tables of the study by name, each a list of dicts of strings."""
+    return {
+        "primary": primary_table(runs),
+        "arms": arms_table(runs, "auc"),
+        "cold": arms_table(runs, "auc_cold"),
+        "gauc": arms_table(runs, "gauc"),
+        "log_loss": arms_table(runs, "log_loss"),
+        "table1": scale_table(runs, "auc"),
+        "discriminability": scale_table(runs, "nmi"),
+        "robustness": scale_table(runs, "information_abundance"),
+        "table2": fusion_table(runs),
+        "settings": settings_table(runs),
+    }
+
+
+def primary_table(runs):
+    """Ours, chosen on validation, against every other arm: the hardest of the contrasts, corrected for their number.
+
+    One family of questions per data set and model: is ours better than each of the baselines and controls?
+    """
+    rows = []
+    for data, model in product(NAMES, MODELS):
+        some = _of(runs, "primary", data, model)
+        if some.empty:
+            continue
+        ours = chosen_arm(runs, data, model)
+        others = [arm for arm in ARMS if arm not in OURS and arm in set(some["arm"])]
+        contrasts = paired_contrasts(some, ours, others).assign(p=lambda table: holm(table["p"]))
+        closest = contrasts.loc[contrasts["difference"].idxmin()]
+        humble = [arm for arm in ("none", "repeat_256") if arm in others]
+        cold = paired_contrasts(some, ours, humble, score="auc_cold")["difference"]
+        rows.append(
+            {
+                "data": TITLES[data],
+                "model": model,
+                "ours": ARMS[ours].label,
+                "AUC": _mean(some, ours),
+                "no codes": _mean(some, "none"),
+                "closest other arm": ARMS[closest["arm"]].label,
+                "its AUC": _mean(some, closest["arm"]),
+                "difference": f"{closest['difference']:+.4f} ± {closest['standard_error']:.4f}",
+                "seeds": f"{closest['n_seeds']:.0f}",
+                "largest p (Holm)": _p_value(contrasts["p"].max(skipna=False)),
+                "cold items: to no codes, to one code repeated": " / ".join(cold.map("{:+.3f}".format)),
+            }
+        )
+    return rows
+
+
+def arms_table(runs, score):
+    """Mean and, in small, standard deviation over seeds of every arm; one column per data set and model."""
+    primary = runs[runs["stage"] == "primary"]
+    rows = []
+    for name, arm in ARMS.items():
+        row = {"arm": f"**{arm.label}**" if arm.role == "ours" else arm.label}
+        for data, model in product(NAMES, MODELS):
+            some = _of(primary, "primary", data, model)
+            if not some.empty:
+                values = some.loc[some["arm"] == name, score].dropna()
+                row[f"{TITLES[data]}, {model}"] = _mean_and_deviation(values)
+        rows.append(row)
+    return rows if len(rows[0]) > 1 else []
+
+
+def scale_table(runs, score):
+    """Table 1: a score of each method at each number of codes, DeepFM."""
+    scaled = runs[runs["stage"] == "scale"]
+    rows = []
+    for data, arm in product(NAMES, SCALED):
+        some = scaled[(scaled["data"] == data) & (scaled["arm"] == arm)]
+        if not some.empty:
+            by_scale = some.groupby("n_codes")[score]
+            means = {f"{n}x": _mean_and_deviation(values) for n, values in by_scale}
+            rows.append({"data": TITLES[data], "method": ARMS[arm].label, **means})
+    return rows
+
+
+def fusion_table(runs):
+    """Table 2: each method with each fusion, DeepFM, seven codes."""
+    fused = runs[runs["stage"] == "fusion"]
+    rows = []
+    for data, arm in product(NAMES, FUSED):
+        some = fused[(fused["data"] == data) & (fused["arm"] == arm)]
+        if not some.empty:
+            means = {f: _mean_and_deviation(some.loc[some["fusion"] == f, "auc"]) for f in FUSIONS}
+            rows.append({"data": TITLES[data], "method": ARMS[arm].label, **means})
+    return rows
+
+
+def settings_table(runs):
+    """Validation AUC of each arm at each setting of the tuning, DeepFM."""
+    tuned = runs[(runs["stage"] == "tune") & (runs["model"] == "DeepFM")]
+    rows = []
+    for data, (name, arm) in product(NAMES, ARMS.items()):
+        tries = tuned[(tuned["data"] == data) & (tuned["arm"] == name)]
+        if not tries.empty:
+            scores = {
+                f"{row.learning_rate:g}, {row.l2:g}": f"{row.valid_auc:.4f}"
+                for row in tries.sort_values(["learning_rate", "l2"]).itertuples()
+            }
+            rows.append({"data": TITLES[data], "arm": arm.label, **scores})
+    return rows
+
+
+def draw_figures(runs, folder):
+    """Draw Figures 1, 2 and 4 of the paper, a file per data set, from the runs of the stage "scale"."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for data in NAMES:
+        some = runs[(runs["stage"] == "scale") & (runs["data"] == data)]
+        if some.empty:
+            continue
+        some = some.assign(method=some["arm"].map(lambda arm: ARMS[arm].label), error=1 - some["r2"])
+        figures = {
+            "reconstruction": reconstruction_figure(some),
+            "scaling": scaling_figure(some, _of(runs, "primary", data, "DeepFM"), "auc"),
+            "cold": scaling_figure(some, _of(runs, "primary", data, "DeepFM"), "auc_cold"),
+            "spectrum": spectrum_figure(some),
+        }
+        for name, figure in figures.items():
+            figure.savefig(folder / f"{data}_{name}.png", dpi=130, bbox_inches="tight")
+
+
+def reconstruction_figure(runs):
+    """Figure 1: what is lost of the embeddings, against the number of codes."""
+    values = {}
+    for method, some in runs[~runs["arm"].str.startswith("repeat")].groupby("method", sort=False):
+        errors = some.pivot_table(index="n_codes", columns="seed", values="error").dropna(axis=1)
+        values[method] = errors.index.to_numpy(), errors.to_numpy()
+    return ReconstructionDisplay.from_values(values).plot().figure_
+
+
+def scaling_figure(runs, primary, score):
+    """Figure 2: a score of the click model against the number of codes."""
+    baseline = None
+    without = primary.loc[primary["arm"] == "none", score]
+    if len(without):
+        baseline = Curve(
+            np.array([0.0]), np.array([without.mean()]), np.array([without.sem()]), np.array([len(without)])
+        )
+    curves = ScalingDisplay.from_runs(runs, x="n_codes", y=score).curves
+    label = {"auc": "test AUC", "auc_cold": "test AUC, items of at most 5 training clicks"}[score]
+    return ScalingDisplay(curves, x_label="number of codes", y_label=label, baseline=baseline).plot().figure_
+
+
+def spectrum_figure(runs):
+    """Figure 4: spectra of the fused code embeddings, one panel per method, a line per number of codes."""
+    import matplotlib.pyplot as plt
+
+    methods = [arm for arm in SPECTRA if arm in set(runs["arm"])]
+    figure, axes = plt.subplots(
+        1, len(methods), figsize=(4 * len(methods), 3.6), sharey=True, squeeze=False, layout="constrained"
+    )
+    first_seed = runs[runs["seed"] == runs["seed"].min()]
+    for ax, arm in zip(axes[0], methods, strict=True):
+        some = first_seed[first_seed["arm"] == arm].sort_values("n_codes")
+        names = [f"{n}x" for n in some["n_codes"]]
+        display = SpectrumDisplay(
+            dict(zip(names, map(np.asarray, some["spectrum"]), strict=True)),
+            dict(zip(names, some["information_abundance"], strict=True)),
+            dict(zip(names, some["effective_rank"], strict=True)),
+            normalize=True,
+        )
+        display.plot(ax)
+        ax.set_title(ARMS[arm].label, fontsize="medium")
+    return figure
+
+
+def bootstrap_primary(store, folder, predictions):
+    """Write intervals over users, ours less each other arm with predictions kept, mean of all seeds' probabilities."""
+    runs = store.frame()
+    rows = []
+    for name, model in product(NAMES, MODELS):
+        some = _of(runs, "primary", name, model)
+        if some.empty:
+            continue
+        ours = chosen_arm(runs, name, model)
+        mean = {arm: _mean_prediction(group, predictions) for arm, group in some.groupby("arm")}
+        test = load(name, folder).test
+        for arm in mean.keys() - OURS:
+            difference, low, high = bootstrap_difference(test["click"], mean[ours], mean[arm], test["user_id"])
+            rows.append(
+                {
+                    "data": name,
+                    "model": model,
+                    "ours": ours,
+                    "arm": arm,
+                    "difference": difference,
+                    "low": low,
+                    "high": high,
+                }
+            )
+            print(rows[-1], flush=True)
+    pd.DataFrame(rows).to_parquet(store.parquet.with_name(INTERVALS), index=False)
+
+
+def _mean_prediction(runs, predictions):
+    keys = runs[list(Run._fields)].itertuples(index=False, name=None)
+    return np.mean([np.load(Path(predictions) / file_name(Run(*key))) for key in keys], axis=0)
+
+
+def _of(runs, stage, data, model):
+    is_wanted = (runs["stage"] == stage) & (runs["data"] == data) & (runs["model"] == model)
+    return runs[is_wanted & (runs["n_codes"] == N_CODES)]
+
+
+def _mean(runs, arm):
+    return f"{runs.loc[runs['arm'] == arm, 'auc'].mean():.4f}"
+
+
+def _mean_and_deviation(values):
+    if len(values) == 0:
+        return "-"
+    return f"{values.mean():.4f}" + (f" ± {values.std(ddof=1):.4f}" if len(values) > 1 else "")
+
+
+def _p_value(p):
+    if np.isnan(p):
+        return "not all run"
+    return "< 0.0001" if p < 1e-4 else f"{p:.4f}"

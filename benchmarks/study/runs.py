@@ -1,0 +1,181 @@
+"""One run of the study: a click model fitted on one arm of one data set, and what it scored.
+
+Runs are kept in one parquet file; those of a session come in as lines of JSON, so that nothing is lost when it ends.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from arms import ARMS, EMBEDDING_DIM
+from data import COLD_CLICKS
+from sklearn.metrics import log_loss, roc_auc_score
+
+from semid.ctr import AutoIntClassifier, DCNv2Classifier, DeepFMClassifier, DeepIMClassifier
+from semid.metrics import (
+    code_nmi,
+    collision_rate,
+    discriminability,
+    effective_rank,
+    gauc_score,
+    information_abundance,
+    singular_spectrum,
+)
+
+MODELS = {
+    "DeepFM": DeepFMClassifier,
+    "DeepIM": DeepIMClassifier,
+    "AutoInt+": AutoIntClassifier,
+    "DCNv2": DCNv2Classifier,
+}
+# What no arm chooses for itself.
+COMMON = {"embedding_dim": EMBEDDING_DIM, "hidden_layer_sizes": (128, 64), "device": "cpu"}
+
+
+class Run(NamedTuple):
+    """What a run is, all of it: two runs with the same entries are the same."""
+
+    stage: str
+    data: str
+    model: str
+    arm: str
+    n_codes: int
+    fusion: str
+    learning_rate: float
+    l2: float  # of embeddings and network
+    seed: int  # of the tokenizer and of the click model
+
+
+class Scores:
+    """Everything the tables say of one set of predictions."""
+
+    def __init__(self, data):
+        self.y = data.test["click"].to_numpy()
+        self.users = data.test["user_id"].to_numpy()
+        clicks = data.training_clicks(data.test)
+        self.parts = {
+            "warm": clicks > COLD_CLICKS,
+            "cold": clicks <= COLD_CLICKS,
+            "unseen": data.rows_in_training(data.test) == 0,
+        }
+
+    def __call__(self, probability):
+        gauc = gauc_score(self.y, probability, self.users)
+        scores = {
+            "auc": roc_auc_score(self.y, probability),
+            "gauc": gauc.score,
+            "gauc_coverage": gauc.coverage,
+            "log_loss": log_loss(self.y, probability),
+        }
+        for name, rows in self.parts.items():
+            scores[f"rows_{name}"] = int(rows.sum())
+            has_both = len(np.unique(self.y[rows])) == 2
+            scores[f"auc_{name}"] = roc_auc_score(self.y[rows], probability[rows]) if has_both else np.nan
+        return scores
+
+
+def execute(run, data, predictions=None):
+    """Fit and score `run`; return one flat record. With a folder for `predictions`, the test's are kept there."""
+    arm = ARMS[run.arm]
+    start = time.perf_counter()
+    columns = arm.columns(data, run.n_codes, run.seed)
+    tokenizer_seconds = time.perf_counter() - start
+    train, valid, test = (impressions_with(columns, part, data) for part in (data.train, data.valid, data.test))
+    parameters = {"fusion": run.fusion, **COMMON, **arm.parameters(data, run.n_codes)}
+    model = MODELS[run.model](
+        learning_rate=run.learning_rate, l2=run.l2, embedding_l2=run.l2, random_state=run.seed, **parameters
+    )
+    start = time.perf_counter()
+    model.fit(train, data.train["click"], eval_set=(valid, data.valid["click"]))
+    seconds = time.perf_counter() - start
+    probability = model.predict_proba(test)[:, 1]
+    if predictions is not None:
+        np.save(Path(predictions) / file_name(run), probability.astype(np.float32))
+    return {
+        **run._asdict(),
+        "valid_auc": float(model.history_["valid_auc"].max()),
+        **Scores(data)(probability),
+        "n_parameters": int(sum(array.size for array in model.state_.values())),
+        "n_epochs": model.n_iter_,
+        "seconds": seconds,
+        "tokenizer_seconds": tokenizer_seconds,
+        **(_of_codes(columns, data) if columns is not None and "item_code0" in columns else {}),
+        **(_of_representation(model, test, data.test["click"], run.seed) if run.stage == "scale" else {}),
+    }
+
+
+def impressions_with(columns, impressions, data):
+    """Return the fields of `impressions` with what an arm adds for their items."""
+    fields = impressions[data.fields]
+    if columns is None:
+        return fields
+    rows = pd.Index(data.item_ids).get_indexer(impressions["item_id"])
+    return pd.concat([fields, columns.iloc[rows].set_axis(fields.index)], axis=1)
+
+
+def file_name(run):
+    return "_".join(str(entry).replace("+", "") for entry in run) + ".npy"
+
+
+def _of_codes(columns, data):
+    """What the codes are like: how many items share theirs, what they keep, and what each says of a click by itself."""
+    codes = columns.to_numpy()
+    rows = pd.Index(data.item_ids).get_indexer(data.train["item_id"])
+    return {
+        "collision_rate": collision_rate(codes, data.embeddings),
+        "r2": float(columns.attrs["r2"]),
+        "code_nmi": float(code_nmi(codes[rows], data.train["click"].to_numpy()).mean()),
+    }
+
+
+def _of_representation(model, test, y, seed):
+    """The paper's two definitions: discriminability by clusters, dimension robustness by the spectrum."""
+    names = None if model.encoder_.code_groups_ else ["item_id"]
+    representation = model.representation(test, columns=names)
+    return {
+        "nmi": discriminability(representation, y, random_state=seed),
+        "information_abundance": information_abundance(representation),
+        "effective_rank": effective_rank(representation),
+        "spectrum": singular_spectrum(representation, normalize=True).round(6).tolist(),
+    }
+
+
+class RunStore:
+    """All runs that were made: a parquet file, and beside it the lines that came in since it was written."""
+
+    def __init__(self, parquet, lines):
+        self.parquet, self.lines = Path(parquet), Path(lines)
+        self.lines.parent.mkdir(parents=True, exist_ok=True)
+
+    def frame(self):
+        """Return all runs, one row each; of a run that was made twice the later one."""
+        parts = []
+        if self.parquet.exists():
+            parts.append(pd.read_parquet(self.parquet))
+        if self.lines.exists():
+            records = [json.loads(line) for line in self.lines.read_text().splitlines() if line.endswith("}")]
+            parts.append(pd.DataFrame(records))
+        if not any(map(len, parts)):
+            return pd.DataFrame(columns=list(Run._fields))
+        runs = pd.concat([part for part in parts if len(part)], ignore_index=True)
+        return runs.drop_duplicates(list(Run._fields), keep="last").reset_index(drop=True)
+
+    def missing(self, wanted):
+        """Return those of the runs `wanted` that were not made."""
+        made = {Run(*entries) for entries in self.frame()[list(Run._fields)].itertuples(index=False, name=None)}
+        return [run for run in dict.fromkeys(wanted) if run not in made]
+
+    def add(self, record):
+        with self.lines.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def collect(self):
+        """Write all runs into the parquet file."""
+        runs = self.frame().sort_values(list(Run._fields), kind="stable", ignore_index=True)
+        partial = self.parquet.with_suffix(".partial")
+        runs.to_parquet(partial, index=False)
+        partial.replace(self.parquet)
+        return runs

@@ -1,0 +1,136 @@
+"""The study in small: its statistics against loops and by hand, and the way from a plan to tables and figures."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+MODULES = ("arms", "contrasts", "data", "plan", "records", "report", "runs", "study")
+
+
+@pytest.fixture
+def scripts(monkeypatch):
+    """Import a script of the study as python does when it is run, and forget it afterwards."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.syspath_prepend(str(FOLDER / "study"))
+    yield lambda name: __import__(name)
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def data(scripts):
+    """Forty users and sixty items of two kinds; each user likes one kind."""
+    rng = np.random.default_rng(0)
+    kinds = np.arange(60) % 2
+    users, items = rng.integers(40, size=1200), rng.integers(60, size=1200)
+    frame = pd.DataFrame({"user_id": users, "item_id": items, "click": (users % 2 == kinds[items]).astype(int)})
+    embeddings = (rng.standard_normal((60, 8)) + 3 * kinds[:, None]).astype(np.float32)
+    parts = frame[:800], frame[800:1000].reset_index(drop=True), frame[1000:].reset_index(drop=True)
+    return scripts("data").StudyData("beauty", np.arange(60), embeddings, *parts, ["user_id", "item_id"])
+
+
+def test_holm_by_hand(scripts):
+    holm = scripts("contrasts").holm
+    # Sorted .01, .02, .03, .04 times 4, 3, 2, 1: .04, .06, .06, .04; never less than the one before.
+    np.testing.assert_allclose(holm([0.04, 0.01, 0.03, 0.02]), [0.06, 0.04, 0.06, 0.06])
+    np.testing.assert_allclose(holm([0.9, 0.8]), [1.0, 1.0])
+    np.testing.assert_allclose(holm([0.01, np.nan]), [0.02, np.nan])
+
+
+def test_contrasts_are_paired_by_seed(scripts):
+    runs = pd.DataFrame(
+        {"arm": ["a"] * 3 + ["b"] * 3, "seed": [0, 1, 2, 2, 1, 0], "auc": [0.7, 0.8, 0.9, 0.87, 0.78, 0.69]}
+    )
+    (row,) = scripts("contrasts").paired_contrasts(runs, "a", ["b"]).itertuples()
+    differences = np.array([0.01, 0.02, 0.03])
+    assert row.difference == pytest.approx(0.02)
+    assert row.standard_error == pytest.approx(differences.std(ddof=1) / 3**0.5)
+    assert row.n_seeds == 3
+    assert row.p == pytest.approx(0.0742, abs=1e-4)  # t = .02 / (.01 / √3) = 3.464, two degrees of freedom
+
+
+def test_the_bootstrap_draws_users_with_all_their_rows(scripts):
+    contrasts = scripts("contrasts")
+    rng = np.random.default_rng(0)
+    users = np.repeat(np.arange(30), 4)
+    y = rng.integers(2, size=120)
+    ours, other = y + rng.normal(size=120), np.round(y + 2 * rng.normal(size=120))
+    difference, low, high = contrasts.bootstrap_difference(y, ours, other, users, n_samples=300, seed=1)
+    assert difference == pytest.approx(roc_auc_score(y, ours) - roc_auc_score(y, other))
+    rng, samples = np.random.default_rng(1), []
+    for _ in range(300):
+        times = rng.multinomial(30, np.full(30, 1 / 30))
+        rows = np.concatenate([np.flatnonzero(users == user) for user in np.repeat(np.arange(30), times)])
+        samples.append(roc_auc_score(y[rows], ours[rows]) - roc_auc_score(y[rows], other[rows]))
+    np.testing.assert_allclose([low, high], np.quantile(samples, [0.025, 0.975]))
+
+
+def test_training_clicks_make_an_item_warm_or_cold(scripts, data):
+    clicks = data.training_clicks(data.test)
+    for row in range(5):
+        item = data.test["item_id"][row]
+        assert clicks[row] == ((data.train["item_id"] == item) & (data.train["click"] == 1)).sum()
+    scores = scripts("runs").Scores(data)(np.linspace(0, 1, len(data.test)))
+    cold = clicks <= 5
+    expected = roc_auc_score(data.test["click"][cold], np.linspace(0, 1, len(data.test))[cold])
+    assert scores["auc_cold"] == pytest.approx(expected)
+    assert scores["rows_cold"] + scores["rows_warm"] == len(data.test)
+
+
+@pytest.mark.parametrize("arm", ["random", "shuffled", "graded", "graded_joint"])
+def test_an_arm_has_a_row_of_codes_per_item(scripts, data, arm, monkeypatch):
+    arms = scripts("arms")
+    vectors = np.random.default_rng(0).standard_normal((60, 4)).astype(np.float32)
+    vectors[7] = np.nan
+    monkeypatch.setattr(arms, "interaction_embeddings", lambda *arguments, **parameters: vectors)
+    columns = arms.ARMS[arm].columns(data, 3, 0)
+    assert columns.shape == (60, 3)
+    assert list(columns) == ["item_code0", "item_code1", "item_code2"]
+    impressions = scripts("runs").impressions_with(columns, data.test, data)
+    for row in range(5):
+        item = data.test["item_id"][row]
+        assert impressions.loc[row, list(columns)].tolist() == columns.loc[item].tolist()
+
+
+def test_what_is_made_is_kept_and_not_made_again(scripts, data, tmp_path, monkeypatch):
+    study, plan, runs = scripts("study"), scripts("plan"), scripts("runs")
+    few = {name: arm for name, arm in plan.ARMS.items() if name in ("none", "random", "graded")}
+    monkeypatch.setattr(plan, "FUSED", ("none", "graded"))
+    monkeypatch.setattr(plan, "ARMS", few)
+    monkeypatch.setattr(plan, "MODELS", {"DeepFM": runs.MODELS["DeepFM"]})
+    monkeypatch.setattr(plan, "NAMES", ("beauty",))
+    monkeypatch.setattr(plan, "SETTINGS", [(0.01, 1e-4), (0.02, 1e-4)])
+    monkeypatch.setattr(plan, "PRIMARY_SEEDS", range(2))
+    monkeypatch.setattr(plan, "SEEDS", range(1))
+    monkeypatch.setattr(plan, "SCALES", (1, 2))
+    monkeypatch.setattr(plan, "FUSIONS", ("concat", "gate"))
+    monkeypatch.setattr(runs, "COMMON", {"embedding_dim": 4, "hidden_layer_sizes": (8,), "max_iter": 2})
+    monkeypatch.setattr(study, "load", lambda name, folder: data)
+    where = ["--runs", str(tmp_path / "runs.parquet"), "--outputs", str(tmp_path / "outputs")]
+    stages = ["tune", "primary", "scale", "fusion"]
+    run = ["run", *stages, "--data", "nowhere", "--workers", "0", *where]
+
+    study.main([*run, "--only", "arm=none,random"])
+    study.main(["collect", *where])
+    before = len(pd.read_parquet(tmp_path / "runs.parquet"))
+    study.main(run)
+    made = len((tmp_path / "outputs" / "runs.jsonl").read_text().splitlines())
+    study.main(run)
+    assert len((tmp_path / "outputs" / "runs.jsonl").read_text().splitlines()) == made > before == 2 * 2 + 2 * 2 + 2
+    study.main(["collect", *where])
+
+    page = tmp_path / "page.md"
+    tables = scripts("report").tables(pd.read_parquet(tmp_path / "runs.parquet"))
+    page.write_text("".join(f"<!-- study_{name}: begin -->\n<!-- study_{name}: end -->\n" for name in tables))
+    study.main(["report", "--output", str(page), "--images", str(tmp_path / "images"), *where])
+    text = page.read_text()
+    assert "| Amazon Beauty | DeepFM | parallel k-means, graded sizes |" in text
+    assert {path.name for path in (tmp_path / "images").iterdir()} == {
+        f"beauty_{name}.png" for name in ("reconstruction", "scaling", "cold", "spectrum")
+    }
+    assert not any(tables[name] == [] for name in ("primary", "arms", "table1", "table2", "settings"))

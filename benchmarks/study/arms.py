@@ -22,10 +22,10 @@ from semid.tokenizers import (
     ResidualKMeansTokenizer,
     RQVAETokenizer,
     VQVAETokenizer,
+    presets,
 )
 
 EMBEDDING_DIM = 16
-ALIGNMENT_WEIGHT = 0.1
 INTERACTION_WEIGHT = 1.5  # of interaction embeddings beside the text's, both of unit variance
 
 _memory = Memory(None)
@@ -125,10 +125,8 @@ def _graded_kmeans(n, seed):
     return ParallelKMeansTokenizer(n, random_state=seed)
 
 
-def _graded_mixture(n, seed):
-    return MixtureOfCodesTokenizer(
-        n, "graded", projection=None, latent_dim=64, alignment_weight=ALIGNMENT_WEIGHT, random_state=seed
-    )
+def _ranking(n, seed):
+    return presets.ranking(n_codebooks=n, random_state=seed)
 
 
 ARMS = {
@@ -183,7 +181,7 @@ ARMS = {
         "RQ-VAE, aligned with clicks",
         "baseline",
         _codes(
-            lambda n, seed: RQVAETokenizer(n, alignment_weight=ALIGNMENT_WEIGHT, random_state=seed),
+            lambda n, seed: RQVAETokenizer(n, random_state=seed),
             alignment_of=_interactions,
         ),
     ),
@@ -199,11 +197,11 @@ ARMS = {
         _codes(lambda n, seed: ParallelKMeansTokenizer(n, 256, random_state=seed)),
     ),
     "graded": Arm("parallel k-means, graded sizes", "ours", _codes(_graded_kmeans)),
-    "moc_whole": Arm("MoC, graded sizes, whole latent", "ours", _codes(_graded_mixture)),
+    "moc_whole": Arm("MoC, graded sizes, whole latent", "ours", _codes(_ranking)),
     "moc_aligned": Arm(
         "MoC, graded sizes, whole latent, aligned with clicks",
         "ours",
-        _codes(_graded_mixture, alignment_of=_interactions),
+        _codes(_ranking, alignment_of=_interactions),
     ),
     "graded_joint": Arm(
         "parallel k-means, graded sizes, text and clicks", "ours", _codes(_graded_kmeans, X_of=_text_and_interactions)

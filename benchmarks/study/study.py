@@ -11,17 +11,20 @@ of this machine come in as lines in `outputs/study`, `collect` merges them into 
 import argparse
 import multiprocessing
 import os
+import sys
 import time
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from pathlib import Path
 
-import arms
-from data import load
-from plan import STAGES
-from report import bootstrap_primary, write_report
-from runs import RunStore, execute
-
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent))  # `records` lies with the other benchmarks
+
+import arms  # noqa: E402
+from data import load  # noqa: E402
+from plan import STAGES  # noqa: E402
+from report import bootstrap_primary, write_report  # noqa: E402
+from runs import RunStore, execute  # noqa: E402
+
 OUTPUTS = HERE.parents[1] / "outputs" / "study"
 PARQUET = HERE / "runs.parquet"
 

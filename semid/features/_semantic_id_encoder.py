@@ -7,16 +7,24 @@ import numpy as np
 import pandas as pd
 from sklearn import get_config
 from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.utils.validation import check_is_fitted, check_memory
+from sklearn.utils.validation import (
+    check_consistent_length,
+    check_is_fitted,
+    check_memory,
+    column_or_1d,
+    has_fit_parameter,
+)
 
 from semid import __version__
 from semid._all_or_nothing import all_or_nothing
 from semid._checks import check_input_features, check_option
 from semid._code_columns import with_code_vectors
-from semid._tables import check_table
+from semid._tables import check_table, find_column, split_columns
+from semid.features._interaction_embeddings import interaction_embeddings
 from semid.features._item_table import ItemTable
 
 UNKNOWN_CODE = -1
+_INTERACTION_DIM = 64  # of what clicks say of an item, if there are enough users and items
 _TOLERATED_UNKNOWN = 0.5  # share of rows without codes that `fit` does not warn of
 
 
@@ -24,8 +32,8 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
     """Replace item-id columns of an impression table by the items' codes.
 
     The tokenizer is fitted on the catalogue (`items`), not on the impressions that `fit` is given: an item needs its
-    codes whether or not it was shown. Only item content is used, no clicks, so that nothing leaks from the rows that
-    a cross-validation holds out.
+    codes whether or not it was shown. Only item content is used, and with `user` the clicks that `fit` is given, so
+    that nothing leaks from the rows that a cross-validation holds out.
 
     Meant for a `ColumnTransformer`, which passes the item-id column and leaves the others as they are. Ask that one for
     ``set_output(transform="pandas")``: the names of the code columns tell the click model what they are.
@@ -45,6 +53,11 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
     code_vectors : bool, default False
         Hand the code vectors over with the codes: the columns are categories that carry them, for
         ``code_embedding_init="codebooks"`` of the click models. Needs ``set_output(transform="pandas")``.
+    user : str or int, default None
+        Column of the user, by name or position, to be passed beside the one item-id column. Then the clicks in `fit`,
+        who clicked what, are a second view of the items (`interaction_embeddings`) with which the tokenizer aligns its
+        codes: items that the same users click get codes in common. Codes still follow from an item's embedding alone,
+        those of items without clicks too. For tokenizers whose `fit` takes ``alignment``.
 
     Attributes
     ----------
@@ -75,12 +88,15 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
     ['item_id_code0', 'item_id_code1', 'item_id_code2']
     """
 
-    def __init__(self, tokenizer, items, *, memory=None, handle_unknown="use_encoded_value", code_vectors=False):
+    def __init__(
+        self, tokenizer, items, *, memory=None, handle_unknown="use_encoded_value", code_vectors=False, user=None
+    ):
         self.tokenizer = tokenizer
         self.items = items
         self.memory = memory
         self.handle_unknown = handle_unknown
         self.code_vectors = code_vectors
+        self.user = user
 
     @all_or_nothing
     def fit(self, X, y=None):
@@ -89,13 +105,19 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_impressions, n_id_columns)
-            Columns of item ids.
-        y : None
-            Ignored, present for Pipelines.
+            Columns of item ids, and that of the user if there is one.
+        y : array-like of shape (n_impressions,), default None
+            Labels of two kinds, the one that sorts last is the click; read with `user` only.
 
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of its range, or with `user` if there is more than one item-id column, if `y` is
+            missing, or if the clicks are of fewer than two users or items.
         """
         check_option("handle_unknown", self.handle_unknown, ("use_encoded_value", "error"))
         check_option("code_vectors", self.code_vectors, (True, False))
@@ -106,7 +128,8 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
         if not (hasattr(self.tokenizer, "fit") and hasattr(self.tokenizer, "transform")):
             raise TypeError(f"tokenizer must be an estimator with fit and transform, got {self.tokenizer!r}.")
         columns = self._id_columns(X, reset=True)
-        self.tokenizer_, self.codes_ = self._fit_tokenizer()
+        alignment = None if self.user is None else self._interactions(X, y, columns)
+        self.tokenizer_, self.codes_ = self._fit_tokenizer(alignment)
         self.ids_ = self.items.ids
         self._warn_of_unknown_ids(columns)
         return self
@@ -159,6 +182,8 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
             default = [f"x{i}" for i in range(self.n_features_in_)]
             input_features = getattr(self, "feature_names_in_", default)
         check_input_features(self, input_features)
+        if self.user is not None:
+            input_features = np.delete(np.asarray(input_features, dtype=object), self._user_position(input_features))
         n_codebooks = self.codes_.shape[1]
         names = [f"{column}_code{n}" for column in input_features for n in range(n_codebooks)]
         return np.array(names, dtype=object)
@@ -172,15 +197,48 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
         return tags
 
     def _id_columns(self, X, *, reset):
-        """Return the id columns as object or numeric Indexes, after scikit-learn's checks of their number and names."""
+        """Return the item-id columns as Indexes, after scikit-learn's checks of the number and names of columns."""
         if isinstance(X, pd.Series):
             raise ValueError(
                 f"Expected 2D array, got the column {X.name!r} alone. Reshape your data: select a list of columns, "
                 f"X[[{X.name!r}]], and in a ColumnTransformer name [{X.name!r}]."
             )
         X = check_table(self, X, reset=reset)
-        columns = [X.iloc[:, i] for i in range(X.shape[1])] if isinstance(X, pd.DataFrame) else X.T
+        names, columns = split_columns(X)
+        if self.user is not None:
+            del columns[self._user_position(names)]
         return [pd.Index(column) for column in columns]
+
+    def _user_position(self, names):
+        return find_column("user", self.user, list(names))
+
+    def _interactions(self, X, y, id_columns):
+        """Return the `interaction_embeddings` of the items, from the rows of `X` that were clicked."""
+        if len(id_columns) != 1:
+            raise ValueError(f"user must go with one item-id column, got {len(id_columns)} beside {self.user!r}.")
+        if not has_fit_parameter(self.tokenizer, "alignment"):
+            raise ValueError(
+                f"user must be None for {type(self.tokenizer).__name__}, whose fit takes no alignment, got "
+                f"{self.user!r}. Use a learned tokenizer, such as MixtureOfCodesTokenizer."
+            )
+        if y is None:
+            raise ValueError(f"y must be given with user={self.user!r}: clicks are what codes are aligned with.")
+        y = column_or_1d(y)
+        check_consistent_length(X, y)
+        names, columns = split_columns(check_table(self, X, reset=False))
+        users = columns[self._user_position(names)].reset_index(drop=True)
+        log = pd.DataFrame({"user": users, "item": id_columns[0]})
+        is_known = _find(pd.Index(self.items.ids), id_columns[0]) >= 0
+        log = log[(y == np.unique(y)[-1]) & is_known & users.notna().to_numpy()]
+        n_components = min(_INTERACTION_DIM, log["user"].nunique() - 1, log["item"].nunique() - 1)
+        if n_components < 1:
+            raise ValueError(
+                "user must name a column of at least two users who clicked at least two known items, "
+                f"got {self.user!r} with {log['user'].nunique()} and {log['item'].nunique()}."
+            )
+        return interaction_embeddings(
+            log, self.items.ids, n_components=n_components, user="user", item="item", random_state=0
+        )
 
     def _with_code_vectors(self, blocks, X):
         """Return the codes as a DataFrame of categories that carry their code vectors."""
@@ -197,10 +255,10 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
         names = self.get_feature_names_out()
         return pd.DataFrame(dict(zip(names, columns, strict=True)), index=getattr(X, "index", None))
 
-    def _fit_tokenizer(self):
+    def _fit_tokenizer(self, alignment):
         tokenizer = clone(self.tokenizer)
         if self.memory is None:
-            return _fit_on_catalogue(tokenizer, None, self.items)
+            return _fit_on_catalogue(tokenizer, None, self.items, alignment)
         for name, value in tokenizer.get_params(deep=True).items():
             if name.endswith("random_state") and not isinstance(value, Integral):
                 warnings.warn(
@@ -208,9 +266,9 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
                     UserWarning,
                     stacklevel=4,
                 )
-                return _fit_on_catalogue(tokenizer, None, self.items)
+                return _fit_on_catalogue(tokenizer, None, self.items, alignment)
         cached = check_memory(self.memory).cache(_fit_on_catalogue, ignore=["items"])
-        return cached(tokenizer, (__version__, self.items.fingerprint), self.items)
+        return cached(tokenizer, (__version__, self.items.fingerprint), self.items, alignment)
 
     def _warn_of_unknown_ids(self, columns):
         index = pd.Index(self.ids_)
@@ -234,7 +292,8 @@ def _find(index, column):
         raise TypeError(f"ids must be text or numbers, got {column[0]!r}.") from error
 
 
-def _fit_on_catalogue(tokenizer, key, items):
+def _fit_on_catalogue(tokenizer, key, items, alignment):
     """Return the fitted tokenizer and the codes of the catalogue; `key` stands for `items` in a cache."""
-    codes = np.asarray(tokenizer.fit(items.embeddings).transform(items.embeddings))
+    options = {} if alignment is None else {"alignment": alignment}
+    codes = np.asarray(tokenizer.fit(items.embeddings, **options).transform(items.embeddings))
     return tokenizer, codes

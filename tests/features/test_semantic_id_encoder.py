@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.spatial.distance import pdist
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from semid._code_columns import CodeVectors, code_vectors_of
 from semid.ctr import DeepFMClassifier
-from semid.features import ItemTable, SemanticIDEncoder
-from semid.tokenizers import ResidualKMeansTokenizer
+from semid.features import ItemTable, SemanticIDEncoder, interaction_embeddings
+from semid.tokenizers import MixtureOfCodesTokenizer, ResidualKMeansTokenizer
 
 
 def test_codes_are_those_of_the_items_by_id(encoder, table, clicks):
@@ -194,3 +194,84 @@ def test_code_vectors_are_equal_by_content_and_survive_pickling():
     assert vectors != CodeVectors(np.eye(4))
     assert copy.deepcopy(vectors) is vectors
     assert hash(vectors) == hash(CodeVectors(np.eye(3)))
+
+
+class Recorder(TransformerMixin, BaseEstimator):
+    """A tokenizer that keeps what it was aligned with; every item has code 0."""
+
+    def fit(self, X, y=None, alignment=None):
+        self.alignment_ = alignment
+        return self
+
+    def transform(self, X):
+        return np.zeros((len(X), 2), dtype=np.int64)
+
+
+@pytest.fixture
+def log(table, rng):
+    ids = np.append(table.ids[rng.integers(50, size=400)], "gone")
+    log = pd.DataFrame({"user_id": rng.integers(40, size=401).astype(float), "item_id": ids})
+    log.loc[3, "user_id"] = np.nan
+    return log.assign(click=rng.integers(2, size=401))
+
+
+def test_with_users_the_clicks_of_fit_are_what_codes_are_aligned_with(table, log):
+    encoder = SemanticIDEncoder(Recorder(), table, user="user_id").fit(log[["user_id", "item_id"]], log["click"])
+    clicks = log[(log["click"] == 1) & log["user_id"].notna() & (log["item_id"] != "gone")]
+    expected = interaction_embeddings(clicks, table.ids, n_components=39, random_state=0)
+    np.testing.assert_array_equal(encoder.tokenizer_.alignment_, expected)
+    assert encoder.get_feature_names_out().tolist() == ["item_id_code0", "item_id_code1"]
+    assert encoder.transform(log[["user_id", "item_id"]]).shape == (401, 2)
+    labels = np.array(["no", "yes"])[log["click"]]
+    by_position = SemanticIDEncoder(Recorder(), table, user=0).fit(log[["user_id", "item_id"]].to_numpy(), labels)
+    np.testing.assert_array_equal(by_position.tokenizer_.alignment_, expected)
+    assert by_position.get_feature_names_out().tolist() == ["x1_code0", "x1_code1"]
+
+
+def test_clicks_move_the_codes_of_a_learned_tokenizer_and_the_cache_knows(table, log, tmp_path):
+    X = log[["user_id", "item_id"]]
+    tokenizer = MixtureOfCodesTokenizer(
+        2, 8, hidden_layer_sizes=(), latent_dim=6, alignment_weight=3.0, max_iter=2, random_state=0
+    )
+    alone = SemanticIDEncoder(tokenizer, table, memory=str(tmp_path)).fit(X[["item_id"]])
+    encoder = SemanticIDEncoder(tokenizer, table, memory=str(tmp_path), user="user_id").fit(X, log["click"])
+    assert (encoder.codes_ != alone.codes_).any()
+    others = clone(encoder).fit(X, 1 - log["click"])
+    assert (encoder.codes_ != others.codes_).any()
+    np.testing.assert_array_equal(clone(encoder).fit(X, log["click"]).codes_, encoder.codes_)
+
+
+def test_users_are_passed_through_a_pipeline(table, log):
+    encoder = SemanticIDEncoder(Recorder(), table, user="user_id")
+    features = ColumnTransformer(
+        [("codes", encoder, ["item_id", "user_id"]), ("fields", "passthrough", ["item_id", "user_id"])],
+        verbose_feature_names_out=False,
+    ).set_output(transform="pandas")
+    columns = features.fit(log[:400], log["click"][:400]).transform(log).columns.tolist()
+    assert columns == ["item_id_code0", "item_id_code1", "item_id", "user_id"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "columns", "y", "message"),
+    [
+        ({"user": "who"}, ["user_id", "item_id"], "click", "user must name columns of X.*, got 'who'"),
+        ({"user": "user_id"}, ["user_id"], "click", "user must go with one item-id column, got 0 beside 'user_id'"),
+        ({"user": "user_id"}, ["user_id", "item_id"], None, "y must be given with user='user_id'"),
+        (
+            {"user": "user_id", "tokenizer": ResidualKMeansTokenizer()},
+            ["user_id", "item_id"],
+            "click",
+            "user must be None for ResidualKMeansTokenizer, whose fit takes no alignment, got 'user_id'",
+        ),
+    ],
+)
+def test_bad_users_are_named(table, log, parameters, columns, y, message):
+    encoder = SemanticIDEncoder(**{"tokenizer": Recorder(), "items": table, **parameters})
+    with pytest.raises(ValueError, match=message):
+        encoder.fit(log[columns], None if y is None else log[y])
+
+
+def test_too_few_users_to_align_with_are_named(table, log):
+    encoder = SemanticIDEncoder(Recorder(), table, user="user_id")
+    with pytest.raises(ValueError, match=r"user must name a column of at least two users .* with 1 and"):
+        encoder.fit(log[["user_id", "item_id"]].assign(user_id=1), log["click"])

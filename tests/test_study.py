@@ -60,14 +60,25 @@ def test_the_bootstrap_draws_users_with_all_their_rows(scripts):
     users = np.repeat(np.arange(30), 4)
     y = rng.integers(2, size=120)
     ours, other = y + rng.normal(size=120), np.round(y + 2 * rng.normal(size=120))
-    difference, low, high = contrasts.bootstrap_difference(y, ours, other, users, n_samples=300, seed=1)
-    assert difference == pytest.approx(roc_auc_score(y, ours) - roc_auc_score(y, other))
-    rng, samples = np.random.default_rng(1), []
-    for _ in range(300):
+    aucs = contrasts.bootstrap_aucs(y, [ours, other], users, n_samples=50, seed=1)
+    rng = np.random.default_rng(1)
+    for sample in aucs:
         times = rng.multinomial(30, np.full(30, 1 / 30))
         rows = np.concatenate([np.flatnonzero(users == user) for user in np.repeat(np.arange(30), times)])
-        samples.append(roc_auc_score(y[rows], ours[rows]) - roc_auc_score(y[rows], other[rows]))
-    np.testing.assert_allclose([low, high], np.quantile(samples, [0.025, 0.975]))
+        np.testing.assert_allclose(sample, [roc_auc_score(y[rows], scores[rows]) for scores in (ours, other)])
+
+
+def test_the_interval_is_that_of_paired_differences(scripts):
+    ours, noise = np.arange(101) / 100, np.arange(101) / 1000
+    (low, high), _ = scripts("report").interval_of_differences(np.column_stack([ours, ours - noise, ours]))
+    np.testing.assert_allclose([low, high], [0.0025, 0.0975])
+
+
+def test_how_good_a_clustering_a_code_is(scripts):
+    X, code = np.array([[0.0, 1.0], [2.0, 1.0], [5.0, 4.0], [5.0, 0.0]]), np.array([0, 0, 3, 3])
+    within = sum(np.square(X[code == c] - X[code == c].mean(0)).sum() for c in (0, 3))
+    expected = 1 - within / np.square(X - X.mean(0)).sum()
+    assert scripts("runs").cluster_r2(X, code) == pytest.approx(expected)
 
 
 def test_training_clicks_make_an_item_warm_or_cold(scripts, data):

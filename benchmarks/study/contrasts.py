@@ -55,24 +55,33 @@ def holm(p):
     return np.where(np.isnan(p), np.nan, corrected)
 
 
-def bootstrap_difference(y, ours, other, users, *, n_samples=1000, seed=0):
-    """Return the difference in AUC of two predictions and its 95 % interval over resampled users.
+def bootstrap_aucs(y, scores, users, *, n_samples=1000, seed=0):
+    """Return the AUC of several predictions for samples of the users: one row per sample, a column per prediction.
 
-    Users are drawn with replacement, each with all of its impressions, so that the interval speaks of other users as
-    well as of other impressions.
+    Users are drawn with replacement, each with all of its impressions, so that an interval speaks of other users as
+    well as of other impressions. All predictions get the same samples: differences are paired.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_impressions,)
+    scores : list of arrays of shape (n_impressions,)
+    users : array-like of shape (n_impressions,)
+    n_samples : int, default 1000
+    seed : int, default 0
+
+    Returns
+    -------
+    aucs : ndarray of shape (n_samples, len(scores))
     """
-    y = np.asarray(y, dtype=bool)
     rng = np.random.default_rng(seed)
-    number, names = pd.factorize(users)
-    aucs = [_WeightedAUC(y, scores) for scores in (ours, other)]
-    everyone = np.ones(len(y))
-    difference = aucs[0](everyone) - aucs[1](everyone)
-    samples = []
-    for _ in range(n_samples):
-        weights = rng.multinomial(len(names), np.full(len(names), 1 / len(names)))[number].astype(np.float64)
-        samples.append(aucs[0](weights) - aucs[1](weights))
-    low, high = np.quantile(samples, [0.025, 0.975])
-    return float(difference), float(low), float(high)
+    number, names = pd.factorize(np.asarray(users))
+    weighted_aucs = [_WeightedAUC(np.asarray(y, dtype=bool), one) for one in scores]
+    aucs = np.empty((n_samples, len(scores)))
+    for sample in aucs:
+        times = rng.multinomial(len(names), np.full(len(names), 1 / len(names)))
+        weights = times[number].astype(np.float64)
+        sample[:] = [auc(weights) for auc in weighted_aucs]
+    return aucs
 
 
 class _WeightedAUC:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from arms import ARMS
-from contrasts import bootstrap_difference, holm, paired_contrasts
+from contrasts import bootstrap_aucs, holm, paired_contrasts
 from data import NAMES, load
 from plan import FUSED, FUSIONS, N_CODES, OURS, SCALED, chosen_arm
 from records import markdown_table, publish
@@ -204,24 +204,19 @@ def bootstrap_primary(store, folder, predictions):
         some = _of(runs, "primary", name, model)
         if some.empty:
             continue
-        ours = chosen_arm(runs, name, model)
         mean = {arm: _mean_prediction(group, predictions) for arm, group in some.groupby("arm")}
+        ours, others = chosen_arm(runs, name, model), [arm for arm in mean if arm not in OURS]
         test = load(name, folder).test
-        for arm in mean.keys() - OURS:
-            difference, low, high = bootstrap_difference(test["click"], mean[ours], mean[arm], test["user_id"])
-            rows.append(
-                {
-                    "data": name,
-                    "model": model,
-                    "ours": ours,
-                    "arm": arm,
-                    "difference": difference,
-                    "low": low,
-                    "high": high,
-                }
-            )
+        aucs = bootstrap_aucs(test["click"], [mean[ours], *(mean[arm] for arm in others)], test["user_id"])
+        for arm, (low, high) in zip(others, interval_of_differences(aucs), strict=True):
+            rows.append({"data": name, "model": model, "ours": ours, "arm": arm, "low": low, "high": high})
             print(rows[-1], flush=True)
     pd.DataFrame(rows).to_parquet(store.parquet.with_name(INTERVALS), index=False)
+
+
+def interval_of_differences(aucs):
+    """Return the 95 % interval of the first column's difference to each other one, (n_others, 2)."""
+    return np.quantile(aucs[:, :1] - aucs[:, 1:], [0.025, 0.975], axis=0).T
 
 
 def _mean_prediction(runs, predictions):

@@ -121,14 +121,24 @@ def file_name(run):
 
 
 def _of_codes(columns, data):
-    """What the codes are like: how many items share theirs, what they keep, and what each says of a click by itself."""
+    """What the codes are like: items that share theirs, what they keep, together and each alone, and say of a click."""
     codes = columns.to_numpy()
     rows = pd.Index(data.item_ids).get_indexer(data.train["item_id"])
     return {
         "collision_rate": collision_rate(codes, data.embeddings),
         "r2": float(columns.attrs["r2"]),
+        "cluster_r2": float(np.mean([cluster_r2(data.embeddings, column) for column in codes.T])),
         "code_nmi": float(code_nmi(codes[rows], data.train["click"].to_numpy()).mean()),
     }
+
+
+def cluster_r2(X, code):
+    """Return how good a clustering of `X` one code per item is: the share of variance between its clusters."""
+    X = X - X.mean(axis=0)
+    counts = np.bincount(code)
+    sums = np.zeros((len(counts), X.shape[1]))
+    np.add.at(sums, code, X)
+    return np.square(sums[counts > 0]).sum(axis=1) @ (1 / counts[counts > 0]) / np.square(X, dtype=np.float64).sum()
 
 
 def _of_representation(model, test, y, seed):

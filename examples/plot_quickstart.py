@@ -29,6 +29,7 @@ from typing import NamedTuple
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.pipeline import Pipeline
@@ -41,6 +42,7 @@ from semid.tokenizers import (
     ParallelKMeansTokenizer,
     RQVAETokenizer,
     VQVAETokenizer,
+    presets,
 )
 
 
@@ -48,7 +50,8 @@ class Task(NamedTuple):
     items: ItemTable
     train: pd.DataFrame
     test: pd.DataFrame
-    fields: list[str]  # columns of the impressions to use; the item-id column among them
+    fields: list[str]  # columns of the impressions to use; those of the user and the item among them
+    user: str  # the user-id column
     item: str  # the item-id column
     best_auc: float | None  # of the true click probabilities, where they are known
 
@@ -60,7 +63,7 @@ def made_task(random_state=0):
     train, test = clicks.frame[:80_000], clicks.frame[80_000:]
     table = ItemTable(items.frame["item_id"], items.embeddings)
     best_auc = expected_auc(clicks.click_probability[80_000:])
-    return Task(table, train, test, ["user_id", "item_id", "hour"], "item_id", best_auc)
+    return Task(table, train, test, ["user_id", "item_id", "hour"], "user_id", "item_id", best_auc)
 
 
 def task_from_files(arguments):
@@ -73,14 +76,14 @@ def task_from_files(arguments):
     if click in log:
         log = log.rename(columns={click: "click"}).sort_values(order, kind="stable")
         cut = int(0.8 * len(log))
-        task = Task(table, log[:cut], log[cut:], fields, item, None)
+        task = Task(table, log[:cut], log[cut:], fields, user, item, None)
     else:
         print(f"no column {click!r} in the log (--click): every row is a positive, negatives are drawn")
         part = leave_last_out(log, user=user, order=order)
         negatives = sample_negatives(log, table.ids, user=user, item=item, random_state=0)
         impressions = pd.concat([log.assign(click=1), negatives.assign(click=0)], ignore_index=True)
         part = np.concatenate([part, part])
-        task = Task(table, impressions[part == "train"], impressions[part == "test"], fields, item, None)
+        task = Task(table, impressions[part == "train"], impressions[part == "test"], fields, user, item, None)
     print(
         f"{len(table):,} items, {log[user].nunique():,} users, "
         f"{len(task.train):,} rows to train on, {len(task.test):,} to test on, "
@@ -108,32 +111,41 @@ def read_columns(path, option, columns):
 # Models
 # ------
 # A tokenizer learns codes from the catalogue; `SemanticIDEncoder` puts them beside the item id; DeepFM learns an
-# embedding for each code, and its fusion mixes those of an item. Defaults throughout.
-def click_model(task, tokenizer, fusion, memory):
-    """A Pipeline from impressions to click probabilities; without a tokenizer, ids and fields alone."""
-    classifier = DeepFMClassifier(fusion=fusion, random_state=0)
-    if tokenizer is None:
+# embedding for each code, and its fusion mixes those of an item. Told which column has the users, the encoder also
+# aligns the codes with the clicks it is fitted on. Defaults throughout.
+class Arm(NamedTuple):
+    name: str
+    tokenizer: BaseEstimator | None  # without one, ids and fields alone
+    fusion: str
+    is_aligned: bool = False  # whether codes are aligned with who clicked what
+
+
+def click_model(task, arm, memory):
+    """A Pipeline from impressions to click probabilities."""
+    classifier = DeepFMClassifier(fusion=arm.fusion, random_state=0)
+    if arm.tokenizer is None:
         return Pipeline([("ctr", classifier)])
-    encoder = SemanticIDEncoder(tokenizer, task.items, memory=memory)
+    user = task.user if arm.is_aligned else None
+    encoder = SemanticIDEncoder(arm.tokenizer, task.items, memory=memory, user=user)
+    columns = [task.item, task.user] if arm.is_aligned else [task.item]
     features = ColumnTransformer(
-        [("codes", encoder, [task.item]), ("fields", "passthrough", task.fields)],
+        [("codes", encoder, columns), ("fields", "passthrough", task.fields)],
         verbose_feature_names_out=False,
     ).set_output(transform="pandas")
     return Pipeline([("features", features), ("ctr", classifier)])
 
 
 def arms():
-    """What is compared: a name, a tokenizer, a fusion."""
     mixture = MixtureOfCodesTokenizer(n_codebooks=7, random_state=0)
-    graded = MixtureOfCodesTokenizer(n_codebooks=7, codebook_size="graded", random_state=0)
     return [
-        ("no codes", None, "concat"),
-        ("one code (VQ-VAE)", VQVAETokenizer(random_state=0), "concat"),
-        ("RQ-VAE 7x", RQVAETokenizer(n_codebooks=7, random_state=0), "concat"),
-        ("MoC 7x", mixture, "concat"),
-        ("MoC 7x, gate", mixture, "gate"),
-        ("MoC 7x, graded sizes, gate", graded, "gate"),
-        ("k-means 7x, graded sizes, gate", ParallelKMeansTokenizer(random_state=0), "gate"),
+        Arm("no codes", None, "concat"),
+        Arm("one code (VQ-VAE)", VQVAETokenizer(random_state=0), "concat"),
+        Arm("RQ-VAE 7x", RQVAETokenizer(n_codebooks=7, random_state=0), "concat"),
+        Arm("MoC 7x", mixture, "concat"),
+        Arm("MoC 7x, gate", mixture, "gate"),
+        Arm("k-means 7x, graded, gate", ParallelKMeansTokenizer(random_state=0), "gate"),
+        Arm("MoC 7x for ranking, gate", presets.ranking(random_state=0), "gate"),
+        Arm("MoC 7x for ranking, aligned", presets.ranking(random_state=0), "gate", is_aligned=True),
     ]
 
 
@@ -142,10 +154,12 @@ def arms():
 # -------
 # The lines below the table say what its words mean. One seed: differences of .003 in AUC are noise.
 LEGEND = """
-test AUC   chance that a click is ranked above no click       codes 7x      seven codes per item
-log loss   of the click probabilities, lower is better        graded sizes  codebooks of 16, 32, ..., 1024 codes
+test AUC   chance that a click is ranked above no click       7x            seven codes per item
+log loss   of the click probabilities, lower is better        graded        codebooks of 16, 32, ..., 1024 codes
 seconds    to fit tokenizer and click model; a tokenizer      gate          the item's codes scale one another
-           that two rows share is fitted once, in the first   MoC           Mixture-of-Codes"""
+           that two rows share is fitted once, in the first   MoC           Mixture-of-Codes
+                                                              for ranking   graded sizes, each code of the whole latent
+                                                              aligned       with who clicked what in training"""
 
 
 def compare(task, arms):
@@ -153,16 +167,16 @@ def compare(task, arms):
     rows = []
     print(f"{'':<34}{'test AUC':>9}{'log loss':>10}{'seconds':>9}")
     with tempfile.TemporaryDirectory() as memory:
-        for name, tokenizer, fusion in arms:
-            model = click_model(task, tokenizer, fusion, memory)
+        for arm in arms:
+            model = click_model(task, arm, memory)
             start = time.perf_counter()
             model.fit(task.train[task.fields], task.train["click"])
             seconds = time.perf_counter() - start
             probability = model.predict_proba(task.test[task.fields])[:, 1]
             auc = roc_auc_score(task.test["click"], probability)
             loss = log_loss(task.test["click"], probability)
-            rows.append({"model": name, "auc": auc, "log_loss": loss, "seconds": seconds})
-            print(f"{name:<34}{auc:>9.4f}{loss:>10.4f}{seconds:>9.1f}", flush=True)
+            rows.append({"model": arm.name, "auc": auc, "log_loss": loss, "seconds": seconds})
+            print(f"{arm.name:<34}{auc:>9.4f}{loss:>10.4f}{seconds:>9.1f}", flush=True)
     if task.best_auc is not None:
         print(f"{'the true click probabilities':<34}{task.best_auc:>9.4f}")
     print(LEGEND)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from semid.tokenizers import ParallelKMeansTokenizer
+from semid.tokenizers import ParallelKMeansTokenizer, presets
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "plot_quickstart.py"
 
@@ -20,15 +20,20 @@ def example():
     return runpy.run_path(str(EXAMPLE), run_name="quickstart")
 
 
-def _two_arms():
+def _few_arms(example):
     tokenizer = ParallelKMeansTokenizer(3, codebook_size=[4, 8, 16], random_state=0)
-    return [("no codes", None, "concat"), ("three codes", tokenizer, "gate")]
+    learned = presets.ranking(n_codebooks=2, codebook_size=8, hidden_layer_sizes=(), max_iter=1, random_state=0)
+    return [
+        example["Arm"]("no codes", None, "concat"),
+        example["Arm"]("three codes", tokenizer, "gate"),
+        example["Arm"]("two codes, aligned", learned, "gate", is_aligned=True),
+    ]
 
 
 def test_the_made_task_gives_a_table_and_a_picture(example, capsys):
     task = example["made_task"]()
     task = task._replace(train=task.train[:12_000], test=task.test[:4000])
-    results = example["compare"](task, _two_arms())
+    results = example["compare"](task, _few_arms(example))
     assert list(results.columns) == ["model", "auc", "log_loss", "seconds"]
     assert results["auc"].between(0.5, task.best_auc + 0.01).all()
     assert "the true click probabilities" in capsys.readouterr().out
@@ -52,7 +57,7 @@ def test_a_users_files_run_to_the_end(example, items, clicks, tmp_path, monkeypa
     ]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["quickstart", *arguments, "--fields", "hour"])
-    example["main"].__globals__["arms"] = _two_arms
+    example["main"].__globals__["arms"] = lambda: _few_arms(example)
     example["main"]()
     assert (tmp_path / "outputs" / "quickstart.png").stat().st_size > 10_000
 

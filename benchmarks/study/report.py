@@ -36,6 +36,7 @@ def tables(runs):
         "cold": arms_table(runs, "auc_cold"),
         "gauc": arms_table(runs, "gauc"),
         "log_loss": arms_table(runs, "log_loss"),
+        "why": why_table(runs),
         "table1": scale_table(runs, "auc"),
         "discriminability": scale_table(runs, "nmi"),
         "robustness": scale_table(runs, "information_abundance"),
@@ -91,6 +92,27 @@ def arms_table(runs, score):
                 row[f"{TITLES[data]}, {model}"] = _mean_and_deviation(values)
         rows.append(row)
     return rows if len(rows[0]) > 1 else []
+
+
+def why_table(runs):
+    """What the codes of each arm are like, beside the AUC: DeepFM, seven codes."""
+    primary = runs[(runs["stage"] == "primary") & (runs["model"] == "DeepFM") & runs["cluster_r2"].notna()]
+    rows = []
+    for data, (name, arm) in product(NAMES, ARMS.items()):
+        some = primary[(primary["data"] == data) & (primary["arm"] == name)]
+        if not some.empty:
+            rows.append(
+                {
+                    "data": TITLES[data],
+                    "codes": arm.label,
+                    "variance that one code explains": f"{some['cluster_r2'].mean():.3f}",
+                    "R² of all": f"{some['r2'].mean():.3f}",
+                    "items without codes of their own": f"{some['collision_rate'].mean():.3f}",
+                    "AUC": f"{some['auc'].mean():.4f}",
+                    "AUC, cold items": f"{some['auc_cold'].mean():.4f}",
+                }
+            )
+    return rows
 
 
 def scale_table(runs, score):

@@ -142,6 +142,6 @@ def test_what_is_made_is_kept_and_not_made_again(scripts, data, tmp_path, monkey
     text = page.read_text()
     assert "| Amazon Beauty | DeepFM | parallel k-means, graded sizes |" in text
     assert {path.name for path in (tmp_path / "images").iterdir()} == {
-        f"beauty_{name}.png" for name in ("reconstruction", "scaling", "cold", "spectrum")
+        f"beauty_{name}.png" for name in ("arms", "reconstruction", "scaling", "cold", "spectrum")
     }
     assert not any(tables[name] == [] for name in ("primary", "arms", "table1", "table2", "settings"))

@@ -37,6 +37,11 @@ def keep_codes_in(folder):
     _memory = Memory(folder, verbose=0)
 
 
+# Without content, a model sits for epochs on a plateau before it learns more than what is popular. Those arms may wait
+# longer for it than the others, to their advantage.
+_PATIENT = {"n_iter_no_change": 6}
+
+
 class Arm(NamedTuple):
     label: str
     role: str  # "ours", "baseline" or "control"
@@ -130,17 +135,24 @@ def _ranking(n, seed):
 
 
 ARMS = {
-    "none": Arm("no codes", "control", _nothing),
-    "random": Arm("random codes", "control", _codes(lambda n, seed: RandomTokenizer(n, "graded", random_state=seed))),
-    "shuffled": Arm("codes shuffled over items", "control", _shuffled(_codes(_graded_kmeans))),
-    "fusion": Arm("no codes, fusion", "baseline", _nothing, lambda data, n: {"fusion_scope": "all"}),
+    "none": Arm("no codes", "control", _nothing, lambda data, n: _PATIENT),
+    "random": Arm(
+        "random codes",
+        "control",
+        _codes(lambda n, seed: RandomTokenizer(n, "graded", random_state=seed)),
+        lambda data, n: _PATIENT,
+    ),
+    "shuffled": Arm(
+        "codes shuffled over items", "control", _shuffled(_codes(_graded_kmeans)), lambda data, n: _PATIENT
+    ),
+    "fusion": Arm("no codes, fusion", "baseline", _nothing, lambda data, n: {"fusion_scope": "all", **_PATIENT}),
     "wide": Arm(
         "no codes, embeddings as wide as all codes together",
         "baseline",
         _nothing,
-        lambda data, n: {"embedding_dim": EMBEDDING_DIM * (len(data.fields) + n) // len(data.fields)},
+        lambda data, n: {"embedding_dim": EMBEDDING_DIM * (len(data.fields) + n) // len(data.fields), **_PATIENT},
     ),
-    "sets": Arm("no codes, Multi-Embedding", "baseline", _nothing, lambda data, n: {"n_embedding_sets": n}),
+    "sets": Arm("no codes, Multi-Embedding", "baseline", _nothing, lambda data, n: {"n_embedding_sets": n, **_PATIENT}),
     "linear": Arm("embedding, linear map", "baseline", _vector(_text), lambda data, n: {"adapter_width": 0}),
     "adapter": Arm("embedding, MLP adapter", "baseline", _vector(_text)),
     "adapters": Arm(

@@ -156,9 +156,12 @@ def settings_table(runs):
 
 
 def draw_figures(runs, folder):
-    """Draw Figures 1, 2 and 4 of the paper, a file per data set, from the runs of the stage "scale"."""
+    """Draw the arms side by side, and Figures 1, 2 and 4 of the paper, a file per data set."""
     folder.mkdir(parents=True, exist_ok=True)
     for data in NAMES:
+        primary = _of(runs, "primary", data, "DeepFM")
+        if len(primary):
+            arms_figure(primary).savefig(folder / f"{data}_arms.png", dpi=130, bbox_inches="tight")
         some = runs[(runs["stage"] == "scale") & (runs["data"] == data)]
         if some.empty:
             continue
@@ -171,6 +174,30 @@ def draw_figures(runs, folder):
         }
         for name, figure in figures.items():
             figure.savefig(folder / f"{data}_{name}.png", dpi=130, bbox_inches="tight")
+
+
+def arms_figure(runs):
+    """Every arm's test AUC, each seed a dot and the mean a line: all items on the left, cold ones on the right."""
+    import matplotlib.pyplot as plt
+
+    order = runs.groupby("arm")["auc"].mean().sort_values().index
+    figure, axes = plt.subplots(1, 2, figsize=(9.5, 0.27 * len(order) + 1), sharey=True, layout="constrained")
+    for ax, score, label in zip(
+        axes, ("auc", "auc_cold"), ("test AUC", "test AUC, items of at most 5 training clicks"), strict=True
+    ):
+        for place, arm in enumerate(order):
+            values = runs.loc[runs["arm"] == arm, score]
+            color = "#0072B2" if arm in OURS else "#777777"
+            ax.plot(values, np.full(len(values), place), "o", color=color, markersize=4, alpha=0.5)
+            ax.plot(values.mean(), place, "|", color=color, markersize=13, markeredgewidth=2)
+        ax.set_xlabel(label)
+        ax.grid(axis="y", color="0.92")
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yticks(range(len(order)), [ARMS[arm].label for arm in order], fontsize="small")
+    for tick, arm in zip(axes[0].get_yticklabels(), order, strict=True):
+        tick.set_fontweight("bold" if arm in OURS else "normal")
+    return figure
 
 
 def reconstruction_figure(runs):

@@ -117,6 +117,7 @@ def test_what_is_made_is_kept_and_not_made_again(scripts, data, tmp_path, monkey
     monkeypatch.setattr(plan, "NAMES", ("beauty",))
     monkeypatch.setattr(plan, "SETTINGS", [(0.01, 1e-4), (0.02, 1e-4)])
     monkeypatch.setattr(plan, "PRIMARY_SEEDS", range(2))
+    monkeypatch.setattr(plan, "ON_A_PLATEAU", ("none",))
     monkeypatch.setattr(plan, "SEEDS", range(1))
     monkeypatch.setattr(plan, "SCALES", (1, 2))
     monkeypatch.setattr(plan, "FUSIONS", ("concat", "gate"))
@@ -132,10 +133,19 @@ def test_what_is_made_is_kept_and_not_made_again(scripts, data, tmp_path, monkey
     study.main(run)
     made = len((tmp_path / "outputs" / "runs.jsonl").read_text().splitlines())
     study.main(run)
-    assert len((tmp_path / "outputs" / "runs.jsonl").read_text().splitlines()) == made > before == 2 * 2 + 2 * 2 + 2
+    assert len((tmp_path / "outputs" / "runs.jsonl").read_text().splitlines()) == made > before == 6 + 2 * 2 + 2
     study.main(["collect", *where])
 
     page = tmp_path / "page.md"
+    kept = pd.read_parquet(tmp_path / "runs.parquet")
+    best = plan.best_settings(kept)["beauty", "DeepFM", "none"]
+    of_none = kept[(kept["stage"] == "tune") & (kept["arm"] == "none")]
+    assert of_none.groupby(["learning_rate", "l2"])["valid_auc"].mean()[best] == max(
+        of_none["valid_auc"][a : a + 2].mean() for a in (0, 2)
+    )
+    stale = kept[kept["stage"] == "primary"].assign(l2=1.0)
+    assert len(plan.at_their_best(pd.concat([kept, stale]))) == len(kept)
+
     tables = scripts("report").tables(pd.read_parquet(tmp_path / "runs.parquet"))
     page.write_text("".join(f"<!-- study_{name}: begin -->\n<!-- study_{name}: end -->\n" for name in tables))
     study.main(["report", "--output", str(page), "--images", str(tmp_path / "images"), *where])

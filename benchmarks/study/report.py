@@ -8,7 +8,7 @@ import pandas as pd
 from arms import ARMS
 from contrasts import bootstrap_aucs, holm, paired_contrasts
 from data import NAMES, load
-from plan import FUSED, FUSIONS, N_CODES, OURS, SCALED, chosen_arm
+from plan import FUSED, FUSIONS, N_CODES, OURS, SCALED, at_their_best, chosen_arm
 from records import markdown_table, publish
 from runs import MODELS, Run, file_name
 
@@ -22,6 +22,7 @@ INTERVALS = "intervals.parquet"  # over users, beside the runs
 
 def write_report(runs, page=None, images=None):
     """Write every table into its place on the `page`, and every figure into the folder `images`."""
+    runs = at_their_best(runs)
     for name, table in tables(runs).items():
         publish(markdown_table(table) if table else "*To be run.*", f"study_{name}", page)
     if images is not None:
@@ -147,10 +148,8 @@ def settings_table(runs):
     for data, (name, arm) in product(NAMES, ARMS.items()):
         tries = tuned[(tuned["data"] == data) & (tuned["arm"] == name)]
         if not tries.empty:
-            scores = {
-                f"{row.learning_rate:g}, {row.l2:g}": f"{row.valid_auc:.4f}"
-                for row in tries.sort_values(["learning_rate", "l2"]).itertuples()
-            }
+            means = tries.groupby(["learning_rate", "l2"])["valid_auc"].mean()
+            scores = {f"{rate:g}, {l2:g}": f"{auc:.4f}" for (rate, l2), auc in means.items()}
             rows.append({"data": TITLES[data], "arm": arm.label, **scores})
     return rows
 
@@ -247,7 +246,7 @@ def spectrum_figure(runs):
 
 def bootstrap_primary(store, folder, predictions):
     """Write intervals over users, ours less each other arm with predictions kept, mean of all seeds' probabilities."""
-    runs = store.frame()
+    runs = at_their_best(store.frame())
     rows = []
     for name, model in product(NAMES, MODELS):
         some = _of(runs, "primary", name, model)

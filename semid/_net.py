@@ -6,6 +6,7 @@ tensors and reading once per epoch is twice as fast. The net lives in ``fit`` al
 
 import copy
 from contextlib import suppress
+from operator import gt, lt
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from scipy.optimize import minimize
 from sklearn.metrics import roc_auc_score
 from skorch import NeuralNet
-from skorch.callbacks import Callback
+from skorch.callbacks import BatchScoring, Callback, EpochScoring, PassthroughScoring
 from skorch.helper import predefined_split
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
@@ -24,6 +25,7 @@ from semid.nn._row_sparse import LazyAdam, RowwiseAdagrad
 
 EMBEDDING_OPTIMIZERS = {"lazy_adam": LazyAdam, "rowwise_adagrad": RowwiseAdagrad, "dense_adam": None}
 _LEAST_SCALE = 1e-3  # of calibrated logits
+_TABLE, _BIAS = "embedding.table", "bias"
 _RECORDED = ("train_loss", "valid_loss", "valid_auc")
 
 
@@ -90,6 +92,9 @@ class WeightAverage:
         names = [name for name, _ in module.named_parameters() if not (but_table and name == _TABLE)]
         self.averages = [self.module.get_parameter(name) for name in names]
         self.currents = [module.get_parameter(name).detach() for name in names]
+        state = module.state_dict()
+        buffers = [(name, buffer) for name, buffer in module.named_buffers() if name in state]
+        self.buffers = [(self.module.get_buffer(name), buffer) for name, buffer in buffers]
 
     @property
     def next_decay(self):
@@ -97,39 +102,52 @@ class WeightAverage:
 
     def update(self):
         torch._foreach_lerp_(self.averages, self.currents, 1 - self.next_decay)
+        for ours, current in self.buffers:  # statistics that a fusion of the user's keeps
+            ours.copy_(current)
         self.n_steps += 1
-
-
-_TABLE = "embedding.table"
 
 
 class ClickNet(NeuralNet):
     """Trains a module (categories, numbers) → logits (B,) on the weighted log loss; ``average`` is what it learned."""
 
     average: WeightAverage
+    best_state: dict | None  # of the average, at the highest held-out AUC
     lazy_table: LazyAdam | None
     max_gradient_norm: float | None
+    shows_gradients: bool  # to a callback that asks for them
     progress: tqdm
 
     def get_dataset(self, X, y=None):
         return X
+
+    def notify(self, method_name, **kwargs):
+        try:
+            return super().notify(method_name, **kwargs)
+        except KeyboardInterrupt as interrupt:
+            # How skorch's callbacks, EarlyStopping above all, end a training; at any other time it is the user's.
+            if method_name != "on_epoch_end":
+                raise
+            raise TrainingEnds from interrupt
 
     def train_step(self, batch, **fit_params):
         categories, numbers, y, weights = batch
         self.module_.train()
         self.optimizer_.zero_grad(set_to_none=True)
         touched = ()
-        if self.lazy_table is not None:
+        if self.lazy_table is not None and self.module_.embedding.table.requires_grad:
             touched = (self.lazy_table.open(self.module_.embedding.rows(categories)),)
         logits = self.module_(categories, numbers, *touched)
         losses = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
         loss = (losses * weights).mean()  # the weights are 1 on average: unbiased in every batch
         loss.backward()
+        if self.shows_gradients:
+            parameters = _with_gradients(self.module_, touched)
+            self.notify("on_grad_computed", named_parameters=parameters, batch=batch, training=True)
         if self.max_gradient_norm is not None:
-            rows = [rows.values for rows in touched]
-            torch.nn.utils.clip_grad_norm_([*self.module_.parameters(), *rows], self.max_gradient_norm)
+            parameters = _with_gradients(self.module_, touched)
+            torch.nn.utils.clip_grad_norm_([p for _, p in parameters], self.max_gradient_norm)
         self.optimizer_.step()
-        if self.lazy_table is not None:
+        if touched:
             self.lazy_table.close(self.average.next_decay)
         self.average.update()
         self.progress.update()
@@ -149,9 +167,16 @@ class ClickNet(NeuralNet):
                 "Pass a smaller learning_rate."
             )
         if self.lazy_table is not None:
-            self.lazy_table.settle()
-        self.history.record("train_loss", loss)
+            self._settle_table()
+        self._record("train_loss", loss, lt)
         self.progress.set_postfix(self._shown(), refresh=False)
+
+    def _settle_table(self):
+        """Bring the table and its average up to date; one that is frozen is its own average."""
+        self.lazy_table.settle()
+        table = self.module_.embedding.table
+        if not table.requires_grad:
+            self.average.module.embedding.table.copy_(table)
 
     def _notified_step(self, batch, step_fn):
         self.notify("on_batch_begin", batch=batch, training=True)
@@ -161,9 +186,18 @@ class ClickNet(NeuralNet):
 
     def _record_held_out(self, iterator):
         y, logits, weights = self.score_held_out(iterator.dataset)
-        self.history.record("valid_loss", float(np.average(np.logaddexp(0, logits) - y * logits, weights=weights)))
-        self.history.record("valid_auc", float(roc_auc_score(y, logits, sample_weight=weights)))
+        self._record("valid_loss", np.average(np.logaddexp(0, logits) - y * logits, weights=weights), lt)
+        self._record("valid_auc", roc_auc_score(y, logits, sample_weight=weights), gt)
+        if self.history[-1, "valid_auc_best"]:
+            self.best_state = copy.deepcopy(self.average.module.state_dict())
         self.progress.set_postfix(self._shown(), refresh=False)
+
+    def _record(self, name, value, is_better):
+        """Record a value of this epoch and, for skorch's callbacks, whether it `is_better` than all before."""
+        value = float(value)
+        is_best = all(is_better(value, epoch[name]) for epoch in self.history[:-1])
+        self.history.record(name, value)
+        self.history.record(f"{name}_best", is_best)
 
     def _shown(self):
         shown = {name: f"{self.history[-1, name]:.4f}" for name in _RECORDED if name in self.history[-1]}
@@ -178,31 +212,36 @@ class ClickNet(NeuralNet):
 
 
 class TrainingEnds(Exception):
-    """Raised by a callback to end a fit; not skorch's KeyboardInterrupt, which is the user's."""
+    """Ends a fit. skorch's callbacks raise KeyboardInterrupt for it, which at any other time is the user's."""
 
 
 class StopWhenNoBetter(Callback):
-    """Ends training when the held-out AUC has not risen for `patience` epochs; keeps the best epoch's weights."""
+    """Ends training when the held-out AUC has not risen for `patience` epochs."""
 
     def __init__(self, patience):
         self.patience = patience
 
-    def on_train_begin(self, net, **kwargs):
-        self.best_auc_, self.n_misses_, self.best_state_ = -np.inf, 0, None
-
     def on_epoch_end(self, net, **kwargs):
-        auc = net.history[-1, "valid_auc"]
-        if auc > self.best_auc_:
-            self.best_auc_, self.n_misses_ = auc, 0
-            self.best_state_ = copy.deepcopy(net.average.module.state_dict())
-            return
-        self.n_misses_ += 1
-        if self.n_misses_ == self.patience:
+        if not any(net.history[-self.patience :, "valid_auc_best"]):
             raise TrainingEnds
 
-    def on_train_end(self, net, **kwargs):
-        if self.best_state_ is not None:
-            net.average.module.load_state_dict(self.best_state_)
+
+def check_callbacks(callbacks):
+    """Raise unless `callbacks` are skorch callbacks that can act here."""
+    if not (isinstance(callbacks, list | tuple) and all(isinstance(c, Callback) for c in callbacks)):
+        raise TypeError(f"callbacks must be a list of skorch callbacks, got {callbacks!r}.")
+    for callback in callbacks:
+        name = type(callback).__name__
+        if isinstance(callback, BatchScoring | EpochScoring | PassthroughScoring):
+            raise ValueError(
+                f"callbacks must not score with skorch's predictions, got {name}. valid_loss and valid_auc are in the "
+                "history; for another measure call net.score_held_out(dataset_valid) in the on_epoch_end of a Callback."
+            )
+        if getattr(callback, "load_best", False):
+            raise ValueError(
+                f"callbacks must not load weights at the end, which the averaged ones replace, got {name}("
+                "load_best=True). early_stopping=True keeps the best epoch."
+            )
 
 
 class NetOptions(NamedTuple):
@@ -249,7 +288,8 @@ def train_click_model(module, train, held_out, options, generator):
         optimizer__weight_decay=options.l2,
         optimizer__fused=True,
         optimizer__param_groups=[
-            (_TABLE, {"lr": options.embedding_learning_rate, "weight_decay": options.embedding_l2})
+            (_TABLE, {"lr": options.embedding_learning_rate, "weight_decay": options.embedding_l2}),
+            (_BIAS, {"weight_decay": 0.0}),  # the log-odds of the base rate: no reason to be near 0
         ],
         lr=options.learning_rate,
         max_epochs=options.max_iter,
@@ -272,6 +312,8 @@ def train_click_model(module, train, held_out, options, generator):
         net.notify("on_train_begin", X=train, y=None)
         with suppress(TrainingEnds):
             net.fit_loop(train)
+        if net.best_state is not None:
+            net.average.module.load_state_dict(net.best_state)
         net.notify("on_train_end", X=train, y=None)
     history = {name: np.array(net.history[:, name]) for name in _RECORDED if name in net.history[0]}
     calibration = Calibration() if held_out is None else _calibrate(*net.score_held_out(held_out))
@@ -285,11 +327,19 @@ def _prepare_optimizers(net, options):
     """
     lazy = EMBEDDING_OPTIMIZERS[options.embedding_optimizer]
     net.max_gradient_norm = options.max_gradient_norm
+    net.shows_gradients = any(type(c).on_grad_computed is not Callback.on_grad_computed for c in options.callbacks)
+    net.best_state = None
     net.average = WeightAverage(net.module_, options.weight_averaging, but_table=lazy is not None)
     net.lazy_table = None
     if lazy is not None:
         (group,) = [g for g in net.optimizer_.param_groups if g["params"][0] is net.module_.embedding.table]
         net.lazy_table = lazy(net.module_.embedding.table, group, net.average.module.embedding.table)
+
+
+def _with_gradients(module, touched):
+    """Return the names and tensors that hold gradients: parameters, the table's in the rows that a batch touches."""
+    parameters = [(name, p) for name, p in module.named_parameters() if not (touched and name == _TABLE)]
+    return parameters + [(_TABLE, rows.values) for rows in touched]
 
 
 def _calibrate(y, logits, weights):

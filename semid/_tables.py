@@ -26,7 +26,13 @@ def split_columns(X):
     if not isinstance(X, pd.DataFrame):
         X = pd.DataFrame(X)
         X = X.infer_objects()
-    return list(X.columns), [X.iloc[:, position] for position in range(X.shape[1])]
+    return list(X.columns), [_plain_lists(X.iloc[:, position]) for position in range(X.shape[1])]
+
+
+def _plain_lists(column):
+    """Return a column of Arrow's lists as objects, any other as it is."""
+    is_list = isinstance(column.dtype, pd.ArrowDtype) and column.dtype.type is list
+    return column.astype(object) if is_list else column
 
 
 def find_columns(parameter, wanted, names):

@@ -1,6 +1,10 @@
+from typing import ClassVar
+
 import numpy as np
+import pytest
 import torch
 from sklearn.metrics import log_loss, roc_auc_score
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping
 
 from semid._net import Batches, Impressions, NetOptions, WeightAverage, train_click_model
 from semid.ctr._encoding import EncodedImpressions
@@ -45,7 +49,10 @@ def _impressions(n=50, seed=0):
 def _hand_written_training(data, options, seed):
     """The same training as a plain loop."""
     module = Logistic().double()
-    optimizer = torch.optim.Adam(module.parameters(), lr=options.learning_rate, weight_decay=options.l2)
+    penalised = [module.embedding.table, module.weight]  # the bias is not
+    optimizer = torch.optim.Adam(
+        [{"params": penalised, "weight_decay": options.l2}, {"params": [module.bias]}], lr=options.learning_rate
+    )
     generator, steps = torch.Generator().manual_seed(seed), 0
     average = [p.detach().clone() for p in module.parameters()]
     losses = []
@@ -75,6 +82,99 @@ def test_training_equals_a_hand_written_loop():
     for ours, theirs in zip(module.parameters(), average, strict=True):
         torch.testing.assert_close(ours, theirs)
     np.testing.assert_allclose(history["train_loss"], losses)
+
+
+def test_the_bias_is_at_the_base_rate_under_a_heavy_penalty():
+    # Seen before: L2 drew it to zero, and the mean prediction for 0.1 % of clicks was half as high again.
+    n = 50_000
+    y = (np.arange(n) % 1000 == 0).astype(float)
+    encoded = EncodedImpressions(np.zeros((n, 0), dtype=np.int32), [], np.zeros((n, 2)))
+    data = Impressions(encoded, y, np.ones(n), "cpu", torch.float64)
+    module = Logistic().double()
+    torch.nn.init.constant_(module.bias, np.log(0.001 / 0.999))
+    options = OPTIONS._replace(batch_size=2048, max_iter=10, l2=1e-2, weight_averaging=0.99)
+    module = train_click_model(module, data, None, options, torch.Generator().manual_seed(0)).module
+    np.testing.assert_allclose(torch.sigmoid(module.bias).item(), 0.001, rtol=0.15)
+
+
+class WithStatistics(Logistic):
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.BatchNorm1d(2)
+        self.register_buffer("not_of_the_state", torch.zeros(2), persistent=False)
+
+    def forward(self, categories, numbers):
+        return super().forward(categories, self.norm(numbers))
+
+
+def test_the_average_has_the_statistics_of_what_it_averages():
+    module, data = WithStatistics().double(), _impressions()
+    trained = train_click_model(module, data, None, OPTIONS, torch.Generator().manual_seed(0)).module
+    assert (trained.norm.running_mean != 0).all()
+    for name, buffer in trained.norm.named_buffers():
+        torch.testing.assert_close(buffer, module.norm.get_buffer(name))
+    assert len(WeightAverage(module, 0.9, but_table=False).buffers) == 3
+    assert not WeightAverage(Logistic(), 0.9, but_table=False).buffers
+
+
+class Interrupts(Callback):
+    def __init__(self, method):
+        setattr(self, method, self._interrupt)
+
+    def _interrupt(self, net, **kwargs):
+        if len(net.history) == 2:
+            raise KeyboardInterrupt
+
+
+def _with_callbacks(*callbacks, held_out=None, **options):
+    options = OPTIONS._replace(callbacks=callbacks, **options)
+    return train_click_model(Logistic().double(), _impressions(), held_out, options, torch.Generator().manual_seed(0))
+
+
+def test_a_callback_ends_training_at_the_end_of_an_epoch():
+    history = _with_callbacks(EarlyStopping("train_loss", patience=1, threshold=0.9), max_iter=9).history
+    assert len(history["train_loss"]) == 2
+    assert len(_with_callbacks(Interrupts("on_epoch_end"), max_iter=9).history["train_loss"]) == 2
+
+
+@pytest.mark.parametrize("method", ["on_batch_begin", "on_batch_end", "on_epoch_begin"])
+def test_an_interruption_at_any_other_time_is_the_users(method):
+    with pytest.raises(KeyboardInterrupt):
+        _with_callbacks(Interrupts(method))
+
+
+def test_the_best_epoch_is_kept_even_if_it_is_the_one_that_a_callback_ended():
+    held_out = _impressions(seed=1)
+    module, history, _ = _with_callbacks(Interrupts("on_epoch_end"), held_out=held_out, batch_size=8, max_iter=9)
+    assert len(history["valid_auc"]) == 1 + np.argmax(history["valid_auc"]) == 2
+    logits = module(held_out.categories, held_out.numbers).numpy()
+    auc = roc_auc_score(held_out.y.numpy(), logits, sample_weight=held_out.weights.numpy())
+    np.testing.assert_allclose(auc, history["valid_auc"][1])
+
+
+class SeesHistory(Callback):
+    rows: ClassVar = []
+
+    def on_epoch_end(self, net, **kwargs):
+        self.rows.append({name: net.history[-1, name] for name in ("valid_auc", "valid_auc_best", "train_loss_best")})
+
+
+def test_the_history_says_which_epochs_were_the_best_so_far(tmp_path):
+    SeesHistory.rows.clear()
+    held_out = _impressions(seed=1)
+    checkpoint = Checkpoint(monitor="valid_auc_best", dirname=str(tmp_path))
+    _with_callbacks(SeesHistory(), checkpoint, held_out=held_out, max_iter=6, n_iter_no_change=9)
+    aucs = [row["valid_auc"] for row in SeesHistory.rows]
+    assert [row["valid_auc_best"] for row in SeesHistory.rows] == [
+        auc > max(aucs[:n], default=-1) for n, auc in enumerate(aucs)
+    ]
+    assert SeesHistory.rows[0]["train_loss_best"] is True
+    assert (tmp_path / "params.pt").exists()
+
+
+def test_training_ends_when_the_held_out_auc_has_not_risen_for_some_epochs():
+    aucs = _with_callbacks(held_out=_impressions(seed=1), max_iter=50, n_iter_no_change=3).history["valid_auc"]
+    assert len(aucs) == np.argmax(aucs) + 1 + 3
 
 
 def test_held_out_auc_is_over_all_rows_and_weighted():

@@ -17,7 +17,15 @@ from torch import nn
 
 from semid._all_or_nothing import all_or_nothing
 from semid._checks import check_integer, check_layer_sizes, check_number, check_option, check_sample_weight, warn
-from semid._net import EMBEDDING_OPTIMIZERS, Calibration, Callback, Impressions, NetOptions, train_click_model
+from semid._net import (
+    EMBEDDING_OPTIMIZERS,
+    Batches,
+    Calibration,
+    Impressions,
+    NetOptions,
+    check_callbacks,
+    train_click_model,
+)
 from semid._state import LiveModule, build_seeded, export_state, resolve_device
 from semid._tables import check_table
 from semid.ctr._code_vectors import start_from_code_vectors
@@ -51,6 +59,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
     # Training in float64 is for the tests alone, where repeated and weighted rows must agree to seven digits.
     _dtype = torch.float32
     _has_first_order = False
+    # What the module is built from, and what becomes of the columns: both stay when a fitted model goes on.
     _architecture_parameters = (
         "embedding_dim",
         "hidden_layer_sizes",
@@ -61,6 +70,18 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         "adapter_width",
         "embedding_init_std",
     )
+    _column_parameters = (
+        "categorical_features",
+        "code_features",
+        "vector_features",
+        "min_frequency",
+        "hash_buckets",
+        "vector_fields",
+        "fusion_scope",
+        "fusion_query",
+        "code_embedding_init",
+    )
+    _changeable_parameters = ("dropout", "embedding_init_std")  # these act on the steps and the rows to come
 
     def __init__(
         self,
@@ -140,6 +161,8 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
     def __init_subclass__(cls, **kwargs):
         """Fill in the parts of a model's docstring that all of them share."""
         super().__init_subclass__(**kwargs)
+        if cls.__doc__ is None:
+            return
         for name, text in SHARED_PARTS.items():
             cls.__doc__ = cls.__doc__.replace(f"    {{{name}}}\n", text)
 
@@ -170,19 +193,24 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If `X` is empty or not 2-D, if a column holds dates or infinity, if `y` does not hold exactly two classes,
-            if a parameter or `sample_weight` is out of its range, or if training diverges. The classifier then is as it
-            was before.
+            if a parameter or `sample_weight` is out of its range, if training diverges, or if, with `warm_start`,
+            columns or parameters that must stay have changed. The classifier then is as it was before.
         """
         self._check_parameters()
         if eval_set is not None and self.early_stopping is False:
             raise ValueError("eval_set must be left out with early_stopping=False: nothing would be done with it.")
         continues = self.warm_start and hasattr(self, "state_")
-        X, y, weights = self._check_training_data(X, y, sample_weight, self.classes_ if continues else None)
+        classes = self.classes_ if continues else None
+        X, y, weights = self._check_training_data(X, y, sample_weight, classes, reset=not continues)
         random_state = check_random_state(self.random_state)
         seed = int(random_state.randint(np.iinfo(np.int32).max))
         module, encoded = self._resume(X, seed) if continues else self._begin(X, y, weights, seed)
         impressions = Impressions(encoded, y, weights, resolve_device(self.device), self._dtype)
         train, held_out = self._split(impressions, y, eval_set, random_state)
+        if not continues and len(train) < len(impressions):
+            self._zero_untrained(module.embedding, train)
+        # That of former weights says nothing of these; a held-out part will give another.
+        self.calibration_ = Calibration()._asdict()
         return self._train(module, train, held_out, self.max_iter, seed)
 
     @all_or_nothing
@@ -200,7 +228,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         y : array-like of shape (n_impressions,)
             Labels.
         classes : array-like of shape (2,), default None
-            Both labels; needed in the first call if `y` holds only one.
+            Both labels; needed in the first call if `y` holds only one, the same in each later call.
         sample_weight : array-like of shape (n_impressions,), default None
             Weight of each impression.
 
@@ -208,15 +236,21 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         -------
         self : object
             The classifier.
+
+        Raises
+        ------
+        ValueError
+            As in `fit`; if columns, `classes`, or parameters that must stay are not those of the first call; or if
+            `class_weight` is "balanced", which nobody knows from a part of the data.
         """
         self._check_parameters()
+        if self.class_weight == "balanced":
+            raise ValueError(
+                "class_weight must be a dict or None in partial_fit, got 'balanced'. Compute the weights on all data "
+                "with sklearn.utils.class_weight.compute_class_weight and pass them as a dict."
+            )
         continues = hasattr(self, "state_")
-        if continues:
-            classes = self.classes_
-        elif classes is not None:
-            classes = np.unique(classes)
-            if len(classes) != 2:
-                raise ValueError(f"classes must hold two labels, got {classes.tolist()}.")
+        classes = _check_classes(classes, self.classes_ if continues else None)
         may_be_one = classes is not None
         X, y, weights = self._check_training_data(
             X, y, sample_weight, classes, reset=not continues, may_be_one=may_be_one
@@ -259,15 +293,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         representation : ndarray of shape (n_impressions, n_columns · embedding_dim · n_embedding_sets), float32
         """
         check_is_fitted(self)
-        if columns is None:
-            fields = [f for group in self.encoder_.code_groups_ for f in range(group.start, group.stop)]
-        else:
-            fields = [self.encoder_.field_of("columns", column) for column in columns]
-        if not fields:
-            raise ValueError(
-                "columns must name columns to represent, got None for a model without codes; name the item id, or add "
-                "codes with SemanticIDEncoder."
-            )
+        fields = self._represented_fields(columns)
 
         def embed(module, categories, numbers):
             sets, _ = module.embed(categories, numbers)
@@ -280,7 +306,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame or array-like of shape (n_impressions, n_fields)
+        X : DataFrame or array-like of shape (n_impressions, n_columns)
             Columns as in `fit`.
 
         Returns
@@ -295,7 +321,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : DataFrame or array-like of shape (n_impressions, n_fields)
+        X : DataFrame or array-like of shape (n_impressions, n_columns)
             Columns as in `fit`.
 
         Returns
@@ -315,6 +341,21 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "state_")
+
+    def _represented_fields(self, columns):
+        if columns is None:
+            fields = [f for group in self.encoder_.code_groups_ for f in range(group.start, group.stop)]
+        elif isinstance(columns, str) or not hasattr(columns, "__iter__"):
+            raise TypeError(f"columns must be None or a list of columns, got {columns!r}; pass [{columns!r}].")
+        else:
+            fields = [self.encoder_.field_of("columns", column) for column in columns]
+        if not fields:
+            got = "None for a model without codes" if columns is None else "none"
+            raise ValueError(
+                f"columns must name columns to represent, got {got}; name the item id, or add codes with "
+                "SemanticIDEncoder."
+            )
+        return fields
 
     def _streamed(self, X, compute):
         """Return ``compute(module, categories, numbers)`` for all impressions, a part of them at a time."""
@@ -370,6 +411,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         """Learn the columns of `X`; return an untrained module and `X` encoded."""
         self._architecture = {name: getattr(self, name) for name in self._architecture_parameters}
         self._architecture["hidden_layer_sizes"] = check_layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
+        self._columns_as = {name: copy.deepcopy(getattr(self, name)) for name in self._column_parameters}
         _warn_of_ids_as_numbers(X, self.categorical_features)
         self.encoder_ = ImpressionEncoder(
             self.categorical_features,
@@ -392,12 +434,15 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
 
     def _resume(self, X, seed):
         """Add the new categories of `X`; return the trained module, with rows for them, and `X` encoded."""
+        self._check_unchanged()
+        self._architecture = self._architecture | {name: getattr(self, name) for name in self._changeable_parameters}
         before = self.fields_.shapes
         self.encoder_ = copy.copy(self.encoder_)
         encoded = self.encoder_.extend_encode(X)
         self.fields_ = self.fields_._replace(shapes=self.encoder_.shapes)
         module = build_seeded(self._build_module, seed)
-        state = {name: torch.tensor(array) for name, array in self.state_.items()}
+        # By order: names move where dropout layers come or go.
+        state = dict(zip(module.state_dict(), map(torch.tensor, self.state_.values()), strict=True))
         state["embedding.table"] = grown_table(state["embedding.table"], before, module.embedding)
         module.load_state_dict(state)
         return module, encoded
@@ -428,17 +473,57 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         self._live = LiveModule()
         return self
 
+    def _zero_untrained(self, embedding, train):
+        """Set the embeddings that no training impression needs to zero, as those of unknown values are.
+
+        They are of categories that were held out altogether, and of empty buckets. Codes that start from their code
+        vectors keep these.
+        """
+        is_trained = torch.zeros(len(embedding.table), dtype=torch.bool)
+        for categories, *_ in Batches(train, _PREDICT_ROWS):
+            is_trained[embedding.rows(categories.cpu())] = True
+        if self.code_embedding_init == "codebooks":
+            sizes = self.fields_.shapes.vocabulary_sizes
+            for group in self.encoder_.code_groups_:
+                is_trained[sum(sizes[: group.start]) : sum(sizes[: group.stop])] = True
+        with torch.no_grad():
+            embedding.table[~is_trained] = 0.0
+
     def _describe_fields(self, base_logit):
         shapes = self.encoder_.shapes
         groups = self.encoder_.code_groups_ if self.fusion_scope == "codes" else [slice(0, shapes.n_fields)]
         query = None if self.fusion_query is None else self.encoder_.field_of("fusion_query", self.fusion_query)
-        fields = Fields(shapes, tuple(groups), query, base_logit)
-        if isinstance(self.fusion, type):
+        is_own = isinstance(self.fusion, type)
+        if not groups and (is_own or query is not None):
+            name, value = ("fusion", self.fusion.__name__) if is_own else ("fusion_query", repr(self.fusion_query))
+            raise ValueError(
+                f"{name} must be left out where there is nothing to fuse, got {value} and no code columns. Add codes "
+                "with SemanticIDEncoder, name them in code_features, or set fusion_scope='all'."
+            )
+        if is_own:
             for group in groups:
                 _check_fusion_class(self.fusion, group.stop - group.start, self.embedding_dim, self.fusion_rank)
-        return fields
+        return Fields(shapes, tuple(groups), query, base_logit)
+
+    def _check_unchanged(self):
+        """Raise if a parameter that must stay is not as it was in the first fit."""
+        way_out = "set warm_start=False" if self.warm_start else "call fit"
+        for name, fitted in (self._architecture | self._columns_as).items():
+            now = getattr(self, name)
+            if name == "hidden_layer_sizes":
+                now = check_layer_sizes(name, now)
+            if name not in self._changeable_parameters and not _is_equal(now, fitted):
+                raise ValueError(
+                    f"{name} must stay {fitted!r}, as in the first fit, got {now!r}; {way_out} to begin anew."
+                )
 
     def _check_parameters(self):
+        self._check_module_parameters()
+        self._check_column_parameters()
+        self._check_training_parameters()
+        self._check_stopping_parameters()
+
+    def _check_module_parameters(self):
         check_integer("embedding_dim", self.embedding_dim, 1)
         hidden_layer_sizes = check_layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
         is_own = isinstance(self.fusion, type) and issubclass(self.fusion, nn.Module)
@@ -454,16 +539,20 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         check_integer("n_embedding_sets", self.n_embedding_sets, 1)
         if self.n_embedding_sets > 1 and not hidden_layer_sizes:
             raise ValueError("hidden_layer_sizes must not be empty with n_embedding_sets > 1: sets meet in a layer.")
-        check_integer("vector_fields", self.vector_fields, 1)
-        check_integer("adapter_width", self.adapter_width, 0)
-        check_integer("min_frequency", self.min_frequency, 1)
-        buckets = self.hash_buckets.values() if isinstance(self.hash_buckets, dict) else [self.hash_buckets]
-        for n_buckets in buckets:
-            if self.hash_buckets is not None:
-                check_integer("hash_buckets", n_buckets, 1)
         check_number("dropout", self.dropout, 0, 1, open_maximum=True)
         check_number("embedding_init_std", self.embedding_init_std, 0, open_minimum=True)
         check_option("code_embedding_init", self.code_embedding_init, ("random", "codebooks"))
+
+    def _check_column_parameters(self):
+        check_integer("vector_fields", self.vector_fields, 1)
+        check_integer("adapter_width", self.adapter_width, 0)
+        check_integer("min_frequency", self.min_frequency, 1)
+        if self.hash_buckets is not None:
+            by_column = self.hash_buckets if isinstance(self.hash_buckets, dict) else {"all": self.hash_buckets}
+            for n_buckets in by_column.values():
+                check_integer("hash_buckets", n_buckets, 1)
+
+    def _check_training_parameters(self):
         check_option("embedding_optimizer", self.embedding_optimizer, tuple(EMBEDDING_OPTIMIZERS))
         check_integer("max_iter", self.max_iter, 1)
         if self.batch_size != "auto":
@@ -476,12 +565,13 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         if self.max_gradient_norm is not None:
             check_number("max_gradient_norm", self.max_gradient_norm, 0, open_minimum=True)
         check_number("weight_averaging", self.weight_averaging, 0, 1, open_maximum=True)
+        check_callbacks(self.callbacks)
+        resolve_device(self.device)
+
+    def _check_stopping_parameters(self):
         check_option("early_stopping", self.early_stopping, (True, False, "auto"))
         check_number("validation_fraction", self.validation_fraction, 0, 1, open_minimum=True, open_maximum=True)
         check_integer("n_iter_no_change", self.n_iter_no_change, 1)
-        if not (isinstance(self.callbacks, list | tuple) and all(isinstance(c, Callback) for c in self.callbacks)):
-            raise TypeError(f"callbacks must be a list of skorch callbacks, got {self.callbacks!r}.")
-        resolve_device(self.device)
 
     def _check_training_data(self, X, y, sample_weight, classes=None, *, reset=True, may_be_one=False):
         """Return the table, the labels as 0 and 1, and the weights, without the rows of weight 0.
@@ -527,18 +617,45 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         return impressions.part(np.flatnonzero(~held_out)), impressions.part(np.flatnonzero(held_out))
 
     def _encode_eval_set(self, eval_set):
-        if not (isinstance(eval_set, tuple | list) and len(eval_set) in (2, 3)):
-            raise ValueError(
-                f"eval_set must be a tuple (X, y) or (X, y, sample_weight), got {type(eval_set).__name__}."
-            )
-        X, y, *weights = eval_set
-        X, y, weights = self._check_training_data(X, y, *(weights or [None]), self.classes_, reset=False)
-        return Impressions(self.encoder_.encode(X), y, weights, resolve_device(self.device), self._dtype)
+        X, y, sample_weight = _unpacked(eval_set)
+        try:
+            X, y, weights = self._check_training_data(X, y, sample_weight, self.classes_, reset=False)
+            encoded = self.encoder_.encode(X)
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"eval_set: {error}") from error
+        return Impressions(encoded, y, weights, resolve_device(self.device), self._dtype)
 
     def _batch_size_for(self, n_rows):
         if self.batch_size == "auto":
             return int(np.clip(n_rows // 50, 64, 2048))
-        return self.batch_size
+        return int(self.batch_size)
+
+
+def _unpacked(eval_set):
+    """Return X, y and the weights, None if there are none, of an `eval_set`."""
+    is_list_of_pairs = isinstance(eval_set, list) and all(isinstance(pair, tuple) for pair in eval_set)
+    if not isinstance(eval_set, tuple | list) or is_list_of_pairs or len(eval_set) not in (2, 3):
+        got = f"a list of {len(eval_set)} tuples" if is_list_of_pairs else type(eval_set).__name__
+        raise ValueError(f"eval_set must be one tuple (X, y) or (X, y, sample_weight), got {got}.")
+    X, y, *weights = eval_set
+    return X, y, *(weights or [None])
+
+
+def _is_equal(a, b):
+    return np.array_equal(np.asarray(a, dtype=object), np.asarray(b, dtype=object))
+
+
+def _check_classes(classes, known):
+    """Return both labels, sorted, or None if nobody says them; `known` are those of a former call."""
+    if classes is None:
+        return known
+    classes = np.unique(classes)
+    if len(classes) != 2:
+        raise ValueError(f"classes must hold two labels, got {classes.tolist()}.")
+    if known is not None and not _is_equal(classes, known):
+        raise ValueError(f"classes must be {known.tolist()}, as in the first call, got {classes.tolist()}.")
+    return classes if known is None else known
 
 
 def _check_labels(y):

@@ -17,7 +17,7 @@ def start_from_code_vectors(embedding, encoder, X, width):
     Raises
     ------
     ValueError
-        If no code column carries its code vectors.
+        If no code column carries its code vectors, or one that does is hashed.
     """
     _, columns = split_columns(X)
     n_started = 0
@@ -28,17 +28,29 @@ def start_from_code_vectors(embedding, encoder, X, width):
                 continue
             n_started += 1
             codes = encoder.vocabularies_[field]
+            if isinstance(codes, int):
+                raise ValueError(
+                    "code_embedding_init='codebooks' must have codes with a vocabulary, got hash_buckets for column "
+                    f"{encoder.names_[encoder.categorical_[field]]!r}. Leave it out of hash_buckets."
+                )
             known = np.flatnonzero((codes >= 0) & (codes < len(vectors)))
             components = _components(vectors, width)[codes[known]]
             rows = int(embedding.first_rows[field]) + FIRST_CATEGORY + known
-            with torch.no_grad():
-                scale = embedding.table[:, :width].std() / components.std()
-                embedding.table[rows, : components.shape[1]] = torch.as_tensor(components) * scale
+            _start_rows(embedding.table, rows, components, width)
     if not n_started:
         raise ValueError(
             "code_embedding_init='codebooks' must have code columns that carry their code vectors: pass "
             "SemanticIDEncoder(..., code_vectors=True) with set_output(transform='pandas')."
         )
+
+
+def _start_rows(table, rows, components, width):
+    """Set `rows` to `components`, as widely spread as the random start; where all are alike, leave them random."""
+    if not components.size or not components.std():
+        return
+    with torch.no_grad():
+        scale = table[:, :width].std() / components.std()
+        table[rows, : components.shape[1]] = torch.as_tensor(components) * scale
 
 
 def _components(vectors, width):

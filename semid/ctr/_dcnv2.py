@@ -44,7 +44,7 @@ class DCNv2Classifier(BaseCTRClassifier):
     n_cross_layers : int, default 3
         Layers of the cross network; L of them reach products of L + 1 fields.
     structure : {"parallel", "stacked"}, default "parallel"
-        The MLP beside the cross network, or on top of it.
+        The MLP beside the cross network, or on top of it; with several embedding sets, beside it.
     low_rank : int or None, default None
         Rank of the experts; None for full matrices.
     n_experts : int, default 4
@@ -176,6 +176,11 @@ class DCNv2Classifier(BaseCTRClassifier):
         super()._check_parameters()
         check_integer("n_cross_layers", self.n_cross_layers, 1)
         check_option("structure", self.structure, ("parallel", "stacked"))
+        if self.structure == "stacked" and self.n_embedding_sets > 1:
+            raise ValueError(
+                "structure must be 'parallel' with n_embedding_sets > 1, got 'stacked' and "
+                f"{self.n_embedding_sets}: each set has a cross network beside its first layer."
+            )
         if self.low_rank is not None:
             check_integer("low_rank", self.low_rank, 1)
         check_integer("n_experts", self.n_experts, 1)

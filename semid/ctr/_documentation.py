@@ -8,6 +8,8 @@ _COLUMNS = """\
     and pass an MLP adapter. Columns named ``<prefix>_code0``, ``<prefix>_code1``, ..., as `SemanticIDEncoder` names
     them, are the codes of one item, mixed by a fusion. Dates are refused: make fields of them.
 
+    1, 1.0 and True are one category, whatever the dtype; "1" and "01" are two others, of text.
+
     A missing category is a category of its own, as is an empty list. A missing number counts as the mean; if there were
     some in `fit`, a field of its own says that it is missing. Categories that were not there in `fit` share an
     embedding, which is zero unless `min_frequency` or rare categories train it.
@@ -25,7 +27,8 @@ _FUSION = """\
         of them. ``"se"``: scaled, each as a whole, by squeeze and excitation. ``"residual"``, ``"mlp"``: corrected by a
         bottleneck or a full hidden layer that sees all of them. ``"attention"``: corrected by self-attention, or, with
         `fusion_query`, weighted by attention. Every one starts as the identity. Or a class of torch modules, called as
-        ``fusion(n_codes, embedding_dim, fusion_rank)``, which maps (B, n_codes, embedding_dim) to the same shape.
+        ``fusion(n_codes, embedding_dim, fusion_rank)``, which maps (B, n_codes, embedding_dim) to the same shape;
+        its random layers draw from torch's global generator. It needs code columns, unless ``fusion_scope="all"``.
     fusion_scope : {"codes", "all"}, default "codes"
         Fields that are fused: the codes of each item, or all fields together.
     fusion_rank : int, default 32
@@ -85,7 +88,7 @@ _TRAINING = """\
     embedding_learning_rate : float or None, default None
         Of the embeddings; None for `learning_rate`.
     l2 : float, default 0.0001
-        L2 penalty of the network, inside Adam's gradient.
+        L2 penalty of the network but for its bias, inside Adam's gradient.
     embedding_l2 : float, default 0.0001
         L2 penalty of the embeddings, over all of them at every step, so that rarely met categories shrink;
         ``"rowwise_adagrad"`` applies it to the rows of a batch alone.
@@ -97,16 +100,21 @@ _TRAINING = """\
         Weight of each class, as in scikit-learn; multiplies `sample_weight`.
     early_stopping : bool or "auto", default "auto"
         Hold out a part of each class, stop when its AUC no longer rises, keep the best epoch, and calibrate the
-        probabilities on it (Platt scaling). ``"auto"``: with more than 1,000 impressions. Without it, all of `max_iter`
-        epochs are run, and a model of many rare categories becomes too sure of itself.
+        probabilities on it (Platt scaling). ``"auto"``: with more than 1,000 impressions, and at least one of each
+        class to hold out. Without it, all of `max_iter` epochs are run, and a model of many rare categories becomes too
+        sure of itself.
     validation_fraction : float, default 0.1
         Share held out for early stopping.
     n_iter_no_change : int, default 2
         Epochs without a better AUC before early stopping.
     warm_start : bool, default False
-        Another `fit` goes on from the weights of the last; new categories get rows of their own.
+        Another `fit` goes on from the weights of the last; new categories get rows of their own. Columns, and the
+        parameters that decide what becomes of them and of what the model is built, must stay; `dropout` may change.
     callbacks : sequence of skorch callbacks, default ()
-        Copied before use. The net that they are given trains ``module_``; what predicts is ``average.module``.
+        Copied before use. The net that they are given trains ``module_``; what predicts is ``average.module``. Its
+        history has ``train_loss``, ``valid_loss`` and ``valid_auc``, and whether each is the best so far
+        (``valid_auc_best``). A callback may end the training, as `EarlyStopping` does; those that score with the net or
+        load weights at the end are refused.
     device : str, default "auto"
         ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
     random_state : int, RandomState instance or None, default None

@@ -10,12 +10,12 @@ import pandas as pd
 from pandas.api import types
 
 from semid._tables import find_column, find_columns, split_columns
+from semid.ctr._values import DistinctValues, distinct_lists, distinct_values, holds_lists, numeric_column
 from semid.nn._fields import FIRST_CATEGORY, MISSING, UNKNOWN, FieldShapes, VectorField
 
 _LARGEST_DEVIATION = 1e6  # standard deviations to which numbers are clipped
 _CODE_COLUMN = re.compile(r"(?:(?P<prefix>.*)_)?code\d+")
 _VECTOR_COLUMN = re.compile(r"(?P<prefix>.*?)(?P<number>\d+)")
-_LISTS = list | tuple | set | frozenset | np.ndarray
 _LEAST_VECTOR = 8  # numbered float columns that are taken for a vector
 
 
@@ -77,7 +77,6 @@ class ImpressionEncoder:
         self._n_buckets = self._hash_buckets_by_column(names)
         self.vocabularies_ = [self._n_buckets.get(position) for position in (*self.categorical_, *self.lists_)]
         self._indexes = {}
-        self._has_missing = None
         return self._encode(columns, learn=True, sample_weight=sample_weight)
 
     def extend_encode(self, X):
@@ -122,7 +121,7 @@ class ImpressionEncoder:
         code_groups = self._find_code_groups(names)
         coded = {position for group in code_groups for position in group}
         categorical = self._find_categorical(names, columns) | coded
-        self.lists_ = [p for p in sorted(categorical - coded) if _holds_lists(columns[p])]
+        self.lists_ = [p for p in sorted(categorical - coded) if holds_lists(columns[p])]
         plain = sorted(categorical - coded - set(self.lists_))
         self.categorical_ = [*plain, *(p for group in code_groups for p in group)]
         ends = np.cumsum([len(plain), *map(len, code_groups)])
@@ -136,11 +135,11 @@ class ImpressionEncoder:
         n_rows, n_categorical = len(columns[0]), len(self.categorical_)
         categories = np.empty((n_rows, n_categorical), dtype=np.int32)
         for field, position in enumerate(self.categorical_):
-            entries = _distinct_values(columns[position], self.names_[position])
+            entries = distinct_values(columns[position], self.names_[position])
             categories[:, field] = self._categories(field, entries, learn)
         lists = []
         for field, position in enumerate(self.lists_, start=n_categorical):
-            which, bags = _distinct_lists(columns[position], self.names_[position])
+            which, bags = distinct_lists(columns[position], self.names_[position])
             lists.append(self._encoded_lists(field, which, bags, self.names_[position], learn))
         return EncodedImpressions(categories, lists, self._numbers(columns, sample_weight))
 
@@ -182,7 +181,7 @@ class ImpressionEncoder:
     def _encoded_lists(self, field, which, bags, name, learn):
         lengths = np.array([len(bag) for bag in bags], dtype=np.int64)
         flat = pd.Series([entry for bag in bags for entry in bag], dtype=object)
-        values = _distinct_values(flat, name)
+        values = distinct_values(flat, name)
         if learn and not isinstance(self.vocabularies_[field], int):
             # Counted per impression, not per distinct list.
             weights = np.repeat(np.bincount(which, minlength=len(bags)), lengths)
@@ -204,7 +203,7 @@ class ImpressionEncoder:
         n_plain, n_indicated = len(self.numeric_), len(self.indicated_)
         numbers = np.empty((len(columns[0]), len(positions) + n_indicated), dtype=np.float32)
         for m, position in enumerate(positions):
-            values = _numeric_column(columns[position], self.names_[position])
+            values = numeric_column(columns[position], self.names_[position])
             if learn:
                 self.means_[m], self.scales_[m] = _weighted_moments(values, sample_weight)
             deviations = ((values - self.means_[m]) / self.scales_[m]).clip(-_LARGEST_DEVIATION, _LARGEST_DEVIATION)
@@ -257,93 +256,12 @@ class ImpressionEncoder:
             return {}
         if not isinstance(self.hash_buckets, dict):
             coded = {p for group in self.code_groups_ for p in self.categorical_[group]}
-            return {p: self.hash_buckets for p in [*self.categorical_, *self.lists_] if p not in coded}
-        by_column = {find_column("hash_buckets", column, names): n for column, n in self.hash_buckets.items()}
+            return {p: int(self.hash_buckets) for p in [*self.categorical_, *self.lists_] if p not in coded}
+        by_column = {find_column("hash_buckets", column, names): int(n) for column, n in self.hash_buckets.items()}
         numbers = [names[p] for p in by_column if p not in [*self.categorical_, *self.lists_]]
         if numbers:
             raise ValueError(f"hash_buckets must name categorical columns, got {numbers}, which are numbers.")
         return by_column
-
-
-class DistinctValues(NamedTuple):
-    """A column as its distinct values and the position of each row's value among them."""
-
-    positions: np.ndarray  # (n,), -1 for missing
-    values: pd.Index  # text, int64, or objects of both
-
-
-def _distinct_values(column, name):
-    """Return the `DistinctValues` of a categorical column; whole floats become integers, text stays text."""
-    kind = column.dtype
-    if types.is_datetime64_any_dtype(kind) or types.is_timedelta64_dtype(kind):
-        raise ValueError(
-            f"column {name!r} holds dates; turn them into fields first, for example "
-            f"X[{name!r}].dt.hour or X[{name!r}].dt.dayofweek."
-        )
-    if isinstance(kind, pd.CategoricalDtype):
-        positions = column.cat.codes.to_numpy()
-        values = column.cat.categories
-        used = np.bincount(positions[positions >= 0], minlength=len(values)) > 0
-        if not used.all():
-            renumbered = np.append(np.cumsum(used) - 1, -1)
-            positions, values = renumbered[positions], values[used]
-    else:
-        try:
-            positions, values = pd.factorize(column)  # -1 for missing
-        except TypeError as error:
-            raise TypeError(f"argument must be a string or a number in column {name!r}, got {error}.") from error
-    return DistinctValues(positions, _canonical(pd.Index(values), name))
-
-
-def _canonical(values, name):
-    """Return distinct values as integers if they are whole numbers, else as text or as objects of both kinds."""
-    if types.is_object_dtype(values.dtype):
-        odd = [v for v in values if not isinstance(v, str | bytes | int | float | np.number | np.bool_)]
-        if odd:
-            raise TypeError(f"argument must be a string or a number in column {name!r}, got {odd[0]!r}.")
-        # True and False are the numbers they equal.
-        values = pd.Index([int(v) if isinstance(v, bool | np.bool_) else v for v in values], dtype=object)
-        with suppress(TypeError, ValueError, OverflowError):  # text, or integers past 64 bits
-            values = pd.Index(pd.to_numeric(values))
-    if types.is_float_dtype(values.dtype):
-        return _whole_numbers(values.to_numpy(dtype=np.float64), name)
-    if types.is_bool_dtype(values.dtype) or types.is_signed_integer_dtype(values.dtype):
-        return values.astype(np.int64)
-    if types.is_unsigned_integer_dtype(values.dtype):
-        values = values.astype(np.uint64)
-        return values if len(values) and values.max() >= 2**63 else values.astype(np.int64)
-    return values
-
-
-def _whole_numbers(values, name):
-    whole = (np.abs(values) < 2**63) & (values == np.round(values))
-    if not whole.all():
-        raise ValueError(
-            f"column {name!r} is categorical and must hold whole numbers, text or categories, "
-            f"got {values[~whole][0]}. Leave it out of categorical_features and code_features to use it as a "
-            "number (columns named <prefix>_code<n> are codes unless code_features says otherwise)."
-        )
-    return pd.Index(values.astype(np.int64))
-
-
-def _holds_lists(column):
-    if not types.is_object_dtype(column.dtype):
-        return False
-    present = column[column.notna().to_numpy()]
-    return len(present) > 0 and isinstance(present.iloc[0], _LISTS)
-
-
-def _distinct_lists(column, name):
-    """Return which of the distinct lists each row has, and these as tuples; a missing list is empty."""
-    numbers = {}
-    which = np.empty(len(column), dtype=np.int32)
-    for row, entry in enumerate(column):
-        if not isinstance(entry, _LISTS):
-            if not pd.isna(entry):
-                raise TypeError(f"column {name!r} must hold lists, as in fit, got {entry!r} in row {row}.")
-            entry = ()
-        which[row] = numbers.setdefault(tuple(entry), len(numbers))
-    return which, list(numbers)
 
 
 def _numbered_columns(pattern, names):
@@ -363,22 +281,6 @@ def _stable_hash(values):
 
 def _appended(known, new):
     return np.concatenate([known, new.astype(known.dtype if known.dtype == new.dtype else object)])
-
-
-def _numeric_column(column, name):
-    """Return a column as float64, NaN where missing."""
-    try:
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"column {name!r} is not among categorical_features and must hold numbers, got {column.dtype}."
-        ) from error
-    if (np.abs(values) >= np.finfo(np.float32).max).any():
-        raise ValueError(
-            f"Input X contains infinity or a value too large for float32 in the numeric column {name!r}. If it holds "
-            "ids or codes, name it in categorical_features."
-        )
-    return values
 
 
 def _weighted_moments(values, weights):

@@ -12,6 +12,7 @@ from semid._checks import check_input_features, check_integer, check_option
 from semid._tables import check_table, split_columns
 
 _CODE_COLUMN = re.compile(r"(?P<prefix>(?:.*_)?)code\d+")
+_MOST_BUCKETS = 2**63 - 1  # they are counted in int64
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's increment
 
 
@@ -62,7 +63,7 @@ class PrefixNGramEncoder(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_rows, n_codebooks)
-            Columns of codes.
+            Columns of codes, of one item.
         y : None
             Ignored, present for Pipelines.
 
@@ -71,8 +72,15 @@ class PrefixNGramEncoder(TransformerMixin, BaseEstimator):
         self : object
         """
         check_option("ngrams", self.ngrams, ("prefix", "pairs"))
-        check_integer("n_buckets", self.n_buckets, 1)
-        _code_values(check_table(self, X, reset=True))
+        if check_integer("n_buckets", self.n_buckets, 1) > _MOST_BUCKETS:
+            raise ValueError(f"n_buckets must be at most 2**63 - 1, got {self.n_buckets}.")
+        X = check_table(self, X, reset=True)
+        _check_one_item(split_columns(X)[0])
+        if self.ngrams == "pairs" and self.n_features_in_ < 2:
+            raise ValueError(
+                "ngrams='pairs' must have at least two columns of codes, got n_features = 1. Use ngrams='prefix'."
+            )
+        _code_values(X)
         return self
 
     def transform(self, X):
@@ -143,6 +151,18 @@ class PrefixNGramEncoder(TransformerMixin, BaseEstimator):
         return list(combinations(range(n_columns), 2))
 
 
+def _check_one_item(names):
+    """Raise if the names of code columns say that they are of several items."""
+    matches = [_CODE_COLUMN.fullmatch(str(name)) for name in names]
+    prefixes = list(dict.fromkeys(match["prefix"] for match in matches if match))
+    if len(prefixes) > 1:
+        raise ValueError(
+            "columns must be the codes of one item, got codes of several, named "
+            + " and ".join(f"{prefix}code<n>" for prefix in prefixes)
+            + ". Give each a PrefixNGramEncoder of its own, in a ColumnTransformer."
+        )
+
+
 def _code_values(X):
     """Return 64 bits for each code, (n_rows, n_codebooks) uint64, and whether the code is known.
 
@@ -152,9 +172,9 @@ def _code_values(X):
     values = np.zeros((len(X), len(columns)), dtype=np.uint64)
     is_known = np.zeros(values.shape, dtype=bool)
     for position, column in enumerate(columns):
-        if isinstance(column.dtype, pd.CategoricalDtype):
-            column = column.astype(column.cat.categories.dtype if not column.hasnans else "Float64")
         try:
+            if isinstance(column.dtype, pd.CategoricalDtype):
+                column = column.astype(column.cat.categories.dtype if not column.hasnans else "Float64")
             numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError) as error:
             raise TypeError(

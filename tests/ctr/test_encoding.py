@@ -1,3 +1,6 @@
+from datetime import date, timedelta
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -252,6 +255,170 @@ def _fitted(X, **parameters):
     encoder = _encoder(**parameters)
     encoder.fit_encode(X, np.ones(len(X)))
     return encoder
+
+
+def _objects(*values):
+    return pd.Series(values, dtype=object)
+
+
+COLUMNS = {
+    "text": pd.Series(["1", "01", "x", "1e0", None, "1"]),
+    "object text of digits": _objects("1", "01", "2", "1.0", None),
+    "object text": _objects("1", "x", "True", None),
+    "text and numbers": _objects(1, "1", 2, "2", 1.0, True, None),
+    "object integers": _objects(1, 2, None, 2**70),
+    "object whole floats": _objects(1.0, 2.0, None),
+    "object booleans": _objects(True, False, None),
+    "integers": pd.Series([3, 1, 2]),
+    "unsigned": pd.Series([2**63 + 1, 1, 2**53 + 1], dtype=np.uint64),
+    "nullable integers": pd.Series([3, 1, None], dtype="Int64"),
+    "booleans": pd.Series([True, False]),
+    "category of text": pd.Series(["1", "01", None], dtype="category"),
+    "category of integers": pd.Series([10, 30, None]).astype("Int64").astype("category"),
+    "category of fractions": pd.Series([0.5, 1.0, 1.5, None], dtype="category"),
+    "category of both": _objects(1, "1", 0.5).astype("category"),
+    "intervals": pd.Series(pd.cut([1, 5, 9], 3)),
+    "lists of text": _objects(["1", "x"], ["2"], ["1"], ["01"], None, []),
+    "lists of both": _objects([1, "1"], [2.0], ["2"], [True]),
+}
+
+
+@pytest.mark.parametrize("hash_buckets", [None, 10_000])
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_a_row_alone_is_read_as_in_its_table(kind, hash_buckets):
+    X = pd.DataFrame({"x": COLUMNS[kind], "other": 0.5})
+    encoder = _encoder(hash_buckets=hash_buckets)
+    fitted = encoder.fit_encode(X, np.ones(len(X)))
+    for row in range(len(X)):
+        alone = encoder.encode(X[row : row + 1])
+        if fitted.lists:
+            entries, expected = alone.lists[0].entries[0], fitted.lists[0].entries[fitted.lists[0].which[row]]
+            assert [e for e in entries if e] == [e for e in expected if e]
+        else:
+            assert alone.categories.tolist() == fitted.categories[row : row + 1].tolist()
+            # 0 for a missing value alone, 1 for none at all.
+            assert (alone.categories > 0).all() == X["x"].notna()[row]
+            assert (alone.categories != 1).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "n_categories"),
+    [(("01", "1"), 2), (("1e5", "100000"), 2), ((1, "1", 2), 3), ((1, 1.0, True, "1"), 2), ((b"a", "a"), 2)],
+    ids=str,
+)
+def test_text_stays_text_and_equal_numbers_are_one(values, n_categories):
+    for column in (_objects(*values), _objects(*([value] for value in values))):
+        encoder = _fitted(pd.DataFrame({"x": column}))
+        assert len(encoder.vocabularies_[0]) == n_categories
+
+
+def test_text_is_the_same_in_every_dtype_and_so_are_integers():
+    text = pd.Series(["7", "x", "07"])
+    numbers = pd.Series([7, 8, 2**53 + 1])
+    same = {
+        "text": [text, text.astype(object), text.astype("category"), text.astype("string")],
+        "numbers": [numbers, numbers.astype(object), numbers.astype("Int64"), numbers.astype(np.uint64)],
+    }
+    for kind, columns in same.items():
+        for fitted in columns:
+            encoder = _encoder()
+            expected = encoder.fit_encode(pd.DataFrame({"x": fitted}), np.ones(3)).categories
+            for column in columns:
+                np.testing.assert_array_equal(encoder.encode(pd.DataFrame({"x": column})).categories, expected, kind)
+            as_floats = encoder.encode(pd.DataFrame({"x": [7.0]})) if kind == "numbers" else None
+            assert as_floats is None or as_floats.categories.item() == expected[0, 0]
+
+
+def test_numbers_in_an_array_of_objects_are_numbers():
+    X = np.array([[1, 0.5, "1"], [2, 1.5, "2"], [3, 2.5, "x"]], dtype=object)
+    encoder = _encoder()
+    expected = encoder.fit_encode(X, np.ones(3))
+    assert [vocabulary.tolist() for vocabulary in encoder.vocabularies_] == [[1, 2, 3], ["1", "2", "x"]]
+    for row in range(3):
+        alone = encoder.encode(X[row : row + 1])
+        np.testing.assert_array_equal(alone.categories[0], expected.categories[row])
+        np.testing.assert_array_equal(alone.numbers[0], expected.numbers[row])
+
+
+DATES = {
+    "timestamps": pd.Series(pd.to_datetime(["2020-01-01", "2021-01-01"])),
+    "with a zone": pd.Series(pd.to_datetime(["2020-01-01", "2021-01-01"], utc=True)),
+    "category": pd.Series(pd.to_datetime(["2020-01-01", "2021-01-01"])).astype("category"),
+    "dates": _objects(date(2020, 1, 1), date(2021, 1, 1)),
+    "object timestamps": _objects(pd.Timestamp("2020-01-01"), None),
+    "periods": pd.Series(pd.period_range("2020", "2021", freq="Y")),
+    "durations": pd.Series(pd.to_timedelta([1, 2], unit="h")),
+    "object durations": _objects(timedelta(hours=1), timedelta(hours=2)),
+}
+
+
+@pytest.mark.parametrize("kind", DATES)
+def test_dates_are_refused_wherever_they_are(kind):
+    X = pd.DataFrame({"when": DATES[kind], "user": [1, 2]})
+    message = "column 'when' holds (dates; .*dt.hour|durations; .*total_seconds)"
+    for categorical in ("auto", None, ["user"], ["user", "when"]):
+        with pytest.raises(ValueError, match=message):
+            _encoder(categorical=categorical).fit_encode(X, np.ones(2))
+    for fitted in ([1, 2], [0.5, 1.5], ["a", "b"]):
+        with pytest.raises(ValueError, match=message):
+            _fitted(X.assign(when=fitted)).encode(X)
+
+
+def test_dates_of_polars_are_refused():
+    polars = pytest.importorskip("polars")
+    from semid.ctr import DeepFMClassifier
+
+    X = polars.DataFrame({"when": [date(2020, 1, 1), date(2021, 1, 1)], "user": [1, 2]})
+    with pytest.raises(ValueError, match="column 'when' holds dates"):
+        DeepFMClassifier().fit(X, [0, 1])
+
+
+def test_arrow_lists_are_lists():
+    pa = pytest.importorskip("pyarrow")
+    lists = [["a", "b"], [], None, ["b"]]
+    expected = _encoder().fit_encode(pd.DataFrame({"x": _objects(*lists)}), np.ones(4)).lists[0]
+    for kind in (pa.list_(pa.string()), pa.large_list(pa.string())):
+        X = pd.DataFrame({"x": pd.array(lists, dtype=pd.ArrowDtype(kind))})
+        encoded = _encoder().fit_encode(X, np.ones(4)).lists[0]
+        assert encoded.entries[encoded.which].tolist() == expected.entries[expected.which].tolist()
+
+
+@pytest.mark.parametrize("value", [["a"], ("a",), np.array(["a"])], ids=["list", "tuple", "array"])
+def test_lists_where_there_were_none_are_refused(value):
+    # None at all in the first batch of a partial_fit, or single values.
+    for first in ([None, None], ["a", "b"]):
+        encoder = _fitted(pd.DataFrame({"tags": _objects(*first), "user": [1, 2]}))
+        later = pd.DataFrame({"tags": _objects(None, value), "user": [1, 2]})
+        with pytest.raises(TypeError, match=r"column 'tags' must hold single values, got the list .*in the first fit"):
+            encoder.extend_encode(later)
+
+
+def test_lists_of_lists_are_refused():
+    for nested in ([["a"]], [("a",)]):
+        X = pd.DataFrame({"tags": _objects(nested, ["b"])})
+        with pytest.raises(TypeError, match=r"column 'tags' must hold .*[Ff]latten"):
+            _encoder().fit_encode(X, np.ones(2))
+
+
+def test_categories_may_be_fractions():
+    sizes = pd.Series([0.5, 1.0, 1.5, 0.5]).astype("category")
+    encoder = _encoder()
+    encoded = encoder.fit_encode(pd.DataFrame({"x": sizes}), np.ones(4))
+    assert encoded.categories[:, 0].tolist() == [2, 3, 4, 2]
+    assert encoder.encode(pd.DataFrame({"x": [1, 2]})).categories[:, 0].tolist() == [3, 1]
+
+
+def test_decimals_say_what_to_do():
+    X = pd.DataFrame({"price": _objects(Decimal("1.5"), Decimal("2"))})
+    with pytest.raises(TypeError, match=r"column 'price' must hold numbers or text, got decimals. .*astype\(float\)"):
+        _encoder().fit_encode(X, np.ones(2))
+    np.testing.assert_allclose(_encoder().fit_encode(X.astype(float), np.ones(2)).numbers[:, 0], [-1, 1])
+
+
+def test_numpy_integers_are_bucket_counts():
+    X = pd.DataFrame({"user": [1, 2], "item": [3, 4]})
+    assert _fitted(X, hash_buckets=np.int64(9)).shapes.vocabulary_sizes == (11, 11)
+    assert _fitted(X, hash_buckets={"item": np.int64(9)}).shapes.vocabulary_sizes == (4, 11)
 
 
 def test_hashed_categories_need_no_vocabulary_and_do_not_depend_on_the_dtype():

@@ -17,8 +17,19 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    Freezer,
+    GradientNormClipping,
+    LRScheduler,
+    PassthroughScoring,
+)
 
+from semid._code_columns import with_code_vectors
 from semid.ctr import (
     AutoIntClassifier,
     DCNv2Classifier,
@@ -298,6 +309,10 @@ def test_the_representation_is_the_fused_embeddings_of_the_codes(monkeypatch):
     torch.testing.assert_close(torch.as_tensor(model.representation(X)), expected)
     user = torch.cat([e[:, 0] for e in sets], dim=1)
     torch.testing.assert_close(torch.as_tensor(model.representation(X, columns=["user"])), user)
+    with pytest.raises(ValueError, match="columns must name columns to represent, got none"):
+        model.representation(X, columns=[])
+    with pytest.raises(TypeError, match=r"columns must be None or a list of columns, got 'user'; pass \['user'\]"):
+        model.representation(X, columns="user")
     model.fit(X[["user"]], rng.integers(2, size=40))
     with pytest.raises(ValueError, match="columns must name columns to represent, got None for a model without codes"):
         model.representation(X[["user"]])
@@ -315,6 +330,145 @@ def test_an_eval_set_takes_the_place_of_the_held_out_part(clicks):
         model.set_params(early_stopping=True).fit(
             train[FIELDS], train["click"], eval_set=(valid[FIELDS], np.arange(1000) % 2 + 1)
         )
+
+
+@pytest.mark.parametrize(
+    ("eval_set", "error", "message"),
+    [
+        (lambda X, y: [(X, y)], ValueError, r"one tuple \(X, y\) or .*, got a list of 1 tuples"),
+        (lambda X, y: [(X, y), (X, y)], ValueError, "got a list of 2 tuples"),
+        (lambda X, y: X, ValueError, "got DataFrame"),
+        (lambda X, y: (X, y * 0), ValueError, "^eval_set: y must hold two classes, got one class: 0"),
+        (lambda X, y: (X[["hour"]], y), ValueError, "^eval_set: The feature names should match"),
+        (lambda X, y: (X.assign(hour=0.5), y), ValueError, "^eval_set: column 'hour' is categorical"),
+        (
+            lambda X, y: (X.assign(hour=[[1]] * len(X)), y),
+            TypeError,
+            "^eval_set: column 'hour' must hold single values",
+        ),
+        (lambda X, y: (X, y, -y), ValueError, "^eval_set: sample_weight must be finite and not negative"),
+    ],
+)
+def test_errors_of_an_eval_set_name_it(clicks, eval_set, error, message):
+    X, y = clicks[FIELDS], clicks["click"]
+    with pytest.raises(error, match=message):
+        DeepFMClassifier(**SMALL).fit(X, y, eval_set=eval_set(X, y))
+
+
+def test_ids_met_in_the_held_out_part_alone_are_as_unknown_ones(clicks):
+    n = len(clicks)
+    X = clicks[["hour"]].assign(user_id=np.arange(n), tags=[[f"tag {i:04d}"] for i in range(n)])  # each in one row
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), early_stopping=True, embedding_l2=0.0, **SMALL)
+    model.fit(X, clicks["click"])
+    table, (n_hours, n_users) = model.state_["embedding.table"], model.fields_.shapes.vocabulary_sizes
+    user_is_zero = ~table[n_hours + 2 :][:n].any(axis=1)
+    tag_is_zero = ~table[n_hours + n_users + 2 :].any(axis=1)
+    assert user_is_zero.sum() == 0.1 * n
+    np.testing.assert_array_equal(user_is_zero, tag_is_zero)
+    as_unknown = model.decision_function(X[user_is_zero].assign(user_id=-1))
+    np.testing.assert_array_equal(model.decision_function(X[user_is_zero]), as_unknown)
+
+
+def _with_codes(codes, n_codes):
+    vectors = np.random.default_rng(0).normal(size=(n_codes, 6))
+    return pd.DataFrame({"user": np.arange(len(codes)) % 3, "item_code0": with_code_vectors(codes, vectors)})
+
+
+def test_codes_that_start_from_their_vectors_keep_these_though_they_are_held_out():
+    X, y = _with_codes(np.arange(40), 40), np.arange(40) % 2
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), code_embedding_init="codebooks", early_stopping=True, **SMALL)
+    assert model.fit(X, y).state_["embedding.table"][-40:].any(axis=1).all()
+
+
+def test_one_code_alone_starts_at_random():
+    # Its components have no spread; dividing by it gave NaN.
+    X, y = _with_codes(np.full(40, 2), 4), np.arange(40) % 2
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), code_embedding_init="codebooks", **SMALL)
+    assert np.isfinite(model.set_params(embedding_dim=1).fit(X, y).state_["embedding.table"]).all()
+
+
+def test_hashed_codes_cannot_start_from_their_vectors():
+    X, y = _with_codes(np.arange(40), 40), np.arange(40) % 2
+    model = DeepFMClassifier(code_embedding_init="codebooks", hash_buckets={"item_code0": 9}, **SMALL)
+    with pytest.raises(ValueError, match="must have codes with a vocabulary, got hash_buckets for column 'item_code0'"):
+        model.fit(X, y)
+
+
+def test_warm_start_without_a_held_out_part_forgets_the_calibration(clicks):
+    X, y = clicks[FIELDS], clicks["click"]
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), warm_start=True, early_stopping=True, **SMALL).fit(X, y)
+    calibration = model.calibration_
+    assert calibration["scale"] != 1
+    assert model.partial_fit(X, y).calibration_ == calibration
+    assert model.set_params(early_stopping=False).fit(X, y).calibration_ == {"scale": 1.0, "shift": 0.0}
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_a_model_that_goes_on_must_have_the_same_columns(clicks, method):
+    X, y = clicks[FIELDS], clicks["click"]
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), warm_start=True, **SMALL).fit(X, y)
+    for other in (X[FIELDS[::-1]], X.assign(more=1), X[FIELDS[:2]]):
+        with pytest.raises(ValueError, match=r"The feature names should (match|be in the same order)"):
+            getattr(model, method)(other, y)
+    assert model.feature_names_in_.tolist() == FIELDS
+    array = X[["user_id", "hour"]].to_numpy()
+    model = clone(model).fit(array, y)
+    with pytest.raises(ValueError, match="X has 1 features, but DeepFMClassifier is expecting 2 features"):
+        getattr(model, method)(array[:, :1], y)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "was"),
+    [
+        ("embedding_dim", 32, 4),
+        ("hidden_layer_sizes", (64,), r"\(8,\)"),
+        ("fusion", "residual", "'gate'"),
+        ("fusion_rank", 3, 32),
+        ("fusion_scope", "all", "'codes'"),
+        ("n_embedding_sets", 2, 1),
+        ("adapter_width", 3, 64),
+        ("vector_fields", 2, 1),
+        ("categorical_features", ["user_id"], "'auto'"),
+        ("code_features", None, "'auto'"),
+        ("vector_features", None, "'auto'"),
+        ("min_frequency", 9, 1),
+        ("hash_buckets", {"user_id": 9}, None),
+        ("code_embedding_init", "codebooks", "'random'"),
+        ("n_cross_layers", 2, 3),
+        ("low_rank", 4, None),
+    ],
+)
+def test_a_model_that_goes_on_must_be_built_alike(clicks, name, value, was):
+    X, y = clicks[FIELDS][:200], clicks["click"][:200]
+    model = DCNv2Classifier(hidden_layer_sizes=(8,), **SMALL).fit(X, y)
+    message = rf"^{name} must stay {was}, as in the first fit, got .*; {{}} to begin anew.$"
+    with pytest.raises(ValueError, match=message.format("call fit")):
+        clone(model).fit(X, y).set_params(**{name: value}).partial_fit(X, y)
+    model.set_params(warm_start=True, **{name: value})
+    with pytest.raises(ValueError, match=message.format("set warm_start=False")):
+        model.fit(X, y)
+
+
+def test_parameters_that_are_written_otherwise_are_unchanged(clicks):
+    X, y = clicks[FIELDS][:200], clicks["click"][:200]
+    parameters = {"categorical_features": FIELDS, "hash_buckets": {"user_id": 50}}
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), warm_start=True, **SMALL, **parameters).fit(X, y)
+    model.set_params(hidden_layer_sizes=[8], embedding_dim=np.int64(4), categorical_features=np.array(FIELDS))
+    model.set_params(hash_buckets={"user_id": np.int64(50)}).fit(X, y).partial_fit(X, y)
+
+
+def test_dropout_may_change_when_a_model_goes_on(clicks):
+    X, y = clicks[FIELDS][:500], clicks["click"][:500]
+    model = DeepFMClassifier(hidden_layer_sizes=(8, 6), warm_start=True, weight_averaging=0.0, **SMALL)
+    nothing = {"learning_rate": 1e-12, "embedding_l2": 0.0}
+    before = model.fit(X, y).predict_proba(X)
+    # With a learning rate of nothing, the weights found their place among the new layers.
+    np.testing.assert_allclose(model.set_params(dropout=0.5, **nothing).fit(X, y).predict_proba(X), before, atol=1e-5)
+    np.testing.assert_allclose(model.set_params(dropout=0.0).partial_fit(X, y).predict_proba(X), before, atol=1e-5)
+    other = clone(model).set_params(learning_rate=0.01, dropout=0.0).fit(X, y)
+    same = clone(other).fit(X, y)
+    other.set_params(dropout=0.5).fit(X, y)
+    assert (other.predict_proba(X) != same.fit(X, y).predict_proba(X)).any()
 
 
 def test_warm_start_goes_on_and_new_ids_get_rows(model, clicks):
@@ -347,6 +501,10 @@ def test_partial_fit_learns_batch_by_batch(clicks):
     model.partial_fit(clicks[FIELDS][:5], [1] * 5)
     with pytest.raises(ValueError, match="as before"):
         model.partial_fit(clicks[FIELDS][:2], [1, 7])
+    with pytest.raises(ValueError, match=r"classes must be \[0, 1\], as in the first call, got \['no', 'yes'\]"):
+        model.partial_fit(clicks[FIELDS][:2], [1, 0], classes=["yes", "no"])
+    with pytest.raises(ValueError, match="class_weight must be a dict or None in partial_fit, got 'balanced'"):
+        model.set_params(class_weight="balanced").partial_fit(clicks[FIELDS][:2], [1, 0])
 
 
 class CountsEpochs(Callback):
@@ -373,6 +531,101 @@ def test_callbacks_are_copied_and_called(clicks):
     assert (plain.predict_proba(clicks[FIELDS]) != model.predict_proba(clicks[FIELDS])).any()
     with pytest.raises(TypeError, match="callbacks must be a list of skorch callbacks"):
         DeepFMClassifier(callbacks=["early"]).fit(clicks[FIELDS], clicks["click"])
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_early_stopping_of_skorch_ends_the_fit(clicks, early_stopping):
+    stop = EarlyStopping(monitor="train_loss", patience=2, threshold=0.9)
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), early_stopping=early_stopping, callbacks=[stop], random_state=0)
+    model.set_params(n_iter_no_change=9).fit(clicks[FIELDS], clicks["click"])
+    assert model.n_iter_ == 3
+    plain = clone(model).set_params(callbacks=(), max_iter=3).fit(clicks[FIELDS], clicks["click"])
+    np.testing.assert_array_equal(plain.predict_proba(clicks[FIELDS]), model.predict_proba(clicks[FIELDS]))
+
+
+@pytest.mark.parametrize("optimizer", ["lazy_adam", "rowwise_adagrad", "dense_adam"])
+def test_a_callback_clips_all_gradients(clicks, optimizer):
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), embedding_optimizer=optimizer, **SMALL)
+    model.set_params(early_stopping=False, l2=0.0, embedding_l2=0.0)
+    X, y = clicks[FIELDS], clicks["click"]
+    by_callback = clone(model).set_params(callbacks=[GradientNormClipping(0.01)]).fit(X, y)
+    by_parameter = clone(model).set_params(max_gradient_norm=0.01).fit(X, y)
+    plain = clone(model).fit(X, y)
+    for name, array in by_parameter.state_.items():
+        np.testing.assert_array_equal(by_callback.state_[name], array)
+    assert (by_parameter.state_["bias"] != plain.state_["bias"]).all()
+
+
+@pytest.mark.parametrize("optimizer", ["lazy_adam", "dense_adam"])
+def test_a_callback_freezes_the_embeddings(clicks, optimizer):
+    X, y = clicks[FIELDS], clicks["click"]
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), embedding_optimizer=optimizer, **SMALL)
+    model.set_params(early_stopping=False)
+    start = clone(model).set_params(learning_rate=1e-12, embedding_l2=0.0, max_iter=1).fit(X, y)
+    frozen = clone(model).set_params(callbacks=[Freezer("embedding.table")]).fit(X, y)
+    np.testing.assert_allclose(frozen.state_["embedding.table"], start.state_["embedding.table"], atol=1e-6)
+    assert (frozen.state_["body.mlp.0.weight"] != start.state_["body.mlp.0.weight"]).any()
+
+
+def test_embeddings_frozen_later_are_those_that_the_network_trains_on(clicks):
+    X, y = clicks[FIELDS], clicks["click"]
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), early_stopping=False, **SMALL)
+    last = clone(model).set_params(weight_averaging=0.0, max_iter=1).fit(X, y)
+    frozen = clone(model).set_params(callbacks=[Freezer("embedding.table", at=2)], max_iter=3).fit(X, y)
+    np.testing.assert_allclose(frozen.state_["embedding.table"], last.state_["embedding.table"], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("callback", "message"),
+    [
+        (EpochScoring("roc_auc"), "must not score with skorch's predictions, got EpochScoring.*net.score_held_out"),
+        (BatchScoring("roc_auc"), "must not score with skorch's predictions, got BatchScoring"),
+        (PassthroughScoring("train_loss"), "must not score with skorch's predictions, got PassthroughScoring"),
+        (EarlyStopping(load_best=True), r"must not load weights at the end.*got EarlyStopping\(load_best=True\)"),
+        (Checkpoint(load_best=True), "must not load weights at the end.*early_stopping=True keeps the best epoch"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_callbacks_that_cannot_act_are_refused(clicks, callback, message):
+    with pytest.raises(ValueError, match=message):
+        DeepFMClassifier(callbacks=[callback]).fit(clicks[FIELDS], clicks["click"])
+
+
+class ScoresAsItLikes(Callback):
+    aucs: ClassVar = []
+
+    def on_epoch_end(self, net, dataset_valid, **kwargs):
+        y, logits, weights = net.score_held_out(dataset_valid)
+        self.aucs.append(roc_auc_score(y, logits, sample_weight=weights))
+
+
+def test_a_callback_may_score_as_it_is_told_to(clicks):
+    ScoresAsItLikes.aucs.clear()
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), callbacks=[ScoresAsItLikes()], **SMALL)
+    model.fit(clicks[FIELDS], clicks["click"])
+    assert ScoresAsItLikes.aucs == model.history_["valid_auc"].tolist()
+
+
+def test_the_mean_prediction_is_the_rate_of_rare_clicks():
+    rng = np.random.default_rng(1)
+    X = pd.DataFrame({"user": rng.integers(20, size=60_000)})
+    y = (np.arange(60_000) % 1000 == 0).astype(int)
+    model = FactorizationMachineClassifier(early_stopping=False, max_iter=12, batch_size=2048, random_state=0)
+    np.testing.assert_allclose(model.fit(X, y).predict_proba(X)[:, 1].mean(), 0.001, rtol=0.1)
+
+
+def test_numpy_integers_are_batch_sizes(clicks):
+    X, y = clicks[FIELDS], clicks["click"]
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), batch_size=100, **SMALL).fit(X, y)
+    by_numpy = clone(model).set_params(batch_size=np.int64(100)).fit(X, y)
+    np.testing.assert_array_equal(by_numpy.predict_proba(X), model.predict_proba(X))
+
+
+def test_a_subclass_needs_no_docstring():
+    class Mine(DeepFMClassifier):
+        pass
+
+    assert Mine.__doc__ is None
 
 
 def test_network_and_embeddings_have_rates_and_penalties_of_their_own(clicks):
@@ -412,6 +665,37 @@ def test_a_fusion_of_ones_own_and_its_scope(clicks):
         clone(model).set_params(fusion=Summed).fit(X, clicks["click"])
 
 
+class Normed(Halved):
+    def __init__(self, n_codes, dim, rank):
+        super().__init__(n_codes, dim, rank)
+        self.norm = torch.nn.BatchNorm1d(n_codes * dim)
+
+    def forward(self, e):
+        return self.norm(e.flatten(1)).view_as(e)
+
+
+def test_a_fusion_of_ones_own_predicts_with_the_statistics_that_it_learned(clicks):
+    X = clicks[FIELDS].assign(code0=clicks["hour"] % 4, code1=clicks["hour"] % 3)
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), fusion=Normed, **SMALL).fit(X, clicks["click"])
+    assert (model.state_["fusions.0.fusions.0.norm.running_var"] < 0.9).all()
+
+
+def test_what_fuses_nothing_is_refused(clicks):
+    X, y = clicks[FIELDS], clicks["click"]
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), fusion=Halved, **SMALL)
+    with pytest.raises(ValueError, match="fusion must be left out where there is nothing to fuse, got Halved and no"):
+        model.fit(X, y)
+    model.set_params(fusion_scope="all").fit(X, y)
+    model.set_params(fusion="attention", fusion_query="user_id").fit(X, y)
+    with pytest.raises(ValueError, match=r"fusion_query must be left out .*, got 'user_id' and no code columns"):
+        model.set_params(fusion_scope="codes").fit(X, y)
+
+
+def test_a_fusion_by_name_says_nothing_without_codes(clicks, recwarn):
+    DeepFMClassifier(hidden_layer_sizes=(8,), **SMALL).fit(clicks[FIELDS], clicks["click"])
+    assert not recwarn.list
+
+
 def test_the_user_may_ask_for_the_codes(clicks):
     X = clicks[FIELDS].assign(code0=clicks["hour"] % 4, code1=clicks["hour"] % 3, price=0.5)
     model = DeepFMClassifier(hidden_layer_sizes=(8,), fusion="attention", fusion_query="user_id", **SMALL)
@@ -445,6 +729,10 @@ def test_lists_vectors_and_gaps_go_through_fit_and_predict(model, clicks, items)
         (DCNv2Classifier(structure="beside"), "structure must be one of 'parallel', 'stacked'"),
         (DCNv2Classifier(n_cross_layers=0), "n_cross_layers must be at least 1"),
         (DCNv2Classifier(low_rank=0), "low_rank must be at least 1"),
+        (
+            DCNv2Classifier(structure="stacked", n_embedding_sets=2),
+            "structure must be 'parallel' with n_embedding_sets > 1, got 'stacked' and 2",
+        ),
         (DeepFMClassifier(n_embedding_sets=2, hidden_layer_sizes=()), "hidden_layer_sizes must not be empty"),
         (DeepFMClassifier(embedding_optimizer="sgd"), "embedding_optimizer must be one of 'lazy_adam'"),
         (DeepFMClassifier(hash_buckets=0), "hash_buckets must be at least 1"),

@@ -61,6 +61,7 @@ def test_names_are_those_of_plain_fields(encoder, clicks):
     [
         ({"ngrams": "triples"}, "ngrams must be one of 'prefix', 'pairs', got 'triples'"),
         ({"n_buckets": 0}, "n_buckets must be at least 1, got 0"),
+        ({"n_buckets": 2**63}, r"n_buckets must be at most 2\*\*63 - 1, got 9223372036854775808"),
     ],
 )
 def test_bad_parameters_are_refused(codes, parameters, message):
@@ -68,7 +69,27 @@ def test_bad_parameters_are_refused(codes, parameters, message):
         PrefixNGramEncoder(**parameters).fit(codes)
 
 
+def test_as_many_buckets_as_can_be_counted(codes):
+    assert PrefixNGramEncoder(n_buckets=2**63 - 1).fit_transform(codes).min() >= 0
+
+
+def test_codes_of_two_items_are_no_chain():
+    X = pd.DataFrame({"user_code0": [1], "user_code1": [2], "item_code0": [3]})
+    with pytest.raises(
+        ValueError, match=r"of one item, got codes of several, named user_code<n> and item_code<n>.*own"
+    ):
+        PrefixNGramEncoder().fit(X)
+    PrefixNGramEncoder().fit(X.rename(columns={"item_code0": "other"}))
+
+
+def test_one_code_makes_no_pair():
+    with pytest.raises(ValueError, match="ngrams='pairs' must have at least two columns of codes"):
+        PrefixNGramEncoder("pairs").fit([[1], [2]])
+
+
 def test_text_and_infinity_are_refused():
+    with pytest.raises(TypeError, match="codes must be numbers"):
+        PrefixNGramEncoder().fit(pd.DataFrame({"a": pd.Categorical(["x", None])}))
     with pytest.raises(TypeError, match="codes must be numbers"):
         PrefixNGramEncoder().fit(pd.DataFrame({"a": ["x", "y"]}))
     with pytest.raises(ValueError, match="contains infinity"):

@@ -120,6 +120,8 @@ def test_what_is_made_is_kept_and_not_made_again(scripts, data, tmp_path, monkey
     monkeypatch.setattr(plan, "ON_A_PLATEAU", ("none",))
     monkeypatch.setattr(plan, "SEEDS", range(1))
     monkeypatch.setattr(plan, "SCALES", (1, 2))
+    monkeypatch.setattr(scripts("report"), "SCALES", (1, 2))
+    monkeypatch.setattr(scripts("report"), "SETTINGS", plan.SETTINGS)
     monkeypatch.setattr(plan, "FUSIONS", ("concat", "gate"))
     monkeypatch.setattr(runs, "COMMON", {"embedding_dim": 4, "hidden_layer_sizes": (8,), "max_iter": 2})
     monkeypatch.setattr(study, "load", lambda name, folder: data)

@@ -8,7 +8,7 @@ import pandas as pd
 from arms import ARMS
 from contrasts import bootstrap_aucs, holm, paired_contrasts
 from data import NAMES, load
-from plan import FUSED, FUSIONS, N_CODES, OURS, SCALED, at_their_best, chosen_arm
+from plan import FUSED, FUSIONS, N_CODES, OURS, SCALED, SCALES, SETTINGS, at_their_best, chosen_arm
 from records import markdown_table, publish
 from runs import MODELS, Run, file_name
 
@@ -123,8 +123,7 @@ def scale_table(runs, score):
     for data, arm in product(NAMES, SCALED):
         some = scaled[(scaled["data"] == data) & (scaled["arm"] == arm)]
         if not some.empty:
-            by_scale = some.groupby("n_codes")[score]
-            means = {f"{n}x": _mean_and_deviation(values) for n, values in by_scale}
+            means = {f"{n}x": _mean_and_deviation(some.loc[some["n_codes"] == n, score]) for n in SCALES}
             rows.append({"data": TITLES[data], "method": ARMS[arm].label, **means})
     return rows
 
@@ -148,8 +147,11 @@ def settings_table(runs):
     for data, (name, arm) in product(NAMES, ARMS.items()):
         tries = tuned[(tuned["data"] == data) & (tuned["arm"] == name)]
         if not tries.empty:
-            means = tries.groupby(["learning_rate", "l2"])["valid_auc"].mean()
-            scores = {f"{rate:g}, {l2:g}": f"{auc:.4f}" for (rate, l2), auc in means.items()}
+            of = tries.set_index(["learning_rate", "l2"])["valid_auc"]
+            scores = {
+                f"{rate:g}, {l2:g}": f"{of[rate, l2].mean():.4f}" if (rate, l2) in of.index else "-"
+                for rate, l2 in SETTINGS
+            }
             rows.append({"data": TITLES[data], "arm": arm.label, **scores})
     return rows
 

@@ -124,7 +124,8 @@ def test_what_is_made_is_kept_and_not_made_again(scripts, data, tmp_path, monkey
     monkeypatch.setattr(scripts("report"), "SETTINGS", plan.SETTINGS)
     monkeypatch.setattr(plan, "FUSIONS", ("concat", "gate"))
     monkeypatch.setattr(runs, "COMMON", {"embedding_dim": 4, "hidden_layer_sizes": (8,), "max_iter": 2})
-    monkeypatch.setattr(study, "load", lambda name, folder: data)
+    for module in (study, scripts("report")):
+        monkeypatch.setattr(module, "load", lambda name, folder: data)
     where = ["--runs", str(tmp_path / "runs.parquet"), "--outputs", str(tmp_path / "outputs")]
     stages = ["tune", "primary", "scale", "fusion"]
     run = ["run", *stages, "--data", "nowhere", "--workers", "0", *where]
@@ -149,10 +150,14 @@ def test_what_is_made_is_kept_and_not_made_again(scripts, data, tmp_path, monkey
     assert len(plan.at_their_best(pd.concat([kept, stale]))) == len(kept)
 
     tables = scripts("report").tables(pd.read_parquet(tmp_path / "runs.parquet"))
-    page.write_text("".join(f"<!-- study_{name}: begin -->\n<!-- study_{name}: end -->\n" for name in tables))
+    page.write_text(
+        "".join(f"<!-- study_{name}: begin -->\n<!-- study_{name}: end -->\n" for name in [*tables, "intervals"])
+    )
+    study.main(["bootstrap", "--data", "nowhere", *where])
     study.main(["report", "--output", str(page), "--images", str(tmp_path / "images"), *where])
     text = page.read_text()
     assert "| Amazon Beauty | DeepFM | parallel k-means, graded sizes |" in text
+    assert "| Amazon Beauty | DeepFM | no codes | +" in text
     assert {path.name for path in (tmp_path / "images").iterdir()} == {
         f"beauty_{name}.png" for name in ("arms", "reconstruction", "scaling", "cold", "spectrum")
     }

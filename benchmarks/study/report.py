@@ -20,10 +20,12 @@ SPECTRA = ("repeat_vq", "rqvae", "moc", "graded")  # Figure 4
 INTERVALS = "intervals.parquet"  # over users, beside the runs
 
 
-def write_report(runs, page=None, images=None):
+def write_report(store, page=None, images=None):
     """Write every table into its place on the `page`, and every figure into the folder `images`."""
-    runs = at_their_best(runs)
-    for name, table in tables(runs).items():
+    runs = at_their_best(store.frame())
+    intervals = store.parquet.with_name(INTERVALS)
+    by_users = intervals_table(pd.read_parquet(intervals)) if intervals.exists() else []
+    for name, table in (tables(runs) | {"intervals": by_users}).items():
         publish(markdown_table(table) if table else "*To be run.*", f"study_{name}", page)
     if images is not None:
         draw_figures(runs, Path(images))
@@ -78,6 +80,19 @@ def primary_table(runs):
             }
         )
     return rows
+
+
+def intervals_table(intervals):
+    """95 % intervals, over users, of our AUC less that of each other arm."""
+    return [
+        {
+            "data": TITLES[row.data],
+            "model": row.model,
+            "other arm": ARMS[row.arm].label,
+            "ours less its AUC, over users": f"{row.low:+.4f} to {row.high:+.4f}",
+        }
+        for row in intervals.sort_values(["data", "model", "low"]).itertuples()
+    ]
 
 
 def arms_table(runs, score):

@@ -59,7 +59,7 @@ def main(arguments=None):
     elif arguments.command == "bootstrap":
         bootstrap_primary(store, arguments.data, arguments.outputs / "predictions")
     else:
-        write_report(store.frame(), arguments.output, arguments.images)
+        write_report(store, arguments.output, arguments.images)
 
 
 def run_stage(stage, store, arguments):

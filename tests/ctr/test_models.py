@@ -454,7 +454,9 @@ def test_parameters_that_are_written_otherwise_are_unchanged(clicks):
     parameters = {"categorical_features": FIELDS, "hash_buckets": {"user_id": 50}}
     model = DeepFMClassifier(hidden_layer_sizes=(8,), warm_start=True, **SMALL, **parameters).fit(X, y)
     model.set_params(hidden_layer_sizes=[8], embedding_dim=np.int64(4), categorical_features=np.array(FIELDS))
+    before = {name: array.shape for name, array in model.state_.items()}
     model.set_params(hash_buckets={"user_id": np.int64(50)}).fit(X, y).partial_fit(X, y)
+    assert {name: array.shape for name, array in model.state_.items()} == before
 
 
 def test_dropout_may_change_when_a_model_goes_on(clicks):

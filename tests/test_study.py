@@ -154,6 +154,10 @@ def test_what_is_made_is_kept_and_not_made_again(scripts, data, tmp_path, monkey
         "".join(f"<!-- study_{name}: begin -->\n<!-- study_{name}: end -->\n" for name in [*tables, "intervals"])
     )
     study.main(["bootstrap", "--data", "nowhere", *where])
+    before = pd.read_parquet(tmp_path / "intervals.parquet")
+    next((tmp_path / "outputs" / "predictions").iterdir()).unlink()
+    study.main(["bootstrap", "--data", "nowhere", *where])
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "intervals.parquet"), before)
     study.main(["report", "--output", str(page), "--images", str(tmp_path / "images"), *where])
     text = page.read_text()
     assert "| Amazon Beauty | DeepFM | parallel k-means, graded sizes |" in text

@@ -262,21 +262,27 @@ def spectrum_figure(runs):
 
 
 def bootstrap_primary(store, folder, predictions):
-    """Write intervals over users, ours less each other arm with predictions kept, mean of all seeds' probabilities."""
+    """Write intervals over users, ours less each other arm, of the mean of all seeds' predictions, where these are."""
     runs = at_their_best(store.frame())
+    path = store.parquet.with_name(INTERVALS)
+    kept = pd.read_parquet(path) if path.exists() else pd.DataFrame(columns=["data", "model"])
     rows = []
     for name, model in product(NAMES, MODELS):
         some = _of(runs, "primary", name, model)
-        if some.empty:
-            continue
-        mean = {arm: _mean_prediction(group, predictions) for arm, group in some.groupby("arm")}
+        files = {
+            arm: [Path(predictions) / file_name(run) for run in _as_runs(group)] for arm, group in some.groupby("arm")
+        }
+        if not files or not all(file.exists() for arm in files for file in files[arm]):
+            continue  # made on another machine: its intervals stay as they are
+        mean = {arm: np.mean([np.load(file) for file in files[arm]], axis=0) for arm in files}
         ours, others = chosen_arm(runs, name, model), [arm for arm in mean if arm not in OURS]
         test = load(name, folder).test
         aucs = bootstrap_aucs(test["click"], [mean[ours], *(mean[arm] for arm in others)], test["user_id"])
+        kept = kept[(kept["data"] != name) | (kept["model"] != model)]
         for arm, (low, high) in zip(others, interval_of_differences(aucs), strict=True):
             rows.append({"data": name, "model": model, "ours": ours, "arm": arm, "low": low, "high": high})
             print(rows[-1], flush=True)
-    pd.DataFrame(rows).to_parquet(store.parquet.with_name(INTERVALS), index=False)
+    pd.concat([kept, pd.DataFrame(rows)], ignore_index=True).to_parquet(path, index=False)
 
 
 def interval_of_differences(aucs):
@@ -284,9 +290,8 @@ def interval_of_differences(aucs):
     return np.quantile(aucs[:, :1] - aucs[:, 1:], [0.025, 0.975], axis=0).T
 
 
-def _mean_prediction(runs, predictions):
-    keys = runs[list(Run._fields)].itertuples(index=False, name=None)
-    return np.mean([np.load(Path(predictions) / file_name(Run(*key))) for key in keys], axis=0)
+def _as_runs(frame):
+    return [Run(*entries) for entries in frame[list(Run._fields)].itertuples(index=False, name=None)]
 
 
 def _of(runs, stage, data, model):

@@ -81,6 +81,7 @@ def best_settings(runs):
     tuned = tuned[pd.MultiIndex.from_frame(tuned[["learning_rate", "l2"]]).isin(SETTINGS)]
     best = {}
     for key, tries in tuned.groupby(["data", "model", "arm"]):
+        tries = tries[tries["seed"].isin(_tuning_seeds(key[2]))]
         if len(tries) == len(SETTINGS) * len(_tuning_seeds(key[2])):
             learning_rate, l2 = tries.groupby(["learning_rate", "l2"])["valid_auc"].mean().idxmax()
             best[key] = float(learning_rate), float(l2)

@@ -57,7 +57,8 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
         Column of the user, by name or position, to be passed beside the one item-id column. Then the clicks in `fit`,
         who clicked what, are a second view of the items (`interaction_embeddings`) with which the tokenizer aligns its
         codes: items that the same users click get codes in common. Codes still follow from an item's embedding alone,
-        those of items without clicks too. For tokenizers whose `fit` takes ``alignment``.
+        those of items without clicks too. For tokenizers whose `fit` takes ``alignment``. What the click model behind
+        it holds out of the same rows for early stopping is among these clicks; an `eval_set` would be apart.
 
     Attributes
     ----------

@@ -37,8 +37,8 @@ def keep_codes_in(folder):
     _memory = Memory(folder, verbose=0)
 
 
-# Without content, a model sits for epochs on a plateau before it learns more than what is popular. Those arms may wait
-# longer for it than the others, to their advantage.
+# A model sits for epochs on a plateau before it learns more than what is popular, without content always, with the
+# paper's codes on some seeds. Those arms may wait longer for it than the others, to their advantage.
 _PATIENT = {"n_iter_no_change": 6}
 
 
@@ -121,6 +121,18 @@ def _text_and_interactions(data):
     return np.hstack([text, INTERACTION_WEIGHT * _unit(filled)]).astype(np.float32)
 
 
+def _side_by_side(*parts):
+    """Return the columns of several arms, as one arm's."""
+
+    def columns(data, n_codes, seed):
+        frames = [part(data, n_codes, seed) for part in parts]
+        both = pd.concat(frames, axis=1)
+        both.attrs = frames[0].attrs
+        return both
+
+    return columns
+
+
 def _unit(X):
     X = X - X.mean(axis=0)
     return X / np.sqrt(np.square(X).sum(axis=1).mean())
@@ -197,7 +209,12 @@ ARMS = {
             alignment_of=_interactions,
         ),
     ),
-    "moc": Arm("MoC", "baseline", _codes(lambda n, seed: MixtureOfCodesTokenizer(n, random_state=seed))),
+    "moc": Arm(
+        "MoC",
+        "baseline",
+        _codes(lambda n, seed: MixtureOfCodesTokenizer(n, random_state=seed)),
+        lambda data, n: _PATIENT,
+    ),
     "moc_graded": Arm(
         "MoC, graded sizes",
         "baseline",
@@ -217,5 +234,11 @@ ARMS = {
     ),
     "graded_joint": Arm(
         "parallel k-means, graded sizes, text and clicks", "ours", _codes(_graded_kmeans, X_of=_text_and_interactions)
+    ),
+    "hybrid": Arm(
+        "MoC as above, aligned, beside embeddings of text and clicks",
+        "ours",
+        _side_by_side(_codes(_ranking, alignment_of=_interactions), _vector(_text_and_interactions)),
+        lambda data, n: {"vector_fields": n},
     ),
 }

@@ -122,7 +122,7 @@ def file_name(run):
 
 def _of_codes(columns, data):
     """What the codes are like: items that share theirs, what they keep, together and each alone, and say of a click."""
-    codes = columns.to_numpy()
+    codes = columns.filter(like="item_code").to_numpy()
     rows = pd.Index(data.item_ids).get_indexer(data.train["item_id"])
     return {
         "collision_rate": collision_rate(codes, data.embeddings),

@@ -1,5 +1,6 @@
 """A made catalogue and made clicks, from known probabilities."""
 
+from itertools import cycle
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn.utils import check_random_state
 
 from semid._checks import check_integer, check_number
 
-# Each kind of product belongs to a category; titles and embeddings follow both.
+# The grammar: a product is of a kind, and has a style, a material, an occasion and a brand. Its texts say all of these.
 _KINDS = {
     "kitchen": ["kettle", "frying pan", "bread knife", "mug", "colander"],
     "garden": ["watering can", "pruning shears", "flower pot", "rake", "bird feeder"],
@@ -21,57 +22,45 @@ _KINDS = {
     "music": ["ukulele", "guitar strings", "metronome", "harmonica", "music stand"],
     "travel": ["suitcase", "neck pillow", "packing cubes", "passport case", "travel plug"],
 }
-_STYLES = [
-    "small",
-    "large",
-    "classic",
-    "modern",
-    "light",
-    "sturdy",
-    "colourful",
-    "plain",
-    "premium",
-    "everyday",
-]
-_BRANDS = [
-    "Alder",
-    "Birk",
-    "Cedro",
-    "Dorn",
-    "Elm & Sons",
-    "Fjell",
-    "Ginko",
-    "Hazel",
-    "Ibis",
-    "Juno",
-    "Kauri",
-    "Lind",
+_STYLES = ["small", "large", "classic", "modern", "light", "sturdy", "colourful", "plain", "premium", "everyday"]
+_MATERIALS = ["bamboo", "cotton", "copper", "cork", "glass", "linen", "recycled", "steel"]
+_OCCASIONS = ["beginners", "birthdays", "families", "long weekends", "professionals", "small flats"]
+_BRANDS = ["Alder", "Birk", "Cedro", "Dorn", "Elm & Sons", "Fjell", "Ginko", "Hazel", "Ibis", "Juno", "Kauri", "Lind"]
+_DESCRIPTIONS = [
+    "A {style} {kind} with {material} parts, made for {occasion}.",
+    "Made for {occasion}: {style} {material} design from our {category} range.",
+    "Our {category} team's choice for {occasion}. Style: {style}. Material: {material}.",
 ]
 _N_FACTORS = 16
-_INDIVIDUALITY = 0.3  # weight of a user's own taste beside that of their group
+_INDIVIDUALITY = 0.2  # weight of a user's own taste beside that of their group
+_N_RANKS = 10  # places in the list that a user sees
+_DAYS = 30
+_START = 1_700_000_000 // 86_400 * 86_400  # seconds; the midnight before 14 November 2023, 22:13 UTC
 
 
 class ItemData(NamedTuple):
     """A catalogue, see `make_items`."""
 
-    frame: pd.DataFrame  # item_id, title, category, brand, popularity; one row per item
+    frame: pd.DataFrame  # item_id, title, description, category, brand, popularity, first_seen; one row per item
     embeddings: np.ndarray  # (n_items, n_features) float32, row i belongs to row i of frame
-    factors: np.ndarray  # (n_items, 16) float64, the hidden properties behind embeddings and clicks
+    factors: np.ndarray  # (n_items, 16) float64, the hidden properties behind texts, embeddings and clicks
 
 
 class ClickData(NamedTuple):
     """An impression log, see `make_clicks`."""
 
-    frame: pd.DataFrame  # user_id, item_id, hour, click; one row per impression, in order of time
+    frame: pd.DataFrame  # user_id, item_id, timestamp, hour, rank, click; one row per impression, in order of time
     click_probability: np.ndarray  # (n_impressions,) float64, from which the clicks were drawn
     bayes_auc: float  # expected ROC AUC of the click probabilities themselves: no model can expect more
 
 
-def make_items(n_items=1000, n_features=64, *, zipf_exponent=1.0, noise=0.5, random_state=None):
-    """Make a catalogue: items with titles, text-like embeddings and Zipf popularity.
+def make_items(n_items=1000, n_features=64, *, zipf_exponent=1.0, noise=0.5, new_item_share=0.2, random_state=None):
+    """Make a catalogue: items with texts, text-like embeddings, Zipf popularity and a day on which they appear.
 
-    An item is of one of 40 kinds in 8 categories, and has a style, a brand and something of its own; hidden factors sum
-    these up, titles tell all but the last, and embeddings are a noisy linear view of the factors.
+    An item is of one of 40 kinds in 8 categories, and has a style, a material, an occasion, a brand and something of
+    its own. Hidden factors sum these up; title and description tell all but the last, and embeddings are a noisy linear
+    view of the factors. So texts explain what users like, whether read by `semid.embedders.TextEmbedder` or taken from
+    the embeddings.
 
     Parameters
     ----------
@@ -83,21 +72,24 @@ def make_items(n_items=1000, n_features=64, *, zipf_exponent=1.0, noise=0.5, ran
         Popularity of the r-th most popular item is proportional to ``r ** -zipf_exponent``.
     noise : float, default 0.5
         Standard deviation of the embedding's noise, where the factors' part has 1.
+    new_item_share : float in [0, 1), default 0.2
+        Share of the items that are not there from the start, but appear in the course of the log.
     random_state : int, RandomState instance or None, default None
         Seed.
 
     Returns
     -------
     items : ItemData
-        A NamedTuple of ``frame`` (columns item_id, title, category, brand, popularity), ``embeddings`` (n_items,
-        n_features) float32, and ``factors`` (n_items, 16).
+        A NamedTuple of ``frame`` (columns item_id, title, description, category, brand, popularity and first_seen, the
+        share of the log after which the item appears), ``embeddings`` (n_items, n_features) float32, and ``factors``
+        (n_items, 16).
 
     Examples
     --------
     >>> from semid.datasets import make_items
     >>> items = make_items(n_items=3, random_state=0)
-    >>> list(items.frame.columns)
-    ['item_id', 'title', 'category', 'brand', 'popularity']
+    >>> items.frame["title"].tolist()
+    ['Kauri plain linen kettle', 'Birk everyday copper mug', 'Ginko modern glass mug']
     >>> items.embeddings.shape
     (3, 64)
     """
@@ -105,42 +97,62 @@ def make_items(n_items=1000, n_features=64, *, zipf_exponent=1.0, noise=0.5, ran
     check_integer("n_features", n_features, 1)
     check_number("zipf_exponent", zipf_exponent, 0)
     check_number("noise", noise, 0)
+    check_number("new_item_share", new_item_share, 0, 1, open_maximum=True)
     rng = check_random_state(random_state)
 
-    categories = list(_KINDS)
-    kinds = [(category, kind) for category in categories for kind in _KINDS[category]]
-    category_factors = rng.normal(size=(len(categories), _N_FACTORS))
-    kind_factors = rng.normal(size=(len(kinds), _N_FACTORS))
-    style_factors = rng.normal(size=(len(_STYLES), _N_FACTORS))
-
-    kind = rng.randint(len(kinds), size=n_items)
-    style = rng.randint(len(_STYLES), size=n_items)
-    brand = rng.randint(len(_BRANDS), size=n_items)
-    category = kind // len(_KINDS[categories[0]])
-    own = rng.normal(size=(n_items, _N_FACTORS))
-    factors = 0.6 * category_factors[category] + 0.6 * kind_factors[kind] + 0.35 * style_factors[style] + 0.35 * own
-
+    products, factors = _make_products(n_items, rng)
     view = rng.normal(size=(_N_FACTORS, n_features)) / np.sqrt(_N_FACTORS)
     embeddings = factors @ view + noise * rng.normal(size=(n_items, n_features))
     popularity = rng.permutation(np.arange(1, n_items + 1, dtype=float)) ** -zipf_exponent
+    first_seen = np.zeros(n_items)
+    late = rng.permutation(n_items)[: int(new_item_share * n_items)]
+    first_seen[late] = rng.uniform(size=len(late))
     frame = pd.DataFrame(
         {
             "item_id": [f"item{i:05d}" for i in range(n_items)],
-            "title": [f"{_BRANDS[b]} {_STYLES[s]} {kinds[k][1]}" for b, s, k in zip(brand, style, kind, strict=True)],
-            "category": [categories[c] for c in category],
-            "brand": [_BRANDS[b] for b in brand],
+            "title": ["{brand} {style} {material} {kind}".format(**product) for product in products],
+            "description": [text.format(**p) for text, p in zip(cycle(_DESCRIPTIONS), products, strict=False)],
+            "category": [product["category"] for product in products],
+            "brand": [product["brand"] for product in products],
             "popularity": popularity / popularity.sum(),
+            "first_seen": first_seen,
         }
     )
     return ItemData(frame, embeddings.astype(np.float32), factors)
 
 
-def make_clicks(items, n_impressions=50_000, n_users=1000, *, n_tastes=8, affinity=1.5, random_state=None):
+def _make_products(n_items, rng):
+    """Draw what each item is, as words, and the factors (n_items, 16) that sum it up."""
+    categories = list(_KINDS)
+    kinds = [(category, kind) for category in categories for kind in _KINDS[category]]
+    words = {
+        "category": (categories, 0.6),
+        "kind": (kinds, 0.55),
+        "style": (_STYLES, 0.3),
+        "material": (_MATERIALS, 0.3),
+        "occasion": (_OCCASIONS, 0.25),
+        "brand": (_BRANDS, 0.25),
+    }
+    drawn = {name: rng.randint(len(choices), size=n_items) for name, (choices, _) in words.items()}
+    drawn["category"] = drawn["kind"] // len(_KINDS[categories[0]])
+    factors = 0.25 * rng.normal(size=(n_items, _N_FACTORS))
+    for name, (choices, weight) in words.items():
+        factors += weight * rng.normal(size=(len(choices), _N_FACTORS))[drawn[name]]
+    products = [
+        {name: words[name][0][choice] for name, choice in zip(drawn, row, strict=True)}
+        for row in zip(*drawn.values(), strict=True)
+    ]
+    return [{**product, "kind": product["kind"][1]} for product in products], factors
+
+
+def make_clicks(
+    items, n_impressions=50_000, n_users=1000, *, n_tastes=8, affinity=1.5, rank_effect=0.3, random_state=None
+):
     """Make an impression log whose click probabilities are known.
 
-    Items are shown in proportion to their popularity; the log-odds of a click are the user's taste for the item's
-    factors, the item's own appeal, and the hour of the day. A user's taste is that of one of a few groups, with
-    something of their own.
+    Of the items that have appeared, one is shown in proportion to its popularity, at a rank in a list. The log-odds of
+    a click are the user's taste for the item's factors, the item's own appeal, the hour of the day, and the rank: what
+    stands lower is clicked less. A user's taste is that of one of a few groups, with something of their own.
 
     Parameters
     ----------
@@ -154,22 +166,24 @@ def make_clicks(items, n_impressions=50_000, n_users=1000, *, n_tastes=8, affini
         Number of groups of users of like taste.
     affinity : float, default 1.5
         Weight of the taste in the log-odds, about the standard deviation of its part.
+    rank_effect : float, default 0.3
+        Log-odds of a click at rank r are lower by ``rank_effect * log(r)``; ranks are drawn evenly from 1 to 10.
     random_state : int, RandomState instance or None, default None
         Seed.
 
     Returns
     -------
     clicks : ClickData
-        A NamedTuple of ``frame`` (columns user_id, item_id, hour, click), ``click_probability`` per row, and
-        ``bayes_auc``, the expected AUC of the probabilities themselves (`expected_auc`); for some of the rows, pass
-        their probabilities to `expected_auc`.
+        A NamedTuple of ``frame`` (columns user_id, item_id, timestamp, hour, rank, click; thirty days, in order),
+        ``click_probability`` per row, and ``bayes_auc``, the expected AUC of the probabilities themselves
+        (`expected_auc`); for some of the rows, pass their probabilities to `expected_auc`.
 
     Examples
     --------
     >>> from semid.datasets import make_clicks, make_items
     >>> clicks = make_clicks(make_items(random_state=0), n_impressions=1000, random_state=0)
     >>> list(clicks.frame.columns)
-    ['user_id', 'item_id', 'hour', 'click']
+    ['user_id', 'item_id', 'timestamp', 'hour', 'rank', 'click']
     >>> 0.5 < clicks.bayes_auc < 1.0
     True
     """
@@ -179,30 +193,46 @@ def make_clicks(items, n_impressions=50_000, n_users=1000, *, n_tastes=8, affini
     check_integer("n_users", n_users, 1)
     check_integer("n_tastes", n_tastes, 1)
     check_number("affinity", affinity, 0)
+    check_number("rank_effect", rank_effect, 0)
     rng = check_random_state(random_state)
 
-    n_items = len(items.frame)
     shared = rng.normal(size=(n_tastes, _N_FACTORS))[rng.randint(n_tastes, size=n_users)]
     own = rng.normal(size=(n_users, _N_FACTORS))
     tastes = np.sqrt(1 - _INDIVIDUALITY**2) * shared + _INDIVIDUALITY * own
-    appeal = 0.5 * rng.normal(size=n_items)
+    appeal = 0.3 * rng.normal(size=len(items.frame))
     hour_effect = 0.3 * np.sin(2 * np.pi * np.arange(24) / 24)
+
+    time = np.sort(rng.uniform(size=n_impressions))  # as a share of the log
+    timestamp = _START + (time * _DAYS * 86_400).astype(np.int64)
+    hour = timestamp // 3600 % 24
     user = rng.randint(n_users, size=n_impressions)
-    item = rng.choice(n_items, size=n_impressions, p=items.frame["popularity"])
-    hour = rng.randint(24, size=n_impressions)
+    item = _shown(items.frame, time, rng)
+    rank = rng.randint(1, _N_RANKS + 1, size=n_impressions)
 
     taste = np.einsum("nf,nf->n", tastes[user], items.factors[item])
     spread = np.linalg.norm(items.factors, axis=1).mean()
-    probability = expit(affinity * taste / spread + appeal[item] + hour_effect[hour] - 0.5)
+    logit = affinity * taste / spread + appeal[item] + hour_effect[hour] - rank_effect * np.log(rank)
+    probability = expit(logit)
     frame = pd.DataFrame(
         {
             "user_id": user,
             "item_id": items.frame["item_id"].to_numpy()[item],
+            "timestamp": timestamp,
             "hour": hour,
+            "rank": rank,
             "click": (rng.uniform(size=n_impressions) < probability).astype(np.int64),
         }
     )
     return ClickData(frame, probability, expected_auc(probability))
+
+
+def _shown(frame, time, rng):
+    """Draw an item for each point in `time` by popularity, among those that have appeared by then."""
+    order = np.argsort(frame["first_seen"].to_numpy(), kind="stable")
+    n_there = np.searchsorted(frame["first_seen"].to_numpy()[order], time, side="right")
+    mass = np.cumsum(frame["popularity"].to_numpy()[order])
+    drawn = np.searchsorted(mass, rng.uniform(size=len(time)) * mass[n_there - 1], side="right")
+    return order[np.minimum(drawn, n_there - 1)]
 
 
 def expected_auc(click_probability):

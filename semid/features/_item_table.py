@@ -1,4 +1,4 @@
-"""The catalogue as one immutable object: ids and embeddings, row by row."""
+"""The catalogue as one immutable object: ids, and embeddings or texts, row by row."""
 
 import hashlib
 from os import PathLike, fspath
@@ -9,7 +9,7 @@ import pandas as pd
 
 
 class ItemTable:
-    """Ids and embeddings of all items, to be handed to a `SemanticIDEncoder`.
+    """Ids and embeddings, or ids and texts, of all items, to be handed to a `SemanticIDEncoder`.
 
     Immutable, and therefore never copied: `sklearn.base.clone` and `copy.deepcopy` return the object itself, so that a
     grid search does not multiply the catalogue. An array that others can write to is copied once, here. Given a path,
@@ -20,23 +20,28 @@ class ItemTable:
     ----------
     ids : array-like of shape (n_items,)
         One id per item, text or integers; unique and not missing.
-    embeddings : array-like of shape (n_items, n_features), or path of a ``.npy`` file
+    embeddings : array-like of shape (n_items, n_features), or path of a ``.npy`` file, default None
         Row i belongs to ``ids[i]``; if both are pandas objects, their indexes must be equal. float16, float32 or
-        float64, or a column that holds one array per item.
+        float64, or a column that holds one array per item. None if there are texts.
+    texts : Series or DataFrame, or array-like of str of shape (n_items,), default None
+        Columns of text in the place of embeddings, for a tokenizer that begins with `semid.embedders.TextEmbedder`.
+        With a Series or DataFrame, the same about the index.
 
     Attributes
     ----------
     ids : ndarray of shape (n_items,)
     embeddings : ndarray of shape (n_items, n_features)
-        Read-only, a memory map if given as a path.
+        Read-only, a memory map if given as a path. A table of texts has none.
+    content : ndarray of shape (n_items, n_features), or DataFrame of shape (n_items, n_columns)
+        What a tokenizer is fitted on: the embeddings, or the texts (a new DataFrame each time).
     fingerprint : str
-        Digest of ids and embeddings: equal content, equal fingerprint, in every process.
+        Digest of ids and content: equal content, equal fingerprint, in every process.
 
     Raises
     ------
     ValueError
-        If the ids are not unique, are missing, or do not match the embeddings in number, or if the embeddings are not a
-        2-D array of finite numbers.
+        If the ids are not unique, are missing, or do not match the content in number, if the embeddings are not a 2-D
+        array of finite numbers, or if there are both embeddings and texts, or neither.
 
     Examples
     --------
@@ -44,15 +49,24 @@ class ItemTable:
     >>> from semid.features import ItemTable
     >>> ItemTable(["a", "b", "c"], np.eye(3))
     ItemTable(3 items, 3 features)
+    >>> ItemTable(["a", "b"], texts=["red mug", "blue mug"])
+    ItemTable(2 items, texts in text)
     """
 
-    def __init__(self, ids, embeddings):
-        _check_same_index(ids, embeddings)
+    def __init__(self, ids, embeddings=None, *, texts=None):
+        if (embeddings is None) == (texts is None):
+            got = "neither" if texts is None else "both"
+            raise ValueError(f"a table must have either embeddings or texts, got {got}.")
+        _check_same_index(ids, "embeddings", embeddings)
+        _check_same_index(ids, "texts", texts)
         self._path = abspath(embeddings) if isinstance(embeddings, str | PathLike) else None
         self._ids = _frozen(_check_ids(ids))
-        self._embeddings = _open_embeddings(self._path) if self._path else _frozen(_as_array(embeddings))
-        self._fingerprint = None
-        _check_embeddings(self._embeddings, self._ids)
+        self._fingerprint = self._columns = None
+        if texts is not None:
+            self._columns, self._embeddings = _as_texts(texts, self._ids)
+        else:
+            self._embeddings = _open_embeddings(self._path) if self._path else _frozen(_as_array(embeddings))
+            _check_embeddings(self._embeddings, self._ids)
         self._shape = self._embeddings.shape
 
     @classmethod
@@ -89,7 +103,13 @@ class ItemTable:
         return self._ids
 
     @property
+    def content(self):
+        return self.embeddings if self._columns is None else pd.DataFrame(self._embeddings, columns=self._columns)
+
+    @property
     def embeddings(self):
+        if self._columns is not None:
+            raise AttributeError(f"this table has texts in {', '.join(self._columns)}, not embeddings; see content.")
         if self._embeddings is None:
             embeddings = _open_embeddings(self._path)
             if embeddings.shape != self._shape:
@@ -102,10 +122,12 @@ class ItemTable:
     @property
     def fingerprint(self):
         if self._fingerprint is None:
-            digest = hashlib.sha256(f"{self._shape} {self.embeddings.dtype.str}".encode())
+            content = self.embeddings if self._columns is None else self._embeddings
+            digest = hashlib.sha256(f"{self._shape} {content.dtype.str} {self._columns or ''}".rstrip().encode())
             digest.update("\x1f".join(map(str, self._ids)).encode())
             for start in range(0, len(self), 65_536):
-                digest.update(np.ascontiguousarray(self.embeddings[start : start + 65_536]))
+                rows = content[start : start + 65_536]
+                digest.update(np.ascontiguousarray(rows) if self._columns is None else repr(rows.tolist()).encode())
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
@@ -113,7 +135,8 @@ class ItemTable:
         return len(self._ids)
 
     def __repr__(self):
-        return f"ItemTable({len(self)} items, {self._shape[1]} features)"
+        content = f"{self._shape[1]} features" if self._columns is None else f"texts in {', '.join(self._columns)}"
+        return f"ItemTable({len(self)} items, {content})"
 
     def __sklearn_clone__(self):
         return self
@@ -125,17 +148,17 @@ class ItemTable:
         return self
 
     def __reduce__(self):
-        return _restore, (self._ids, self._path or self._embeddings, self._shape)
+        return _restore, (self._ids, self._path or self._embeddings, self._shape, self._columns)
 
 
-def _restore(ids, embeddings, shape):
+def _restore(ids, embeddings, shape, columns=None):
     """A pickled table again, without the checks it has passed; a path is opened when the embeddings are asked for."""
     table = object.__new__(ItemTable)
     is_path = isinstance(embeddings, str)
     table._path = embeddings if is_path else None
     table._ids = _frozen(ids)
     table._embeddings = None if is_path else _frozen(embeddings)
-    table._shape, table._fingerprint = shape, None
+    table._shape, table._fingerprint, table._columns = shape, None, columns
     return table
 
 
@@ -188,11 +211,26 @@ def _check_embeddings(embeddings, ids):
             )
 
 
-def _check_same_index(ids, embeddings):
-    both_pandas = isinstance(ids, pd.Series) and isinstance(embeddings, pd.DataFrame | pd.Series)
-    if both_pandas and not ids.index.equals(embeddings.index):
+def _as_texts(texts, ids):
+    """Return the names of the columns and a read-only array of their values, one row per item."""
+    if isinstance(texts, pd.Series):
+        texts = texts.to_frame(name="text" if texts.name is None else texts.name)
+    elif not isinstance(texts, pd.DataFrame):
+        texts = pd.DataFrame({"text": list(texts)})
+    if not all(isinstance(column, str) for column in texts.columns) or texts.columns.has_duplicates:
+        raise ValueError(f"texts must have columns with names of their own, got {list(texts.columns)}.")
+    if len(texts) != len(ids):
+        raise ValueError(f"ids and texts must have as many rows, got {len(ids)} ids and {len(texts)} texts.")
+    values = texts.to_numpy(dtype=object, copy=True)
+    values.flags.writeable = False
+    return list(texts.columns), values
+
+
+def _check_same_index(ids, name, content):
+    both_pandas = isinstance(ids, pd.Series) and isinstance(content, pd.DataFrame | pd.Series)
+    if both_pandas and not ids.index.equals(content.index):
         raise ValueError(
-            "ids and embeddings must have the same index, got different ones, and row i of the one belongs to row i of "
+            f"ids and {name} must have the same index, got different ones, and row i of the one belongs to row i of "
             "the other. Align them, or pass .to_numpy() of both if their rows correspond."
         )
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from sklearn import get_config
 from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import (
     check_consistent_length,
     check_is_fitted,
@@ -41,9 +42,10 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     tokenizer : estimator
-        Tokenizer to fit on ``items.embeddings``, for example `MixtureOfCodesTokenizer`. Cloned, never fitted itself.
+        Tokenizer to fit on ``items.content``, for example `MixtureOfCodesTokenizer`; or a `Pipeline` that ends in one,
+        such as a `TextEmbedder` and a tokenizer for a table of texts. Cloned, never fitted itself.
     items : ItemTable
-        Ids and embeddings of the catalogue.
+        Ids of the catalogue, and embeddings or texts.
     memory : None, str or joblib.Memory, default None
         Where to keep fitted tokenizers, by class, parameters and content of `items`, so that a search over other
         parameters of a pipeline fits each tokenizer once. Used for tokenizers with an integer `random_state` only;
@@ -122,10 +124,7 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
         """
         check_option("handle_unknown", self.handle_unknown, ("use_encoded_value", "error"))
         check_option("code_vectors", self.code_vectors, (True, False))
-        if not isinstance(self.items, ItemTable):
-            raise TypeError(
-                f"items must be an ItemTable, got {type(self.items).__name__}; pass items=ItemTable(ids, embeddings)."
-            )
+        _check_items(self.items)
         if not (hasattr(self.tokenizer, "fit") and hasattr(self.tokenizer, "transform")):
             raise TypeError(f"tokenizer must be an estimator with fit and transform, got {self.tokenizer!r}.")
         columns = self._id_columns(X, reset=True)
@@ -165,6 +164,43 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
         if self.code_vectors:
             return self._with_code_vectors(blocks, X)
         return np.hstack(blocks)
+
+    @all_or_nothing
+    def add_items(self, items):
+        """Give codes to items that appeared after `fit`. The tokenizer stays as it is, and so do all codes given.
+
+        Codes follow from an item's content, so that new items share those of the items they resemble, and a click model
+        that was fitted on the codes scores them sensibly without another fit.
+
+        Parameters
+        ----------
+        items : ItemTable
+            With the same kind of content as that of `fit`. Ids that have codes keep them.
+
+        Returns
+        -------
+        self : object
+
+        Examples
+        --------
+        >>> from semid.datasets import make_items
+        >>> from semid.features import ItemTable, SemanticIDEncoder
+        >>> from semid.tokenizers import ResidualKMeansTokenizer
+        >>> made = make_items(n_items=500, random_state=0)
+        >>> ids, X = made.frame["item_id"], made.embeddings
+        >>> tokenizer = ResidualKMeansTokenizer(codebook_size=16, random_state=0)
+        >>> encoder = SemanticIDEncoder(tokenizer, items=ItemTable(ids[:400], X[:400])).fit(ids[:9].to_frame())
+        >>> encoder.add_items(ItemTable(ids[400:], X[400:])).transform(ids[-1:].to_frame()).min() >= 0
+        np.True_
+        """
+        check_is_fitted(self)
+        _check_items(items)
+        is_new = _find(pd.Index(self.ids_), pd.Index(items.ids)) < 0
+        if is_new.any():
+            codes = np.asarray(self.tokenizer_.transform(items.content[is_new]))
+            self.codes_ = np.vstack([self.codes_, codes])
+            self.ids_ = np.concatenate([self.ids_, items.ids[is_new]])
+        return self
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the code columns: ``<id column>_code0``, ``<id column>_code1``, ...
@@ -217,9 +253,10 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
         """Return the `interaction_embeddings` of the items, from the rows of `X` that were clicked."""
         if len(id_columns) != 1:
             raise ValueError(f"user must go with one item-id column, got {len(id_columns)} beside {self.user!r}.")
-        if not has_fit_parameter(self.tokenizer, "alignment"):
+        tokenizer = _last_step(self.tokenizer)
+        if not has_fit_parameter(tokenizer, "alignment"):
             raise ValueError(
-                f"user must be None for {type(self.tokenizer).__name__}, whose fit takes no alignment, got "
+                f"user must be None for {type(tokenizer).__name__}, whose fit takes no alignment, got "
                 f"{self.user!r}. Use a learned tokenizer, such as MixtureOfCodesTokenizer."
             )
         if y is None:
@@ -251,7 +288,7 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
         columns = [
             with_code_vectors(codes, vectors)
             for block in blocks
-            for codes, vectors in zip(block.T, self.tokenizer_.codebooks_, strict=True)
+            for codes, vectors in zip(block.T, _last_step(self.tokenizer_).codebooks_, strict=True)
         ]
         names = self.get_feature_names_out()
         return pd.DataFrame(dict(zip(names, columns, strict=True)), index=getattr(X, "index", None))
@@ -285,6 +322,13 @@ class SemanticIDEncoder(TransformerMixin, BaseEstimator):
                 )
 
 
+def _check_items(items):
+    if not isinstance(items, ItemTable):
+        raise TypeError(
+            f"items must be an ItemTable, got {type(items).__name__}; pass items=ItemTable(ids, embeddings)."
+        )
+
+
 def _find(index, column):
     """Return the position of each id of `column` in `index`, -1 where it is not there."""
     try:
@@ -295,6 +339,16 @@ def _find(index, column):
 
 def _fit_on_catalogue(tokenizer, key, items, alignment):
     """Return the fitted tokenizer and the codes of the catalogue; `key` stands for `items` in a cache."""
-    options = {} if alignment is None else {"alignment": alignment}
-    codes = np.asarray(tokenizer.fit(items.embeddings, **options).transform(items.embeddings))
+    options = {} if alignment is None else {_alignment_parameter(tokenizer): alignment}
+    codes = np.asarray(tokenizer.fit(items.content, **options).transform(items.content))
     return tokenizer, codes
+
+
+def _last_step(tokenizer):
+    """Return the tokenizer itself, or that at the end of a Pipeline."""
+    return tokenizer.steps[-1][1] if isinstance(tokenizer, Pipeline) else tokenizer
+
+
+def _alignment_parameter(tokenizer):
+    """Return the name under which `fit` takes the alignment; a Pipeline wants that of its step before it."""
+    return f"{tokenizer.steps[-1][0]}__alignment" if isinstance(tokenizer, Pipeline) else "alignment"

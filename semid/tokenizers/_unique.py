@@ -108,7 +108,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
     >>> from semid.metrics import collision_rate
     >>> from semid.tokenizers import ResidualKMeansTokenizer, UniqueTokenizer
     >>> items = make_items(n_items=500, random_state=0)
-    >>> inner = ResidualKMeansTokenizer(codebook_size=16, random_state=0)
+    >>> inner = ResidualKMeansTokenizer(n_codebooks=2, codebook_size=32, random_state=0)
     >>> collision_rate(inner.fit_transform(items.embeddings)) > 0.1
     True
     >>> tokenizer = UniqueTokenizer(inner).fit(items.embeddings)
@@ -117,7 +117,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
     >>> tokenizer.report_.r2_after > tokenizer.report_.r2_before - 0.02
     True
     >>> UniqueTokenizer(inner, strategy="suffix").fit(items.embeddings).codebook_sizes_
-    [16, 16, 16, 16]
+    [32, 32, 16]
     """
 
     def __init__(self, tokenizer, strategy="reassign", *, suffix_size="auto"):

@@ -40,6 +40,7 @@ from semid.ctr import (
     _base,
 )
 from semid.ctr._base import Fields
+from semid.datasets import make_clicks
 from semid.nn._fields import FieldShapes
 from semid.nn._fusions import FUSIONS
 
@@ -488,7 +489,8 @@ def test_warm_start_goes_on_and_new_ids_get_rows(model, clicks):
     np.testing.assert_allclose(model.predict_proba(first[FIELDS]), before, atol=1e-5)
 
 
-def test_partial_fit_learns_batch_by_batch(clicks):
+def test_partial_fit_learns_batch_by_batch(items):
+    clicks = make_clicks(items, n_impressions=4000, n_users=20, affinity=3.0, random_state=0).frame
     model = DeepFMClassifier(random_state=0)
     with pytest.raises(ValueError, match=r"y must hold two classes"):
         clone(model).partial_fit(clicks[FIELDS][:50], np.ones(50))

@@ -1,9 +1,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 
 from semid.datasets import expected_auc, make_clicks, make_items
+from semid.datasets._synthetic import _shown
 
 
 def test_same_seed_same_data():
@@ -58,3 +61,45 @@ def test_bad_arguments_are_refused():
         make_items(1)
     with pytest.raises(TypeError, match="items must come from make_items, got DataFrame"):
         make_clicks(pd.DataFrame())
+
+
+def test_new_items_are_shown_from_the_day_on_which_they_appear():
+    items = make_items(200, new_item_share=0.5, random_state=0)
+    first_seen = items.frame.set_index("item_id")["first_seen"]
+    assert (first_seen > 0).mean() == 0.5
+    log = make_clicks(items, 20_000, random_state=0).frame
+    share_of_log = (log["timestamp"] - log["timestamp"].min()) / (30 * 86_400)
+    assert (share_of_log >= log["item_id"].map(first_seen) - 0.001).all()
+    late = log[share_of_log > 0.9]
+    assert late["item_id"].map(first_seen).gt(0.3).mean() > 0.1
+    assert log["timestamp"].is_monotonic_increasing
+
+
+def test_items_are_drawn_as_by_the_naive_loop(rng):
+    frame = pd.DataFrame({"first_seen": [0.0, 0.5, 0.0, 0.7], "popularity": [0.1, 0.4, 0.2, 0.3]})
+    time = np.sort(rng.uniform(size=500))
+    drawn = _shown(frame, time, np.random.RandomState(1))
+    for t, u, item in zip(time, np.random.RandomState(1).uniform(size=500), drawn, strict=True):
+        there = frame[frame["first_seen"] <= t].sort_values("first_seen", kind="stable")
+        mass = there["popularity"].cumsum() / there["popularity"].sum()
+        assert item == there.index[(mass > u).argmax()]
+
+
+def test_what_stands_lower_is_clicked_less():
+    items = make_items(200, random_state=0)
+    clicks = make_clicks(items, 50_000, affinity=0.0, rank_effect=1.0, random_state=0)
+    by_rank = pd.Series(clicks.click_probability).groupby(clicks.frame["rank"].to_numpy()).mean()
+    assert by_rank.index.tolist() == list(range(1, 11))
+    assert by_rank.is_monotonic_decreasing
+    flat = make_clicks(items, 1000, affinity=0.0, rank_effect=0.0, random_state=0)
+    assert np.corrcoef(flat.frame["rank"], flat.click_probability)[0, 1] == pytest.approx(0, abs=0.1)
+
+
+def test_texts_say_what_the_factors_sum_up():
+    items = make_items(2000, random_state=0)
+    frame = items.frame
+    said = frame["title"] + " " + frame["description"]
+    words = TfidfVectorizer(ngram_range=(1, 2)).fit_transform(said)
+    explained = Ridge(alpha=0.1).fit(words[:1500], items.factors[:1500]).score(words[1500:], items.factors[1500:])
+    assert explained > 0.85  # all but what is each item's own
+    assert all(brand in title for brand, title in zip(frame["brand"], frame["title"], strict=True))

@@ -130,3 +130,44 @@ def test_pandas_rows_that_do_not_belong_together_are_refused(items):
 def test_a_column_of_arrays_is_stacked(items):
     column = pd.Series(list(items.embeddings))
     np.testing.assert_array_equal(ItemTable(items.frame["item_id"], column).embeddings, items.embeddings)
+
+
+def test_texts_are_content_that_cannot_be_changed_and_survive_pickles(items):
+    frame = items.frame[["title", "brand"]]
+    table = ItemTable(items.frame["item_id"], texts=frame)
+    content = table.content
+    content.iloc[0, 0] = "changed"
+    for kept in (table, pickle.loads(pickle.dumps(table))):
+        pd.testing.assert_frame_equal(kept.content, frame, check_dtype=False)
+    assert repr(table) == "ItemTable(300 items, texts in title, brand)"
+    with pytest.raises(AttributeError, match="texts in title, brand, not embeddings"):
+        table.embeddings  # noqa: B018
+    assert ItemTable(["a"], texts=["mug"]).content["text"].tolist() == ["mug"]
+    assert ItemTable(["a"], texts=pd.Series(["mug"], name="title")).content["title"].tolist() == ["mug"]
+
+
+def test_the_fingerprint_of_texts_follows_the_texts_and_their_columns():
+    ids, frame = ["a", "b"], pd.DataFrame({"title": ["red mug", "mug"], "tags": [["x"], ["x", "y"]]})
+    same = ItemTable(ids, texts=frame).fingerprint
+    assert ItemTable(ids, texts=frame.copy()).fingerprint == same
+    assert ItemTable(ids, texts=frame.rename(columns={"title": "name"})).fingerprint != same
+    assert ItemTable(ids, texts=frame.assign(title=["red", "mug mug"])).fingerprint != same
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({}, "either embeddings or texts, got neither"),
+        ({"embeddings": np.eye(2), "texts": ["a", "b"]}, "either embeddings or texts, got both"),
+        ({"texts": ["a"]}, "as many rows, got 2 ids and 1 texts"),
+        ({"texts": pd.DataFrame({0: ["a", "b"]})}, r"names of their own, got \[0\]"),
+    ],
+)
+def test_texts_that_do_not_fit_are_refused(content, message):
+    with pytest.raises(ValueError, match=message):
+        ItemTable(["a", "b"], **content)
+
+
+def test_texts_of_another_index_are_refused(items):
+    with pytest.raises(ValueError, match="ids and texts must have the same index"):
+        ItemTable(items.frame["item_id"], texts=items.frame["title"][::-1])

@@ -8,8 +8,9 @@ import pytest
 from scipy.spatial.distance import pdist
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from semid._code_columns import CodeVectors, code_vectors_of
 from semid.ctr import DeepFMClassifier
@@ -28,6 +29,58 @@ def test_the_tokenizer_is_fitted_on_the_catalogue_whatever_the_impressions(encod
     all_codes = encoder.fit(clicks[["item_id"]]).codes_
     np.testing.assert_array_equal(clone(encoder).fit(clicks[["item_id"]][:3]).codes_, all_codes)
     assert not hasattr(encoder.tokenizer, "state_")
+
+
+def test_new_items_get_codes_and_old_ones_keep_theirs(items, clicks):
+    ids, X = items.frame["item_id"], items.embeddings
+    tokenizer = ResidualKMeansTokenizer(n_codebooks=2, codebook_size=8, random_state=0)
+    encoder = SemanticIDEncoder(tokenizer, ItemTable(ids[:200], X[:200])).fit(ids[:200].to_frame())
+    before = encoder.transform(ids.to_frame())
+    assert (before[200:] == -1).all()
+
+    moved = X.copy()
+    moved[:200] = 0.0  # known items have changed since, and are listed again
+    assert encoder.add_items(ItemTable(ids, moved)) is encoder
+    after = encoder.transform(ids.to_frame())
+    np.testing.assert_array_equal(after[:200], before[:200])
+    np.testing.assert_array_equal(after[200:], encoder.tokenizer_.transform(X[200:]))
+    np.testing.assert_array_equal(encoder.add_items(ItemTable(ids, moved)).codes_, after)
+
+
+def test_an_item_table_of_another_width_changes_nothing(encoder, clicks):
+    encoder.fit(clicks[["item_id"]])
+    before = encoder.codes_
+    with pytest.raises(ValueError, match="features"):
+        encoder.add_items(ItemTable(["new"], [[1.0, 2.0]]))
+    with pytest.raises(TypeError, match="items must be an ItemTable, got list"):
+        encoder.add_items(["new"])
+    assert encoder.codes_ is before
+
+
+@pytest.fixture
+def text_tokenizer():
+    titles = FunctionTransformer(lambda frame: frame["title"])
+    tokenizer = MixtureOfCodesTokenizer(2, 8, hidden_layer_sizes=(), latent_dim=6, max_iter=2, random_state=0)
+    dense = FunctionTransformer(lambda X: X.toarray())
+    return make_pipeline(titles, TfidfVectorizer(max_features=40), dense, tokenizer)
+
+
+def test_a_table_of_texts_goes_to_a_pipeline_that_reads_them(items, clicks, text_tokenizer):
+    texts = ItemTable(items.frame["item_id"], texts=items.frame[["title", "brand"]])
+    encoder = SemanticIDEncoder(text_tokenizer, texts).fit(clicks[["item_id"]])
+    expected = clone(text_tokenizer).fit(items.frame).transform(items.frame)
+    np.testing.assert_array_equal(encoder.codes_, expected)
+    new = ItemTable(["new"], texts=pd.DataFrame({"title": items.frame["title"][:1], "brand": "?"}))
+    np.testing.assert_array_equal(encoder.add_items(new).codes_[-1], expected[0])
+
+
+def test_clicks_reach_the_tokenizer_at_the_end_of_a_pipeline(items, table, clicks):
+    X, y = clicks[["item_id", "user_id"]], clicks["click"]
+    encoder = SemanticIDEncoder(make_pipeline(StandardScaler(), Recorder()), table, user="user_id").fit(X, y)
+    alone = SemanticIDEncoder(Recorder(), table, user="user_id").fit(X, y)
+    np.testing.assert_array_equal(encoder.tokenizer_[-1].alignment_, alone.tokenizer_.alignment_)
+    with pytest.raises(ValueError, match="user must be None for ResidualKMeansTokenizer"):
+        SemanticIDEncoder(make_pipeline(ResidualKMeansTokenizer()), table, user="user_id").fit(X, y)
 
 
 def test_integer_ids_in_any_order_and_as_floats(items, rng):
@@ -231,7 +284,7 @@ def test_with_users_the_clicks_of_fit_are_what_codes_are_aligned_with(table, log
 def test_clicks_move_the_codes_of_a_learned_tokenizer_and_the_cache_knows(table, log, tmp_path):
     X = log[["user_id", "item_id"]]
     tokenizer = MixtureOfCodesTokenizer(
-        2, 8, hidden_layer_sizes=(), latent_dim=6, alignment_weight=3.0, max_iter=2, random_state=0
+        2, 8, hidden_layer_sizes=(), latent_dim=6, alignment_weight=3.0, max_iter=8, random_state=0
     )
     alone = SemanticIDEncoder(tokenizer, table, memory=str(tmp_path)).fit(X[["item_id"]])
     encoder = SemanticIDEncoder(tokenizer, table, memory=str(tmp_path), user="user_id").fit(X, log["click"])

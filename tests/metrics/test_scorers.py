@@ -78,7 +78,7 @@ def test_of_a_pipeline_the_units_are_those_of_its_input(items):
 def test_random_codes_collide_least_and_score_worst(kmeans, items):
     random = RandomTokenizer(n_codebooks=2, codebook_size=8, random_state=0).fit(items.embeddings)
     collisions = [collision_rate(tokenizer.transform(items.embeddings)) for tokenizer in (kmeans, random)]
-    assert collisions[1] < collisions[0]
+    assert collisions[1] <= collisions[0]
     for scorer in SCORERS:
         assert scorer(kmeans, items.embeddings) > scorer(random, items.embeddings)
 

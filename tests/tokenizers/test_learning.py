@@ -167,7 +167,7 @@ def test_diversity_keeps_overlapping_projections_apart(items):
 @pytest.mark.parametrize("estimator", ["straight_through", "rotation"])
 def test_every_way_of_learning_ends_about_as_well(items, update, estimator):
     tokenizer = _rq_vae(codebook_update=update, gradient_estimator=estimator, max_iter=30).fit(items.embeddings)
-    assert tokenizer.score(items.embeddings) == pytest.approx(0.63, abs=0.04)
+    assert tokenizer.score(items.embeddings) == pytest.approx(0.58, abs=0.04)
 
 
 @pytest.mark.parametrize("name", presets.__all__)

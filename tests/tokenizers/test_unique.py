@@ -82,7 +82,7 @@ def test_the_regret_is_close_to_that_of_the_optimal_assignment(X, rng, weighted)
     least = errors[np.ix_(~alone, free)][linear_sum_assignment(errors[np.ix_(~alone, free)])].sum()
     unavoidable = errors[~alone].min(axis=1).sum()
     regret = errors[np.flatnonzero(~alone), found[~alone]].sum() - unavoidable
-    assert regret <= 1.02 * (least - unavoidable)
+    assert regret <= 1.03 * (least - unavoidable)
 
 
 @pytest.mark.parametrize("popular", range(4))

@@ -1,6 +1,7 @@
 """Semantic IDs for recommendation, as scikit-learn estimators.
 
-Item embeddings become a few integer codes per item (``semid.tokenizers``), the codes become fields of impressions
+Texts become embeddings (``semid.embedders``), embeddings become a few integer codes per item (``semid.tokenizers``),
+the codes become fields of impressions
 (``semid.features``), and click models learn an embedding per code (``semid.ctr``). Everything between the stages is
 a numpy array or a DataFrame. ``semid.metrics`` says what codes are worth, ``semid.plots`` shows it, ``semid.datasets``
 makes data to try it on.
@@ -30,6 +31,7 @@ _MODULE_OF = {
     "RandomTokenizer": "tokenizers",
     "ResidualKMeansTokenizer": "tokenizers",
     "SemanticIDEncoder": "features",
+    "TextEmbedder": "embedders",
     "UniqueTokenizer": "tokenizers",
     "VQVAETokenizer": "tokenizers",
 }
@@ -40,7 +42,7 @@ __all__ = ["__version__", *_MODULE_OF]
 def __getattr__(name):
     if name in _MODULE_OF:
         return getattr(importlib.import_module(f"semid.{_MODULE_OF[name]}"), name)
-    if name in {"ctr", "datasets", "exceptions", "features", "metrics", "plots", "tokenizers"}:
+    if name in {"ctr", "datasets", "embedders", "exceptions", "features", "metrics", "plots", "tokenizers"}:
         return importlib.import_module(f"semid.{name}")
     raise AttributeError(f"module 'semid' has no attribute {name!r}")
 

@@ -340,8 +340,9 @@ def _find(index, column):
 def _fit_on_catalogue(tokenizer, key, items, alignment):
     """Return the fitted tokenizer and the codes of the catalogue; `key` stands for `items` in a cache."""
     options = {} if alignment is None else {_alignment_parameter(tokenizer): alignment}
-    codes = np.asarray(tokenizer.fit(items.content, **options).transform(items.content))
-    return tokenizer, codes
+    if isinstance(tokenizer, Pipeline):  # whose first steps, an embedder of texts above all, then work once
+        return tokenizer, np.asarray(tokenizer.fit_transform(items.content, **options))
+    return tokenizer, np.asarray(tokenizer.fit(items.content, **options).transform(items.content))
 
 
 def _last_step(tokenizer):

@@ -1,0 +1,81 @@
+"""Models of sentence-transformers: imported when one is asked for, loaded once per process."""
+
+import hashlib
+import threading
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+_loaded = {}  # ModelKey → model
+_lock = threading.Lock()
+
+
+class ModelKey(NamedTuple):
+    """What makes one loaded model another than the next."""
+
+    model: str
+    revision: str | None
+    device: str
+    dtype: str
+    backend: str
+
+
+def encode(key, texts, *, prompt, batch_size, verbose):
+    """Return the vectors of `texts`, (n_texts, dim) float32, not scaled to unit length.
+
+    Batches are of texts of like length: sentence-transformers sorts them, and puts the results back in order.
+    """
+    model = _load(key)
+    vectors = model.encode(
+        list(texts),
+        prompt=prompt,
+        batch_size=batch_size,
+        show_progress_bar=verbose,
+        convert_to_numpy=True,
+        normalize_embeddings=False,
+    )
+    return np.asarray(vectors, dtype=np.float32)
+
+
+def fingerprint(model):
+    """Return what tells a model on the disk from another of the same name, nothing for one of a hub."""
+    folder = Path(model)
+    if not folder.exists():
+        return ""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    told = [f"{path.relative_to(folder)} {path.stat().st_size} {path.stat().st_mtime_ns}" for path in files]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
+
+
+def check_installed():
+    """Raise unless there is a sentence-transformers package. Importing it takes seconds, and is left for later."""
+    if find_spec("sentence_transformers") is None:
+        raise ImportError(
+            'model other than "lsa" needs sentence-transformers: pip install "semid[text]", or pass model="lsa".'
+        )
+
+
+def _load(key):
+    with _lock:
+        if key not in _loaded:
+            _loaded[key] = _open(key)
+        return _loaded[key]
+
+
+def _open(key):
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        model = SentenceTransformer(key.model, device=key.device, revision=key.revision, backend=key.backend)
+    except ImportError as error:
+        raise ImportError(f"backend={key.backend!r} needs more packages: {error}") from error
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f'model must be "lsa", the name of a sentence-transformers model, or the path of one; {key.model!r} cannot '
+            "be loaded. Without a network, save it to a folder elsewhere, "
+            f"SentenceTransformer(name).save_pretrained(folder), and pass model=folder. The reason given: {error}"
+        ) from error
+    return model.to(getattr(torch, key.dtype)) if key.backend == "torch" else model

@@ -59,11 +59,11 @@ class Task(NamedTuple):
 def made_task(random_state=0):
     """A catalogue of 2,000 items and 100,000 impressions, in order of time; the last fifth is the test."""
     items = make_items(n_items=2000, random_state=random_state)
-    clicks = make_clicks(items, n_impressions=100_000, n_users=2000, random_state=random_state)
+    clicks = make_clicks(items, n_impressions=100_000, n_users=500, random_state=random_state)
     train, test = clicks.frame[:80_000], clicks.frame[80_000:]
     table = ItemTable(items.frame["item_id"], items.embeddings)
     best_auc = expected_auc(clicks.click_probability[80_000:])
-    return Task(table, train, test, ["user_id", "item_id", "hour"], "user_id", "item_id", best_auc)
+    return Task(table, train, test, ["user_id", "item_id", "hour", "rank"], "user_id", "item_id", best_auc)
 
 
 def task_from_files(arguments):

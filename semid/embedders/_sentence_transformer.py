@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -64,12 +65,27 @@ def _load(key):
         return _loaded[key]
 
 
+@contextmanager
+def _without_bars():
+    """Keep transformers from showing a bar for every model that is loaded."""
+    from transformers.utils import logging
+
+    is_enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if is_enabled:
+            logging.enable_progress_bar()
+
+
 def _open(key):
     import torch
     from sentence_transformers import SentenceTransformer
 
     try:
-        model = SentenceTransformer(key.model, device=key.device, revision=key.revision, backend=key.backend)
+        with _without_bars():
+            model = SentenceTransformer(key.model, device=key.device, revision=key.revision, backend=key.backend)
     except ImportError as error:
         raise ImportError(f"backend={key.backend!r} needs more packages: {error}") from error
     except (OSError, ValueError) as error:

@@ -41,7 +41,7 @@ __all__ = ["__version__", *_MODULE_OF]
 def __getattr__(name):
     if name in _MODULE_OF:
         return getattr(importlib.import_module(f"semid.{_MODULE_OF[name]}"), name)
-    if name in {"ctr", "datasets", "embedders", "exceptions", "features", "metrics", "plots", "tokenizers"}:
+    if name in {"ctr", "datasets", "embedders", "exceptions", "features", "io", "metrics", "plots", "tokenizers"}:
         return importlib.import_module(f"semid.{name}")
     raise AttributeError(f"module 'semid' has no attribute {name!r}")
 

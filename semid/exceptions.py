@@ -3,3 +3,7 @@
 
 class CollapseWarning(UserWarning):
     """A learned codebook uses few of its codes: the others cost memory and say nothing."""
+
+
+class VersionWarning(UserWarning):
+    """A pickle was written by another version of semid."""

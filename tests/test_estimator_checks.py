@@ -32,6 +32,7 @@ ENCODER = SemanticIDEncoder(
     ResidualKMeansTokenizer(codebook_size=8, random_state=0), items=ItemTable(np.arange(20), np.eye(20))
 )
 ESTIMATORS = [*SMALL_TOKENIZERS, *UNIQUE_TOKENIZERS, *CLASSIFIERS, ENCODER, PrefixNGramEncoder()]
+READS_TEXT = {"TextEmbedder"}  # scikit-learn has no checks of those, as of its own vectorizers
 
 # These compare to seven digits, and to nine behind the point: float32 cannot.
 FLOAT64_CHECKS = ("check_sample_weight_equivalence_on_dense_data", "check_methods_sample_order_invariance")
@@ -55,7 +56,7 @@ def _cases():
 
 def test_every_public_estimator_is_checked():
     public = {name for name in semid.__all__ if hasattr(getattr(semid, name), "fit")}
-    assert public == {type(estimator).__name__ for estimator in ESTIMATORS}
+    assert public - READS_TEXT == {type(estimator).__name__ for estimator in ESTIMATORS}
 
 
 @pytest.mark.parametrize(("estimator", "check"), list(_cases()))

@@ -7,10 +7,10 @@ import sys
 import pytest
 
 import semid
-from semid import ctr, datasets, embedders, features, metrics, plots, tokenizers
+from semid import ctr, datasets, embedders, features, io, metrics, plots, tokenizers
 
-STAGES = (ctr, datasets, embedders, features, metrics, plots, tokenizers)
-PUBLIC = [getattr(module, name) for module in STAGES for name in module.__all__]
+STAGES = (ctr, datasets, embedders, features, io, metrics, plots, tokenizers)
+PUBLIC = [getattr(module, name) for module in STAGES for name in module.__all__ if name != "ArtifactError"]
 
 
 def _python(code):
@@ -22,7 +22,7 @@ def test_importing_the_package_loads_nothing_heavy():
     assert loaded.strip() == "[]"
 
 
-@pytest.mark.parametrize("module", ["metrics", "plots", "datasets", "features", "embedders"])
+@pytest.mark.parametrize("module", ["metrics", "plots", "datasets", "features", "embedders", "io"])
 def test_stages_without_learning_load_no_torch(module):
     assert _python(f"import semid.{module}, sys; print('torch' in sys.modules)").strip() == "False"
 

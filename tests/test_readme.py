@@ -1,15 +1,41 @@
 """The README's code runs, block after block, as a reader would type it."""
 
+import gzip
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from semid.datasets import make_clicks, make_items
+
 README = Path(__file__).resolve().parents[1] / "README.md"
 
 
+@pytest.fixture
+def reviews(tmp_path, monkeypatch):
+    """Files in the format of 2014 in the current folder: JSON for reviews, Python literals for products."""
+    monkeypatch.chdir(tmp_path)
+    items = make_items(n_items=60, random_state=0)
+    clicks = make_clicks(items, n_impressions=4000, n_users=60, random_state=0).frame
+    with gzip.open("reviews_Beauty_5.json.gz", "wt") as file:
+        for user, item, time in clicks.loc[clicks["click"] == 1, ["user_id", "item_id", "timestamp"]].to_numpy():
+            review = {
+                "reviewerID": f"A{user}",
+                "asin": item,
+                "overall": 5.0,
+                "unixReviewTime": time,
+                "reviewText": "Good.",
+            }
+            file.write(json.dumps(review) + "\n")
+    with gzip.open("meta_Beauty.json.gz", "wt") as file:
+        for _, item in items.frame.iterrows():
+            product = {"asin": item["item_id"], "title": item["title"], "brand": item["brand"], "price": 9.5}
+            file.write(repr(product) + "\n")
+
+
 @pytest.mark.filterwarnings("ignore:codebook_size=.* is more than")
-def test_the_readmes_code_runs():
+def test_the_readmes_code_runs(reviews):
     blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert len(blocks) >= 3
     namespace = {}
@@ -17,3 +43,5 @@ def test_the_readmes_code_runs():
         exec(compile(block, str(README), "exec"), namespace)
     assert namespace["model"].predict_proba(namespace["clicks"][:3]).shape == (3, 2)
     assert namespace["codes"].shape == (500, 3)
+    assert namespace["auc"] > 0.5
+    assert len(namespace["log"]) == 2 * len(namespace["data"].interactions)

@@ -13,13 +13,14 @@ from semid import __version__
 from semid._all_or_nothing import all_or_nothing
 from semid._checks import check_integer, check_option
 from semid._tables import check_table
+from semid._versioned import Versioned
 from semid.embedders import _sentence_transformer
 from semid.embedders._lsa import LSA
 from semid.embedders._texts import join_columns
 from semid.embedders._vector_store import VectorStore
 
 
-class TextEmbedder(TransformerMixin, BaseEstimator):
+class TextEmbedder(Versioned, TransformerMixin, BaseEstimator):
     """Turn one or several columns of text into embeddings, each distinct text once.
 
     ``"lsa"`` needs no model and no network: counts of words and groups of letters, projected on their leading

@@ -10,13 +10,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from semid._checks import check_input_features, check_integer, check_option
 from semid._tables import check_table, split_columns
+from semid._versioned import Versioned
 
 _CODE_COLUMN = re.compile(r"(?P<prefix>(?:.*_)?)code\d+")
 _MOST_BUCKETS = 2**63 - 1  # they are counted in int64
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # splitmix64's increment
 
 
-class PrefixNGramEncoder(TransformerMixin, BaseEstimator):
+class PrefixNGramEncoder(Versioned, TransformerMixin, BaseEstimator):
     """Hash the codes of an item, several at a time, into fields for a click model.
 
     A code of a deep level says little without those above it, so residual codes are read as prefixes: level 1, levels

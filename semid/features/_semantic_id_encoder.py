@@ -21,6 +21,7 @@ from semid._all_or_nothing import all_or_nothing
 from semid._checks import check_input_features, check_option
 from semid._code_columns import with_code_vectors
 from semid._tables import check_table, find_column, split_columns
+from semid._versioned import Versioned
 from semid.features._interaction_embeddings import interaction_embeddings
 from semid.features._item_table import ItemTable
 
@@ -29,7 +30,7 @@ _INTERACTION_DIM = 64  # of what clicks say of an item, if there are enough user
 _TOLERATED_UNKNOWN = 0.5  # share of rows without codes that `fit` does not warn of
 
 
-class SemanticIDEncoder(TransformerMixin, BaseEstimator):
+class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
     """Replace item-id columns of an impression table by the items' codes.
 
     The tokenizer is fitted on the catalogue (`items`), not on the impressions that `fit` is given: an item needs its

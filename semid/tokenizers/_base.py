@@ -19,6 +19,7 @@ from semid._checks import (
     warn,
 )
 from semid._state import LiveModule, build_seeded, export_state, resolve_device
+from semid._versioned import Versioned
 from semid.metrics import reconstruction_r2
 from semid.tokenizers._alignment import best_labels, check_pair
 from semid.tokenizers._rows import distinct_rows
@@ -30,7 +31,7 @@ _FLOAT32_DOUBT = 3e-5
 _FLOAT64_TIE = 1e-11
 
 
-class EmbeddingsToCodes(TransformerMixin, BaseEstimator):
+class EmbeddingsToCodes(Versioned, TransformerMixin, BaseEstimator):
     """What follows from `transform`, `inverse_transform` and ``codebook_sizes_`` alone."""
 
     def score(self, X, y=None):

@@ -1,0 +1,25 @@
+"""Pickles that know which version of the package wrote them."""
+
+import warnings
+
+from semid import __version__
+from semid.exceptions import VersionWarning
+
+
+class Versioned:
+    """Mixin: a pickle has the version of semid, and one of another version is loaded with a `VersionWarning`."""
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_semid_version": __version__}
+
+    def __setstate__(self, state):
+        version = state.get("_semid_version", "unknown")
+        if version != __version__:
+            warnings.warn(
+                f"{type(self).__name__} was pickled by semid {version}, and this is {__version__}: it may fail or give "
+                "other results. Fit it again, or load it where it was made and use semid.io.save, whose files later "
+                "versions read.",
+                VersionWarning,
+                stacklevel=2,
+            )
+        super().__setstate__({name: value for name, value in state.items() if name != "_semid_version"})

@@ -1,0 +1,296 @@
+"""A fitted estimator as a folder: arrays in a safetensors file, all else in a JSON manifest, nothing that executes."""
+
+import hashlib
+import importlib
+import json
+import os
+import platform
+import re
+import shutil
+from importlib import metadata
+from pathlib import Path
+
+import safetensors.numpy
+from sklearn.base import BaseEstimator
+
+from semid import __version__
+from semid.io._codec import Decoder, Encoder, parse_json
+from semid.io._errors import ArtifactError
+from semid.io._files import read_regular_file, sync_file, sync_folder, unused_beside
+
+FORMAT, VERSION = "semid-artifact", 1
+MANIFEST = "manifest.json"
+_PREFIX, _MIDDLE, _SUFFIX = b'{"sha256": "', b'", "manifest": ', b"}\n"
+_ARRAYS = re.compile(r"arrays-[0-9a-f]{16}\.safetensors")
+_LARGEST_MANIFEST = 2**26
+_PACKAGES = ("numpy", "pandas", "safetensors", "scikit-learn", "torch")
+
+
+def save(estimator, folder, *, overwrite=False):
+    """Write a fitted estimator to a folder, without pickle: `load` restores it and executes nothing that it reads.
+
+    For tokenizers, `SemanticIDEncoder` with its item table, `PrefixNGramEncoder`, `TextEmbedder`, click models, and the
+    Pipelines and ColumnTransformers made of them and of ``"passthrough"``, StandardScaler, MinMaxScaler, Normalizer or
+    PCA. The folder is there as a whole or not at all. It holds a safetensors file of all arrays, and ``manifest.json``:
+    the format, the classes, their parameters and fitted attributes, versions, fingerprints of item tables, checksums.
+
+    Not kept are `memory`, a cache that belongs to a machine, and the models of sentence-transformers that a
+    `TextEmbedder` names: it looks for them where it is used.
+
+    Parameters
+    ----------
+    estimator : estimator
+        What to save. Its parameters must be numbers, text, lists and the like: no callbacks, no class of one's own as
+        `fusion`, no RandomState.
+    folder : str or path-like
+        Where to; its parent must exist.
+    overwrite : bool, default False
+        Whether to replace an artifact that is there. Until the new one is complete the old one stays. A folder that
+        holds anything else is refused in any case.
+
+    Returns
+    -------
+    folder : Path
+
+    Raises
+    ------
+    TypeError
+        If something in `estimator` is of a class that artifacts do not hold; the message says which and where.
+    ValueError
+        If `estimator` does not hold together, for example with parameters that its `fit` would refuse.
+    FileNotFoundError
+        If there is no folder to put `folder` in.
+    FileExistsError
+        If `folder` exists, unless `overwrite` is True and it is an artifact.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from semid.datasets import make_items
+    >>> from semid.io import load, save
+    >>> from semid.tokenizers import ResidualKMeansTokenizer
+    >>> X = make_items(n_items=500, random_state=0).embeddings
+    >>> tokenizer = ResidualKMeansTokenizer(codebook_size=16, random_state=0).fit(X)
+    >>> with TemporaryDirectory() as there:
+    ...     restored = load(save(tokenizer, Path(there) / "tokenizer"))
+    >>> bool((restored.transform(X) == tokenizer.transform(X)).all())
+    True
+    """
+    if isinstance(estimator, type) or not isinstance(estimator, BaseEstimator):
+        raise TypeError(f"estimator must be an estimator of semid, got {estimator!r:.200}.")
+    folder = Path(folder).resolve()
+    _check_target(folder, overwrite)
+    encoder = Encoder()
+    tree = encoder.encode(estimator, ())
+    _rehearse(tree, encoder.arrays)
+    staged = unused_beside(folder)
+    staged.mkdir()
+    try:
+        _write(staged, tree, encoder.arrays)
+        if folder.exists():
+            _replace_files(folder, staged)
+        else:
+            os.rename(staged, folder)
+            sync_folder(folder.parent)
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+    return folder
+
+
+def load(folder):
+    """Restore what `save` wrote: an estimator that gives the same codes or probabilities, to be used or fitted anew.
+
+    Checksums are compared, and then the estimator itself is checked: its classes must be those that `save` writes, its
+    arrays must fit its architecture, its parameters what `fit` allows, and a row must pass through it. So an artifact
+    from a stranger can be wrong, but cannot run code. Look at the `model` of a `TextEmbedder` in it, though: one other
+    than ``"lsa"`` is what sentence-transformers will look for when it is used.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Where `save` wrote to.
+
+    Returns
+    -------
+    estimator : estimator
+
+    Raises
+    ------
+    ArtifactError
+        If `folder` is not an artifact, of a newer format, damaged, or made to do harm. No other exception is raised
+        for what is read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from semid.io import ArtifactError, load, save
+    >>> from semid.tokenizers import ResidualKMeansTokenizer
+    >>> with TemporaryDirectory() as there:
+    ...     folder = save(ResidualKMeansTokenizer(n_codebooks=2), Path(there) / "tokenizer")
+    ...     restored = load(folder)
+    ...     content = bytearray((folder / "manifest.json").read_bytes())
+    ...     content[100] ^= 1
+    ...     _ = (folder / "manifest.json").write_bytes(content)
+    ...     try:
+    ...         load(folder)
+    ...     except ArtifactError as error:
+    ...         "checksum" in str(error)
+    True
+    >>> restored
+    ResidualKMeansTokenizer(n_codebooks=2)
+    """
+    folder = Path(folder)
+    try:
+        manifest, arrays = _read(folder)
+        return _restored(manifest["estimator"], arrays)
+    except ArtifactError:
+        raise
+    except Exception as error:  # a damaged file makes any library below fail in its own way
+        raise ArtifactError(_explanation(folder, error)) from error
+
+
+def _explanation(folder, error):
+    text = str(error) if isinstance(error, ValueError | TypeError | OSError) else f"{type(error).__name__}: {error}"
+    return f"no artifact could be restored from {os.fspath(folder)!r}: {text[:500]} Save it anew, or get another copy."
+
+
+def _check_target(folder, overwrite):
+    if not folder.parent.is_dir():
+        raise FileNotFoundError(
+            f"folder must be in a folder that exists, got {os.fspath(folder)!r}. Create that first."
+        )
+    if not folder.exists():
+        return
+    if not overwrite:
+        raise FileExistsError(f"folder must not exist, got {os.fspath(folder)!r}. Pass overwrite=True to replace it.")
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    others = [name for name in names if name != MANIFEST and not _ARRAYS.fullmatch(name)]
+    if MANIFEST not in names or others:
+        raise FileExistsError(
+            f"folder must be an artifact and nothing else to be replaced, got {os.fspath(folder)!r} with "
+            f"{(others or names)[:3]}. Save to another folder."
+        )
+
+
+def _rehearse(tree, arrays):
+    """Raise ValueError unless `load` will accept what is about to be written."""
+    try:
+        _restored(json.loads(json.dumps(tree, allow_nan=False)), arrays)
+    except Exception as error:  # whatever is wrong with the estimator
+        raise ValueError(f"estimator must hold together to be saved: {error} Fit it again, then save it.") from error
+
+
+def _restored(tree, arrays):
+    # Torch, the tokenizers and the click models are imported here, where there is something to restore.
+    structure = importlib.import_module("semid.io._structure")
+    estimator = Decoder(arrays, structure.check_restored).decode(tree)
+    if not isinstance(estimator, BaseEstimator):
+        raise ValueError(f"an artifact must hold an estimator, got {type(estimator).__name__}.")
+    return estimator
+
+
+def _write(folder, tree, arrays):
+    staged = folder / "arrays"
+    safetensors.numpy.save_file(arrays, staged)
+    sync_file(staged)
+    size, digest = staged.stat().st_size, _sha256(staged)
+    name = f"arrays-{digest[:16]}.safetensors"
+    staged.rename(folder / name)
+    manifest = {
+        "format": FORMAT,
+        "version": VERSION,
+        "written_with": _versions(),
+        "files": {name: {"size": size, "sha256": digest}},
+        "estimator": tree,
+    }
+    (folder / MANIFEST).write_bytes(sealed(manifest))
+    shutil.copymode(folder / MANIFEST, folder / name)  # safetensors writes files that only their owner can read
+    sync_file(folder / MANIFEST)
+    sync_folder(folder)
+
+
+def sealed(manifest):
+    """Return the bytes of a manifest: JSON that begins with the checksum of the rest."""
+    body = json.dumps(manifest, indent=1, allow_nan=False).encode("ascii")
+    content = _PREFIX + hashlib.sha256(body).hexdigest().encode("ascii") + _MIDDLE + body + _SUFFIX
+    if len(content) > _LARGEST_MANIFEST:
+        raise ValueError(
+            f"parameters and attributes other than arrays must take at most {_LARGEST_MANIFEST} bytes, got "
+            f"{len(content)}. Pass long lists as arrays."
+        )
+    return content
+
+
+def _unsealed(content):
+    start = len(_PREFIX) + 64 + len(_MIDDLE)
+    body = content[start : -len(_SUFFIX)]
+    digest = hashlib.sha256(body).hexdigest().encode("ascii")
+    if content != _PREFIX + digest + _MIDDLE + body + _SUFFIX:
+        raise ValueError(f"{MANIFEST} must have its checksum, got another: it is damaged or was edited.")
+    manifest = parse_json(body)
+    if type(manifest) is not dict or manifest.get("format") != FORMAT:
+        raise ValueError(f"{MANIFEST} must be of the format {FORMAT!r}.")
+    if manifest["version"] != VERSION:
+        raise ArtifactError(
+            f"the format of an artifact must be of version {VERSION}, got {manifest['version']!r:.20}, written with "
+            f"semid {manifest['written_with']['semid']!r:.40}; this is semid {__version__}. Upgrade it: "
+            "pip install -U semid."
+        )
+    return manifest
+
+
+def _replace_files(folder, staged):
+    """Turn the artifact in `folder` into that in `staged`: complete with the rename of the manifest, before it the old.
+
+    A folder that is not empty cannot be replaced in one step; a file can, and the arrays have names of their own.
+    """
+    old = [path for path in folder.iterdir() if path.name != MANIFEST]
+    new = [path.name for path in staged.iterdir() if path.name != MANIFEST]
+    for name in new:
+        os.replace(staged / name, folder / name)
+    sync_folder(folder)
+    os.replace(staged / MANIFEST, folder / MANIFEST)
+    sync_folder(folder)
+    for path in old:
+        if path.name not in new:
+            path.unlink()
+
+
+def _read(folder):
+    """Return the manifest and the arrays of an artifact."""
+    content = read_regular_file(folder / MANIFEST, _LARGEST_MANIFEST)
+    manifest = _unsealed(content)
+    try:
+        return manifest, _read_arrays(folder, manifest["files"])
+    except FileNotFoundError:
+        # It may have been replaced since the manifest was read; if so, once more.
+        if read_regular_file(folder / MANIFEST, _LARGEST_MANIFEST) == content:
+            raise
+        return _read(folder)
+
+
+def _read_arrays(folder, files):
+    ((name, expected),) = files.items()
+    if not _ARRAYS.fullmatch(name) or expected["sha256"][:16] != name[7:23]:
+        raise ValueError(f"files must be named arrays-<checksum>.safetensors, got {name!r:.80}.")
+    content = read_regular_file(folder / name, int(expected["size"]))
+    if len(content) != expected["size"]:
+        raise ValueError(f"{name} must have {expected['size']!r:.20} bytes, got {len(content)}: it is cut or damaged.")
+    if hashlib.sha256(content).hexdigest() != expected["sha256"]:
+        raise ValueError(f"{name} must have the checksum of the manifest, got another: it is damaged.")
+    return safetensors.numpy.load(content)
+
+
+def _sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _versions():
+    return {
+        "semid": __version__,
+        "python": platform.python_version(),
+        **{package: metadata.version(package) for package in _PACKAGES},
+    }

@@ -1,0 +1,218 @@
+"""Mappings from items to codes as files, and codes as tokens of a language model."""
+
+import json
+from os import PathLike, fspath
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from semid.io._files import replaced
+from semid.metrics import _mapping
+from semid.metrics._mapping import NO_CODE, ItemCodes
+
+
+def read_mapping(source):
+    """Return the ids and the codes of all items of a mapping, as this and other projects write them.
+
+    Parameters
+    ----------
+    source : str or path-like, dict, DataFrame or array-like
+        A file: ``.parquet`` with a column of ids and columns ``code0``, ``code1``, ...; ``.json`` or ``.index.json``
+        with the codes of each item, integers or tokens, ``{"0": ["<a_12>", "<b_7>"], ...}`` as LC-Rec and LETTER have
+        it; ``.npy`` with an array of codes. Or what is in such a file.
+
+    Returns
+    -------
+    mapping : ItemCodes
+        A named tuple: ``item_ids`` of shape (n_items,), text where they were keys of JSON, positions where there are
+        none; and ``codes`` of shape (n_items, n_codebooks), int64, -1 after the end of a shorter ID.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file is damaged or holds no codes, or if ids are repeated or missing.
+
+    Examples
+    --------
+    >>> from semid.io import read_mapping
+    >>> mapping = read_mapping({"0": ["<a_12>", "<b_7>"], "1": ["<a_3>", "<b_0>"]})
+    >>> mapping.codes.tolist()
+    [[12, 7], [3, 0]]
+    """
+    is_path = isinstance(source, str | PathLike)
+    try:
+        mapping = _mapping.read_mapping(source)
+    except FileNotFoundError:
+        raise
+    except (ValueError, OSError, EOFError, RecursionError) as error:
+        if not is_path:
+            raise
+        raise ValueError(f"no codes could be read from {fspath(source)!r}: {str(error)[:500]}") from error
+    return ItemCodes(_checked_ids(mapping.item_ids, len(mapping.codes)), mapping.codes)
+
+
+def write_mapping(path, item_ids, codes, *, overwrite=False):
+    """Write the codes of all items to a file, which is there as a whole or not at all.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Ends in ``.parquet`` (columns ``item_id``, ``code0``, ``code1``, ...; needs pyarrow), ``.index.json`` (tokens,
+        as LC-Rec and LETTER read them) or ``.json`` (integers).
+    item_ids : array-like of shape (n_items,)
+        One id per item, text or integers, unique. In JSON they are keys, and `read_mapping` returns them as text.
+    codes : array-like of shape (n_items, n_codebooks)
+        The items' codes, as `transform` returns them; -1 after the end of a shorter ID.
+    overwrite : bool, default False
+        Whether to replace a file that is there.
+
+    Raises
+    ------
+    FileExistsError
+        If there is such a file, unless `overwrite` is True.
+    ValueError
+        If `codes` are not codes, if an item has none, or if ids are repeated, missing or of another number.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> from semid.io import read_mapping, write_mapping
+    >>> with TemporaryDirectory() as there:
+    ...     write_mapping(Path(there) / "toys.index.json", ["mug", "cup"], [[12, 7], [3, 0]])
+    ...     print((Path(there) / "toys.index.json").read_text())
+    ...     read_mapping(Path(there) / "toys.index.json").item_ids.tolist()
+    {"mug": ["<a_12>", "<b_7>"], "cup": ["<a_3>", "<b_0>"]}
+    ['mug', 'cup']
+    """
+    path = Path(path)
+    writers = {".index.json": _write_tokens, ".json": _write_integers, ".parquet": _write_parquet}
+    ending = next((ending for ending in writers if path.name.endswith(ending)), None)
+    if ending is None:
+        raise ValueError(f"path must end in {', '.join(writers)}, got {fspath(path)!r}; use numpy.save for an array.")
+    codes = _checked_codes(codes)
+    item_ids = _checked_ids(item_ids, len(codes))
+    with replaced(path, overwrite=overwrite) as staged:
+        writers[ending](staged, item_ids, codes)
+
+
+def to_tokens(codes):
+    """Return codes as tokens for a language model: ``<a_12>`` is code 12 of the first codebook, ``<b_7>`` the second's.
+
+    The letters of codebooks past the 26th are those of spreadsheet columns: ..., z, aa, ab, ..., az, ba, ...
+
+    Parameters
+    ----------
+    codes : array-like of shape (n_items, n_codebooks)
+        Codes; -1 after the end of a shorter ID becomes no token.
+
+    Returns
+    -------
+    tokens : list of list of str
+
+    Examples
+    --------
+    >>> from semid.io import to_tokens
+    >>> to_tokens([[12, 7], [3, -1]])
+    [['<a_12>', '<b_7>'], ['<a_3>']]
+    """
+    codes = _checked_codes(codes)
+    letters = [_letters(n) for n in range(codes.shape[1])]
+    return [
+        [f"<{letter}_{code}>" for letter, code in zip(letters, row, strict=True) if code != NO_CODE]
+        for row in codes.tolist()
+    ]
+
+
+def from_tokens(tokens):
+    """Return the codes that tokens stand for: the inverse of `to_tokens`.
+
+    Parameters
+    ----------
+    tokens : list of list of str
+        The tokens of each item, in the order of the codebooks.
+
+    Returns
+    -------
+    codes : ndarray of shape (n_items, n_codebooks), int64
+        -1 after the end of a shorter ID.
+
+    Raises
+    ------
+    ValueError
+        If something is not a token, or not at the place of its letter.
+
+    Examples
+    --------
+    >>> from semid.io import from_tokens
+    >>> from_tokens([["<a_12>", "<b_7>"], ["<a_3>"]]).tolist()
+    [[12, 7], [3, -1]]
+    """
+    tokens = [row if isinstance(row, str) else list(row) for row in tokens]
+    codes = _mapping.read_mapping(dict(enumerate(tokens))).codes
+    for i, (row, expected) in enumerate(zip(tokens, to_tokens(codes), strict=True)):
+        if row != expected:
+            raise ValueError(f"tokens of item {i} must be those of the codebooks in turn, {expected}, got {row}.")
+    return codes
+
+
+def _letters(n):
+    """Return the letters of codebook `n`: a, ..., z, aa, ..."""
+    letters = ""
+    while n >= 0:
+        letters = chr(ord("a") + n % 26) + letters
+        n = n // 26 - 1
+    return letters
+
+
+def _checked_codes(codes):
+    """Return `codes` as int64, or raise unless every row is codes and then, perhaps, NO_CODE."""
+    codes = _mapping._checked(codes.to_numpy() if hasattr(codes, "to_numpy") else np.asarray(codes))
+    is_code = codes != NO_CODE
+    has_gap = ~is_code[:, 0] | (is_code[:, 1:] & ~is_code[:, :-1]).any(axis=1)
+    if has_gap.any():
+        row = int(has_gap.argmax())
+        raise ValueError(
+            f"codes must not be missing but at the end of a row, got {codes[row].tolist()} in row {row}. Leave out "
+            "items without codes."
+        )
+    return codes
+
+
+def _checked_ids(item_ids, n_items):
+    """Return ids as an array, or raise unless there are `n_items`, different ones, none of them missing."""
+    column = pd.Series(item_ids)
+    if len(column) != n_items:
+        raise ValueError(f"item_ids must have one entry per row of codes, got {len(column)} for {n_items} rows.")
+    if column.isna().any():
+        raise ValueError(
+            f"item_ids must not be missing, got {column.isna().sum()}, first in row {column.isna().argmax()}."
+        )
+    repeated = column[column.duplicated()]
+    if len(repeated):
+        raise ValueError(f"item_ids must be unique, got {repeated.tolist()[0]!r} more than once. Drop repeated items.")
+    return column.to_numpy()
+
+
+def _write_parquet(path, item_ids, codes):
+    columns = {f"code{n}": column for n, column in enumerate(codes.T)}
+    pd.DataFrame({"item_id": item_ids, **columns}).to_parquet(path, index=False)
+
+
+def _write_tokens(path, item_ids, codes):
+    _write_json(path, item_ids, to_tokens(codes))
+
+
+def _write_integers(path, item_ids, codes):
+    _write_json(path, item_ids, [[code for code in row if code != NO_CODE] for row in codes.tolist()])
+
+
+def _write_json(path, item_ids, rows):
+    keys = [str(item_id) for item_id in item_ids.tolist()]
+    content = dict(zip(keys, rows, strict=True))
+    if len(content) < len(keys):
+        raise ValueError("item_ids must be unique as text, which keys of JSON are, got ids such as 1 and '1'.")
+    path.write_text(json.dumps(content), encoding="utf-8")

@@ -1,0 +1,417 @@
+"""Whether a restored estimator holds together: what its class needs, in shapes that fit, and a row that passes through.
+
+Checked from the inside out: an estimator is checked once those within it are.
+"""
+
+import re
+from functools import partial
+from math import prod
+from numbers import Real
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn import config_context
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+from torch.overrides import TorchFunctionMode
+
+from semid._checks import check_codes, check_integer, check_number, check_option
+from semid._state import LiveModule, build_seeded
+from semid.ctr._base import BaseCTRClassifier
+from semid.ctr._encoding import ImpressionEncoder
+from semid.embedders import TextEmbedder
+from semid.features import ItemTable, PrefixNGramEncoder, SemanticIDEncoder
+from semid.tokenizers import UniqueTokenizer
+from semid.tokenizers._base import BaseTokenizer
+from semid.tokenizers._candidates import gives_candidates
+from semid.tokenizers._occupancy import to_numbers
+
+_MOST_FEATURES = 2**20
+_MOST_COLUMNS = 1_024  # of ids, or of codes
+_LARGEST_BEAM = 2**26  # codes looked at per row
+_LARGEST_SIZE = 2**24  # of anything in an architecture
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,3})?")
+_UNFITTED = frozenset(["_sklearn_output_config"])  # set before any fit
+_FACTORIES = (torch.arange, torch.empty, torch.eye, torch.full, torch.ones, torch.rand, torch.randn, torch.zeros)
+
+
+def check_restored(instance):
+    """Raise unless `instance` is whole; what is raised depends on what is wrong."""
+    with np.errstate(all="ignore"):
+        if isinstance(instance, ImpressionEncoder):
+            return _check_impression_encoder(instance)
+        _check_parameters(instance)
+        if _claims_to_be_fitted(instance):
+            check_is_fitted(instance)
+            _check_features(instance)
+            _check_fitted(instance)
+
+
+def _claims_to_be_fitted(instance):
+    if isinstance(instance, Pipeline):  # has no attributes of its own
+        return instance.__sklearn_is_fitted__()
+    return bool(vars(instance).keys() - set(instance._get_param_names()) - _UNFITTED)
+
+
+def _check_parameters(instance):
+    parameters = instance.get_params(deep=False)
+    device, seed = parameters.get("device", "auto"), parameters.get("random_state")
+    if not (isinstance(device, str) and _DEVICE.fullmatch(device)):
+        raise ValueError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:<index>', got {device!r:.80}.")
+    if seed is not None and not 0 <= check_integer("random_state", seed, 0) < 2**32:
+        raise ValueError(f"random_state must be below 2**32, got {seed}.")
+    if hasattr(instance, "_check_parameters") and not _needs_a_model(instance):
+        on_cpu(instance)._check_parameters()
+    if isinstance(instance, SemanticIDEncoder):
+        check_option("handle_unknown", instance.handle_unknown, ("use_encoded_value", "error"))
+        check_option("code_vectors", instance.code_vectors, (True, False))
+        if not isinstance(instance.items, ItemTable):
+            raise TypeError(f"items must be an ItemTable, got {type(instance.items).__name__}.")
+
+
+def _needs_a_model(instance):
+    """Return whether `instance` computes with a model that is not in the artifact: it is not looked for here."""
+    return isinstance(instance, TextEmbedder) and instance.model != "lsa"
+
+
+def _check_features(instance):
+    n_features = getattr(instance, "n_features_in_", 1)
+    if check_integer("n_features_in_", n_features, 1) > _MOST_FEATURES:
+        raise ValueError(f"n_features_in_ must be at most {_MOST_FEATURES}, got {n_features}.")
+    names = getattr(instance, "feature_names_in_", None)
+    if names is not None and (names.shape != (n_features,) or not all(isinstance(name, str) for name in names)):
+        raise ValueError(f"feature_names_in_ must be {n_features} names, got an array of shape {names.shape}.")
+
+
+def _check_fitted(instance):
+    checks = {
+        BaseTokenizer: _check_tokenizer,
+        UniqueTokenizer: _check_unique_tokenizer,
+        SemanticIDEncoder: _check_semantic_id_encoder,
+        PrefixNGramEncoder: _check_prefix_encoder,
+        TextEmbedder: _check_text_embedder,
+        BaseCTRClassifier: _check_classifier,
+    }
+    check = next((check for kind, check in checks.items() if isinstance(instance, kind)), _pass_one_row)
+    check(instance)
+
+
+def on_cpu(instance):
+    """Return a copy that computes on the CPU, whatever device the parameter names; the state is shared."""
+    twin = object.__new__(type(instance))
+    vars(twin).update(vars(instance))
+    if hasattr(twin, "device"):
+        twin.device = "cpu"
+    return twin
+
+
+def _check_tokenizer(tokenizer):
+    sizes, architecture = tokenizer.codebook_sizes_, tokenizer._architecture
+    _check_sizes(sizes)
+    _check_architecture(architecture, tokenizer._architecture_parameters)
+    if check_integer("beam_size", architecture.get("beam_size", 1), 1) * max(sizes) > _LARGEST_BEAM:
+        raise ValueError(f"beam_size must be at most {_LARGEST_BEAM // max(sizes)}, got {architecture['beam_size']}.")
+    module = _check_state(tokenizer)
+    quantizer = module.quantizer
+    if list(quantizer.sizes) * getattr(quantizer, "n_copies", 1) != sizes:
+        raise ValueError(f"codebook_sizes_ must be those of the codebooks, {list(quantizer.sizes)}, got {sizes}.")
+    twin = on_cpu(tokenizer)
+    for row in (0.0, 1.0):
+        codes = np.asarray(twin.transform(_table(twin, row)))
+        twin.inverse_transform(check_codes(codes, sizes))
+
+
+def _check_architecture(architecture, names):
+    if set(architecture) != set(names):
+        raise ValueError(f"_architecture must hold {names}, got {list(architecture)}.")
+    for name, value in architecture.items():
+        sizes = value if isinstance(value, list | tuple) else [value]
+        if any(isinstance(size, Real) and not size <= _LARGEST_SIZE for size in sizes):
+            raise ValueError(f"{name} must be at most {_LARGEST_SIZE}, got {value!r:.80}.")
+
+
+def _check_sizes(sizes):
+    if type(sizes) is not list or not sizes:
+        raise ValueError(f"codebook_sizes_ must be a list of integers, got {sizes!r:.80}.")
+    for size in sizes:
+        check_integer("each of codebook_sizes_", size, 1)
+
+
+def _check_state(estimator):
+    """Raise unless ``state_`` has the names, shapes and dtypes of the module; return the module, without its numbers.
+
+    The module is built without memory for them, so that sizes in a damaged file cost nothing.
+    """
+    state = estimator.state_
+    if not isinstance(estimator._live, LiveModule):
+        raise TypeError(f"_live must be a LiveModule, got {type(estimator._live).__name__}.")
+    if not all(isinstance(array, np.ndarray) and np.isfinite(array).all() for array in state.values()):
+        raise ValueError("state_ must hold arrays of finite numbers.")
+    with _WithoutMemory(n_numbers=sum(array.size for array in state.values()), n_arrays=len(state)):
+        module = build_seeded(estimator._build_module, seed=0)
+    expected = {name: (tuple(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in module.state_dict().items()}
+    got = {name: (array.shape, array.dtype.name) for name, array in state.items()}
+    if got != expected:
+        wrong = sorted(name for name in got.keys() | expected.keys() if got.get(name) != expected.get(name))
+        raise ValueError(
+            f"state_ must fit the architecture: {wrong[0]!r:.80} must be {expected.get(wrong[0], 'left out')}, got "
+            f"{got.get(wrong[0], 'none')}."
+        )
+    return module
+
+
+class _WithoutMemory(TorchFunctionMode):
+    """Where new tensors have shapes and no numbers, and a module that is far larger than its state is not built."""
+
+    def __init__(self, n_numbers, n_arrays):
+        super().__init__()
+        self._largest, self._n_calls_left = 64 * n_numbers + 2**20, 200 * n_arrays + 10_000
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        result = function(*args, **(kwargs | {"device": "meta"} if function in _FACTORIES else kwargs))
+        self._n_calls_left -= 1
+        if self._n_calls_left < 0 or (isinstance(result, torch.Tensor) and prod(result.shape) > self._largest):
+            raise ValueError("the architecture must be that of state_, got a far larger one.")
+        return result
+
+
+def _check_unique_tokenizer(tokenizer):
+    """Without a row that passes through: that there is no room for one more item is no damage."""
+    inner, sizes = tokenizer.tokenizer_, tokenizer.codebook_sizes_
+    check_option("strategy", tokenizer._strategy, ("reassign", "suffix"))
+    _check_sizes(sizes)
+    has_suffix = tokenizer._strategy == "suffix"
+    if (
+        len(sizes) != len(inner.codebook_sizes_) + has_suffix
+        or sizes[: len(sizes) - has_suffix] != inner.codebook_sizes_
+    ):
+        raise ValueError(
+            f"codebook_sizes_ must begin with those of the tokenizer, {inner.codebook_sizes_}, got {sizes}."
+        )
+    if not has_suffix and not gives_candidates(inner):
+        raise ValueError(f"tokenizer_ must give candidates, got a {type(inner).__name__}.")
+    if inner.n_features_in_ != tokenizer.n_features_in_:
+        raise ValueError(f"n_features_in_ must be {inner.n_features_in_}, got {tokenizer.n_features_in_}.")
+    _check_placed(tokenizer)
+    on_cpu(inner).inverse_transform(tokenizer.codes_[:1, : len(inner.codebook_sizes_)])
+
+
+def _check_placed(tokenizer):
+    hashes, codes, sizes = tokenizer.hashes_, tokenizer.codes_, tokenizer.codebook_sizes_
+    if hashes.dtype != np.uint64 or hashes.ndim != 1 or not (hashes[:-1] < hashes[1:]).all():
+        raise ValueError("hashes_ must be uint64 in increasing order.")
+    if codes.dtype != np.int64 or len(check_codes(codes, sizes)) != len(hashes):
+        raise ValueError(f"codes_ must be {len(hashes)} rows of int64, got {len(codes)} of {codes.dtype}.")
+    if not np.array_equal(tokenizer._taken, np.unique(to_numbers(codes, sizes))):
+        raise ValueError("_taken must be the numbers of codes_, in increasing order.")
+
+
+def _check_semantic_id_encoder(encoder):
+    check_is_fitted(encoder.tokenizer_)
+    ids, codes = encoder.ids_, encoder.codes_
+    last = encoder.tokenizer_.steps[-1][1] if isinstance(encoder.tokenizer_, Pipeline) else encoder.tokenizer_
+    if ids.ndim != 1 or codes.dtype != np.int64 or len(check_codes(codes, last.codebook_sizes_)) != len(ids):
+        raise ValueError(f"codes_ must be {len(ids)} rows of int64, got {codes.shape} of {codes.dtype}.")
+    if not len(ids) or not pd.Index(ids).is_unique:
+        raise ValueError("ids_ must be unique.")
+    if encoder.n_features_in_ > _MOST_COLUMNS:
+        raise ValueError(f"n_features_in_ must be at most {_MOST_COLUMNS}, got {encoder.n_features_in_}.")
+    encoder.get_feature_names_out()
+    _pass_one_row(encoder)
+
+
+def _check_prefix_encoder(encoder):
+    check_option("ngrams", encoder.ngrams, ("prefix", "pairs"))
+    if encoder.n_features_in_ > _MOST_COLUMNS or check_integer("n_buckets", encoder.n_buckets, 1) >= 2**63:
+        raise ValueError(f"n_features_in_ must be at most {_MOST_COLUMNS} and n_buckets below 2**63.")
+    _pass_one_row(encoder)
+
+
+def _check_text_embedder(embedder):
+    if not isinstance(embedder.model, str) or (embedder.model == "lsa") != hasattr(embedder, "_lsa"):
+        raise ValueError(f"model must be that of fit, got {embedder.model!r:.80}.")
+    if embedder.n_features_in_ > _MOST_COLUMNS or check_integer("n_features_out_", embedder.n_features_out_, 1) < 1:
+        raise ValueError(f"n_features_in_ must be at most {_MOST_COLUMNS}, got {embedder.n_features_in_}.")
+    if embedder.model == "lsa" and not embedder.n_features_out_ <= embedder._lsa.components_.shape[1]:
+        raise ValueError(f"n_features_out_ must be at most the number of components, got {embedder.n_features_out_}.")
+    _pass_one_row(embedder)
+
+
+def _check_impression_encoder(encoder):
+    """Raise unless every column has one place, and what was learned of each fits."""
+    n_columns = len(encoder.names_)
+    fields = [*encoder.categorical_, *encoder.lists_]
+    positions = [*fields, *encoder.numeric_, *(position for vector in encoder.vectors_ for position in vector)]
+    if sorted(positions) != list(range(n_columns)) or not all(type(position) is int for position in positions):
+        raise ValueError(f"columns must have one place each, {n_columns} of them, got the places {positions!r:.80}.")
+    if len(encoder.vocabularies_) != len(fields):
+        raise ValueError(f"vocabularies_ must be {len(fields)}, got {len(encoder.vocabularies_)}.")
+    for vocabulary in encoder.vocabularies_:
+        _check_vocabulary(vocabulary)
+    n_numbers = n_columns - len(fields)
+    for name in ("means_", "scales_"):
+        array = getattr(encoder, name)
+        if array.shape != (n_numbers,) or array.dtype != np.float64 or not np.isfinite(array).all():
+            raise ValueError(f"{name} must be {n_numbers} finite numbers, got {array!r:.80}.")
+    if not (encoder.scales_ > 0).all() or not set(encoder.indicated_) <= set(range(len(encoder.numeric_))):
+        raise ValueError("scales_ must be positive, and indicated_ places of numeric columns.")
+    if type(encoder._indexes) is not dict or encoder._indexes:
+        raise ValueError("_indexes must be an empty dict.")
+    _check_groups(encoder.code_groups_, len(encoder.categorical_))
+
+
+def _check_vocabulary(vocabulary):
+    if not isinstance(vocabulary, np.ndarray):
+        check_integer("a number of hash buckets", vocabulary, 1)
+    elif vocabulary.ndim != 1 or vocabulary.dtype.kind not in "iuO" or not pd.Index(vocabulary).is_unique:
+        raise ValueError(f"a vocabulary must be distinct categories, got {vocabulary!r:.80}.")
+
+
+def _check_groups(groups, n_fields):
+    """Raise unless `groups` are slices of fields, one after the other."""
+    bounds = [bound for group in groups for bound in (group.start, group.stop)]
+    if not all(type(bound) is int for bound in bounds) or any(group.step is not None for group in groups):
+        raise ValueError(f"groups must be slices of fields, got {groups!r:.80}.")
+    if bounds != sorted(bounds) or (bounds and not 0 <= bounds[0] <= bounds[-1] <= n_fields):
+        raise ValueError(f"groups must lie within the {n_fields} fields, one after the other, got {groups!r:.80}.")
+
+
+def _check_classifier(classifier):
+    encoder, fields, architecture = classifier.encoder_, classifier.fields_, classifier._architecture
+    if classifier.classes_.shape != (2,) or classifier.n_features_in_ != len(encoder.names_):
+        raise ValueError(f"classes_ must be two and n_features_in_ {len(encoder.names_)}, got {classifier.classes_!r}.")
+    _check_architecture(architecture, classifier._architecture_parameters)
+    if fields.shapes != encoder.shapes:
+        raise ValueError("fields_ must have the shapes of encoder_.")
+    _check_groups(fields.fusion_groups, fields.shapes.n_fields)
+    check_number("base_logit", fields.base_logit, -np.inf)
+    for name in ("scale", "shift"):
+        check_number(name, classifier.calibration_[name], -np.inf)
+    width = check_integer("embedding_dim", architecture["embedding_dim"], 1)
+    # Before the module: sets without weights of their own are built without any that could be counted.
+    if (
+        check_integer("n_embedding_sets", architecture["n_embedding_sets"], 1) * width
+        > classifier.state_["embedding.table"].shape[1]
+    ):
+        raise ValueError("embedding_dim and n_embedding_sets must be those of state_, got larger ones.")
+    _check_state(classifier)
+    _pass_one_row(classifier)
+
+
+def _pass_one_row(estimator):
+    """Raise if a row such as `estimator` was fitted on does not pass through."""
+    row = None if any(map(_needs_a_model, _parts(estimator))) else _example(estimator)
+    if row is None:
+        return
+    twin = _all_on_cpu(estimator)
+    # Only pandas tables can carry code vectors; who set that for all estimators at once may have done it elsewhere.
+    with config_context(transform_output="pandas" if _hands_over_code_vectors(estimator) else None):
+        result = np.asarray((getattr(twin, "predict_proba", None) or twin.transform)(row))
+    if result.ndim != 2 or len(result) != len(row):
+        raise ValueError(f"{type(estimator).__name__} must return a row for a row, got the shape {result.shape}.")
+
+
+def _all_on_cpu(estimator):
+    """Return a copy that computes on the CPU, as do the estimators in it."""
+    twin = on_cpu(estimator)
+    if isinstance(twin, Pipeline):
+        twin.steps = [(name, _step_on_cpu(step)) for name, step in twin.steps]
+    elif isinstance(twin, ColumnTransformer):
+        twin.transformers_ = [(name, _step_on_cpu(step), columns) for name, step, columns in twin.transformers_]
+    return twin
+
+
+def _step_on_cpu(step):
+    return _all_on_cpu(step) if hasattr(step, "get_params") else step
+
+
+def _hands_over_code_vectors(estimator):
+    return any(isinstance(part, SemanticIDEncoder) and part.code_vectors for part in _parts(estimator))
+
+
+def _parts(estimator):
+    """Yield `estimator` and the fitted estimators that it is composed of."""
+    yield estimator
+    steps = estimator.steps if isinstance(estimator, Pipeline) else getattr(estimator, "transformers_", ())
+    for _, step, *_ in steps:
+        if hasattr(step, "get_params"):
+            yield from _parts(step)
+
+
+def _example(estimator):
+    """Return one row of a table that `estimator` can be given, None where nobody knows."""
+    examples = {
+        SemanticIDEncoder: _example_of_ids,
+        BaseCTRClassifier: _example_of_impressions,
+        ColumnTransformer: _example_of_columns,
+        Pipeline: _example_of_first_step,
+        TextEmbedder: _example_of_texts,
+    }
+    default = partial(_table, value=0.0) if _takes_numbers(estimator) else lambda estimator: None
+    return next((make for kind, make in examples.items() if isinstance(estimator, kind)), default)(estimator)
+
+
+def _takes_numbers(estimator):
+    return not estimator.__sklearn_tags__().input_tags.string and hasattr(estimator, "n_features_in_")
+
+
+def _table(estimator, value):
+    """Return a row of `value`, with names of columns where there were some in `fit`."""
+    row = np.full((1, estimator.n_features_in_), value, dtype=np.float32)
+    return pd.DataFrame(row, columns=estimator.feature_names_in_) if hasattr(estimator, "feature_names_in_") else row
+
+
+def _named_row(estimator, values):
+    """Return a row of `values`, each a column of objects, under the names that `fit` met."""
+    row = pd.DataFrame({position: pd.Series([value], dtype=object) for position, value in enumerate(values)})
+    row.columns = list(getattr(estimator, "feature_names_in_", row.columns))
+    return row
+
+
+def _example_of_ids(encoder):
+    return _named_row(encoder, [encoder.ids_[0]] * encoder.n_features_in_)
+
+
+def _example_of_texts(embedder):
+    return _named_row(embedder, ["a"] * embedder.n_features_in_)
+
+
+def _example_of_impressions(classifier):
+    encoder = classifier.encoder_
+    values = [0.0] * len(encoder.names_)
+    fields = [*encoder.categorical_, *encoder.lists_]
+    for position, vocabulary in zip(fields, encoder.vocabularies_, strict=True):
+        known = vocabulary[:1].tolist() if isinstance(vocabulary, np.ndarray) else [1]
+        # Other kinds of categories, such as intervals, come in columns of their own dtype: missing here.
+        known = [category for category in known if isinstance(category, str | int)]
+        values[position] = known if position in encoder.lists_ else next(iter(known), None)
+    row = _named_row(classifier, values)
+    row.columns = encoder.names_
+    return row
+
+
+def _example_of_columns(transformer):
+    """Return a row of those of the transformers, of ids where a column is read as such, zeros where nobody knows."""
+    values = [0.0] * transformer.n_features_in_
+    for name, step, _ in sorted(transformer.transformers_, key=lambda entry: _reads_ids(entry[1])):
+        row = _example(step) if hasattr(step, "get_params") else None
+        if row is not None:
+            for position, value in zip(transformer._transformer_to_input_indices[name], _first(row), strict=True):
+                values[position] = value
+    return _named_row(transformer, values)
+
+
+def _reads_ids(step):
+    return hasattr(step, "get_params") and any(isinstance(part, SemanticIDEncoder) for part in _parts(step))
+
+
+def _first(row):
+    return row.iloc[0].tolist() if isinstance(row, pd.DataFrame) else row[0].tolist()
+
+
+def _example_of_first_step(pipeline):
+    steps = [step for _, step in pipeline.steps if hasattr(step, "get_params")]
+    return _example(steps[0]) if steps else None

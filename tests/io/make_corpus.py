@@ -1,0 +1,160 @@
+"""Makes ``corpus/v1``: small artifacts as this version saves them, with what they gave, for later versions to load.
+
+``python tests/io/make_corpus.py`` adds what is not there yet, for a new estimator or a new version of the format. What
+is there stays: an artifact that changes with the code that reads it tests nothing.
+"""
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from semid import ctr, tokenizers
+from semid.embedders import TextEmbedder
+from semid.features import ItemTable, PrefixNGramEncoder, SemanticIDEncoder
+from semid.io import save
+from semid.io._artifact import VERSION
+from semid.tokenizers import presets
+
+CORPUS = Path(__file__).parent / "corpus"
+_N_ITEMS, _N_FEATURES, _N_IMPRESSIONS = 24, 6, 160
+_AUTOENCODER = {"codebook_size": 4, "hidden_layer_sizes": (5,), "latent_dim": 3, "max_iter": 2, "random_state": 0}
+
+
+def make_inputs():
+    """Return what all artifacts are fitted on and asked: embeddings by item id, new ones, impressions and clicks."""
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(_N_ITEMS, _N_FEATURES)).round(3)
+    colours, things = ["red", "blue", "green", "grey"], ["mug", "cup", "pan", "pot", "lid", "jug"]
+    impressions = {
+        "user_id": rng.integers(5, size=_N_IMPRESSIONS).tolist(),
+        "item_id": [f"item{i}" for i in rng.integers(_N_ITEMS, size=_N_IMPRESSIONS)],
+        "price": rng.normal(size=_N_IMPRESSIONS).round(3).tolist(),
+    }
+    return {
+        "ids": [f"item{i}" for i in range(_N_ITEMS)],
+        "texts": [f"{colour} {thing}" for colour in colours for thing in things],
+        "embeddings": embeddings.tolist(),
+        "new_embeddings": rng.normal(size=(12, _N_FEATURES)).round(3).tolist(),
+        "impressions": impressions,
+        "clicks": rng.integers(2, size=_N_IMPRESSIONS).tolist(),
+    }
+
+
+def question(name, inputs):
+    """Return what the artifact called `name` is given: a table of impressions, of codes, or new embeddings."""
+    if name.endswith(("Classifier", "ClickPipeline")):
+        return pd.DataFrame(inputs["impressions"])[-20:]
+    if name.startswith("Text"):
+        return [*inputs["texts"], "yellow mug", ""]
+    if name.startswith("SemanticIDEncoder"):
+        return pd.DataFrame({"item_id": [*inputs["ids"], "gone"]})
+    if name == "PrefixNGramEncoder":
+        return pd.DataFrame({"code0": [0, 1, -1], "code1": [2, 1, 0]})
+    return np.array(inputs["embeddings"] + inputs["new_embeddings"])
+
+
+def answer(estimator, X):
+    """Return the probabilities or codes of `X`, as lists."""
+    give = estimator.predict_proba if hasattr(estimator, "predict_proba") else estimator.transform
+    return np.asarray(give(X), dtype=float).tolist()
+
+
+def _tokenizers(X):
+    few = {"n_codebooks": 2}
+    made = {
+        "FSQTokenizer": tokenizers.FSQTokenizer(
+            n_codebooks=2, codebook_size=4, hidden_layer_sizes=(5,), max_iter=2, random_state=0
+        ),
+        "MixtureOfCodesTokenizer": tokenizers.MixtureOfCodesTokenizer(**few, **_AUTOENCODER),
+        "MixtureOfCodesTokenizer-graded": presets.ranking(
+            **_AUTOENCODER | {"n_codebooks": 2, "codebook_size": "graded", "output_codebooks": True}
+        ),
+        "MultiEmbeddingTokenizer": tokenizers.MultiEmbeddingTokenizer(**few, **_AUTOENCODER),
+        "ParallelKMeansTokenizer": tokenizers.ParallelKMeansTokenizer(**few, codebook_size=[2, 4], random_state=0),
+        "ProductQuantizationTokenizer": tokenizers.ProductQuantizationTokenizer(**few, codebook_size=4, random_state=0),
+        "RQVAETokenizer": tokenizers.RQVAETokenizer(**few, **_AUTOENCODER, assignment="sinkhorn"),
+        "RandomTokenizer": tokenizers.RandomTokenizer(**few, codebook_size=4, random_state=0),
+        "ResidualKMeansTokenizer": _kmeans(beam_size=2),
+        "UniqueTokenizer": tokenizers.UniqueTokenizer(_kmeans(codebook_size=8)),
+        "UniqueTokenizer-suffix": tokenizers.UniqueTokenizer(_kmeans(), strategy="suffix"),
+        "VQVAETokenizer": tokenizers.VQVAETokenizer(**_AUTOENCODER),
+        "EmbeddingPipeline": make_pipeline(StandardScaler(), _kmeans()),
+    }
+    return {name: tokenizer.fit(X) for name, tokenizer in made.items()}
+
+
+def _kmeans(**parameters):
+    return tokenizers.ResidualKMeansTokenizer(**{"n_codebooks": 2, "codebook_size": 4, "random_state": 0} | parameters)
+
+
+def _text_pipeline():
+    return make_pipeline(TextEmbedder(n_components=3), _kmeans())
+
+
+def _encoders(inputs, table):
+    impressions, clicks = pd.DataFrame(inputs["impressions"]), np.array(inputs["clicks"])
+    codes = pd.DataFrame({"code0": [0, 1, 2], "code1": [0, 1, 2]})
+    texts = ItemTable(inputs["ids"], texts=inputs["texts"])
+    pipeline = make_pipeline(_columns(table), _classifier("DeepFMClassifier"))
+    return {
+        "SemanticIDEncoder": SemanticIDEncoder(_kmeans(), table).fit(impressions[["item_id"]]),
+        "SemanticIDEncoder-texts": SemanticIDEncoder(_text_pipeline(), texts).fit(impressions[["item_id"]]),
+        "TextEmbedder": _text_pipeline()[0].fit(inputs["texts"]),
+        "TextPipeline": _text_pipeline().fit(inputs["texts"]),
+        "PrefixNGramEncoder": PrefixNGramEncoder(n_buckets=100).fit(codes),
+        "ClickPipeline": pipeline.fit(impressions, clicks),
+        **{name: _classifier(name).fit(impressions, clicks) for name in ctr.__all__},
+    }
+
+
+def _columns(table):
+    codes = SemanticIDEncoder(_kmeans(), table)
+    transformer = ColumnTransformer(
+        [("codes", codes, ["item_id"]), ("scaled", StandardScaler(), ["price"])],
+        remainder="passthrough",
+        verbose_feature_names_out=False,
+    )
+    return transformer.set_output(transform="pandas")
+
+
+def _classifier(name):
+    parameters = {"embedding_dim": 2, "max_iter": 1, "random_state": 0}
+    if name != "FactorizationMachineClassifier":
+        parameters["hidden_layer_sizes"] = (4,)
+    if name == "AutoIntClassifier":
+        parameters |= {"n_attention_layers": 1, "attention_dim": 2, "n_heads": 1}
+    return getattr(ctr, name)(**parameters)
+
+
+def make_estimators(inputs):
+    """Return one fitted estimator of each class, and a few of their ways, by name."""
+    X = np.array(inputs["embeddings"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a catalogue as small as this
+        return {**_tokenizers(X), **_encoders(inputs, ItemTable(inputs["ids"], X.astype(np.float32)))}
+
+
+def main():
+    """Write the artifacts that are not there yet, and add their answers to ``expected.json``."""
+    folder = CORPUS / f"v{VERSION}"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "expected.json"
+    content = (
+        json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"inputs": make_inputs(), "answers": {}}
+    )
+    inputs, answers = content["inputs"], content["answers"]
+    for name, estimator in make_estimators(inputs).items():
+        if name not in answers:
+            answers[name] = answer(estimator, question(name, inputs))
+            save(estimator, folder / name)
+    path.write_text(json.dumps(content) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

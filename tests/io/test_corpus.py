@@ -1,0 +1,29 @@
+"""Artifacts that earlier versions saved give what they gave."""
+
+import json
+
+import numpy as np
+import pytest
+from make_corpus import CORPUS, answer, question
+
+import semid
+from semid.io import load
+
+VERSIONS = sorted(CORPUS.iterdir())
+EXPECTED = {path: json.loads((path / "expected.json").read_text(encoding="utf-8")) for path in VERSIONS}
+CASES = [pytest.param(path, name, id=f"{path.name}-{name}") for path in VERSIONS for name in EXPECTED[path]["answers"]]
+
+
+@pytest.mark.parametrize(("version", "name"), CASES)
+def test_artifacts_of_earlier_versions_give_what_they_gave(version, name):
+    got = np.array(answer(load(version / name), question(name, EXPECTED[version]["inputs"])))
+    expected = np.array(EXPECTED[version]["answers"][name])
+    if name.endswith(("Classifier", "ClickPipeline", "TextEmbedder")):
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+    else:
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_the_corpus_has_every_estimator():
+    public = {name for name in semid.__all__ if hasattr(getattr(semid, name), "fit")}
+    assert public <= EXPECTED[VERSIONS[-1]]["answers"].keys()

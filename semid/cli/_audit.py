@@ -1,0 +1,42 @@
+"""`semid audit`: the report over a file of codes."""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+
+from semid.cli._embeddings import Columns, EmbeddingFile
+from semid.io import read_mapping
+from semid.metrics import tokenizer_report
+
+
+def audit(options):
+    """Print the report, as a table to read or as JSON."""
+    mapping = read_mapping(options.codes)
+    X = None if options.embeddings is None else _embeddings_of(mapping.item_ids, options)
+    report = tokenizer_report(mapping.codes, X)
+    sys.stdout.write((_as_json(report) if options.json else repr(report)) + "\n")
+
+
+def _embeddings_of(item_ids, options):
+    """Return the embeddings in the order of the codes; those of a ``.npy`` file are in it already."""
+    file = EmbeddingFile(options.embeddings, Columns(options.id_column, options.embedding_column))
+    X = file.sample(file.n_rows, 65_536)
+    if file.path.suffix == ".npy":
+        return X
+    columns = [batch.column(options.id_column) for batch in file.batches(65_536)]
+    ids = np.concatenate([column.to_numpy(zero_copy_only=False) for column in columns])
+    rows = pd.Index(ids.astype(str)).get_indexer(np.asarray(item_ids).astype(str))
+    if (rows < 0).any():
+        missing = np.asarray(item_ids)[rows < 0]
+        raise ValueError(
+            f"--embeddings must hold every item of the codes, {len(missing)} are not there, for example {missing[0]!r}."
+        )
+    return X[rows]
+
+
+def _as_json(report):
+    summary = {name: None if pd.isna(value) else float(value) for name, value in report.summary.items()}
+    table = json.loads(report.table.to_json(orient="records"))
+    return json.dumps({"summary": summary, "codebooks": table, "advice": report.advice}, indent=1)

@@ -1,0 +1,106 @@
+"""Embeddings in a file, read in pieces."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Columns(NamedTuple):
+    """Names of the columns of a parquet file."""
+
+    id: str
+    embedding: str
+
+
+class EmbeddingFile:
+    """Record batches of ids and embeddings of a ``.npy`` or ``.parquet`` file, in its order.
+
+    Items of a ``.npy`` file have their positions for ids.
+    """
+
+    def __init__(self, path, columns):
+        self.path, self.columns = Path(path), columns
+        if not self.path.is_file():
+            raise FileNotFoundError(f"no embeddings at {str(path)!r}.")
+        if self.path.suffix == ".npy":
+            self._array = np.load(self.path, mmap_mode="r", allow_pickle=False)
+            if self._array.ndim != 2 or self._array.dtype.kind not in "fiu":
+                raise ValueError(
+                    f"embeddings must be a 2-D array of numbers, got shape {self._array.shape} of {self._array.dtype} "
+                    f"in {str(path)!r}."
+                )
+            self.n_rows = len(self._array)
+        elif self.path.suffix == ".parquet":
+            self._parquet = _pyarrow_parquet().ParquetFile(self.path)
+            missing = [name for name in columns if name not in self._parquet.schema_arrow.names]
+            if missing:
+                raise ValueError(
+                    f"{path} must have the column {missing[0]!r}, got {self._parquet.schema_arrow.names}; name yours "
+                    "with --id-column and --embedding-column."
+                )
+            self.n_rows = self._parquet.metadata.num_rows
+        else:
+            raise ValueError(f"embeddings must be a .npy or a .parquet file, got {str(path)!r}.")
+        if self.n_rows == 0:
+            raise ValueError(f"embeddings must have a row at least, there is none in {str(path)!r}.")
+
+    @property
+    def id_type(self):
+        """The Arrow type of the ids."""
+        import pyarrow as pa
+
+        is_array = self.path.suffix == ".npy"
+        return pa.int64() if is_array else self._parquet.schema_arrow.field(self.columns.id).type
+
+    def batches(self, n_rows):
+        """Yield record batches of at most `n_rows` rows."""
+        if self.path.suffix == ".parquet":
+            # Not in threads: those read ahead, and hold what they have read.
+            yield from self._parquet.iter_batches(n_rows, columns=list(self.columns), use_threads=False)
+            return
+        for start in range(0, self.n_rows, n_rows):
+            yield self._batch(start, self._array[start : start + n_rows])
+
+    def sample(self, n_rows, batch_rows):
+        """Return `n_rows` embeddings spread evenly over the file, in its order; all of them if there are fewer."""
+        wanted = np.unique(np.linspace(0, self.n_rows - 1, num=min(n_rows, self.n_rows)).astype(np.int64))
+        if self.path.suffix == ".npy":
+            return np.asarray(self._array[wanted], dtype=np.float32)
+        parts, start = [], 0
+        for batch in self.batches(batch_rows):
+            first, last = np.searchsorted(wanted, [start, start + len(batch)])
+            rows = batch.take(_as_arrow(wanted[first:last] - start)).column(self.columns.embedding)
+            parts.append(_stacked(rows, self.columns.embedding))
+            start += len(batch)
+        return np.concatenate([part for part in parts if len(part)])
+
+    def _batch(self, start, rows):
+        import pyarrow as pa
+
+        values = pa.array(np.ascontiguousarray(rows).reshape(-1))
+        embedding = pa.FixedSizeListArray.from_arrays(values, rows.shape[1])
+        ids = pa.array(np.arange(start, start + len(rows)))
+        return pa.RecordBatch.from_arrays([ids, embedding], names=list(self.columns))
+
+
+def _as_arrow(positions):
+    import pyarrow as pa
+
+    return pa.array(positions)
+
+
+def _stacked(column, name):
+    """Return lists of numbers as an array of float32."""
+    values = column.flatten().to_numpy(zero_copy_only=False)
+    if len(column) and (column.null_count or len(values) % len(column) or values.dtype.kind not in "fiu"):
+        raise ValueError(f"column {name!r} must hold lists of numbers, all of one length and none missing.")
+    return values.reshape(len(column), -1).astype(np.float32) if len(column) else np.empty((0, 0), dtype=np.float32)
+
+
+def _pyarrow_parquet():
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError("parquet files need pyarrow: pip install semid[parquet].") from error
+    return pyarrow.parquet

@@ -1,0 +1,141 @@
+"""Arguments, and how each command ends."""
+
+import argparse
+import importlib
+import sys
+import warnings
+
+from semid import __version__
+
+TOKENIZERS = {
+    "fsq": "FSQTokenizer",
+    "kmeans": "ParallelKMeansTokenizer",
+    "moc": "MixtureOfCodesTokenizer",
+    "pq": "ProductQuantizationTokenizer",
+    "ranking": "ranking",  # a preset
+    "residual-kmeans": "ResidualKMeansTokenizer",
+    "rqvae": "RQVAETokenizer",
+    "vqvae": "VQVAETokenizer",
+}
+_DONE, _FAILED, _INTERRUPTED = 0, 1, 130  # argparse ends with 2 where it does not understand
+
+_TOKENIZE = """\
+Learn a tokenizer from a file of embeddings and write the codes of all items.
+
+The embeddings are read in pieces, so that they may be larger than the memory: the tokenizer is fitted on --fit-rows of
+them, spread over the file, and then gives codes to one batch after the other. With --model no tokenizer is fitted, that
+of the folder is used; with --save the fitted one is kept for items that come later.
+"""
+_AUDIT = """\
+Print what is right and wrong with a mapping from items to codes, of this or any other project: collisions at every
+prefix, use of each codebook, redundancy, and with --embeddings the neighbours that codes keep.
+"""
+_EXAMPLES = """\
+examples:
+  semid tokenize embeddings.npy codes.parquet --tokenizer moc --n-codebooks 7 --save model
+  semid tokenize new.parquet new_codes.parquet --model model
+  semid audit codes.parquet --embeddings embeddings.npy
+  semid info model
+"""
+
+
+def main(arguments=None):
+    """Run the command `semid` and return its exit code: 0 if done, 1 if it failed, 130 if it was interrupted.
+
+    Parameters
+    ----------
+    arguments : list of str or None, default None
+        What follows the name of the command; None for ``sys.argv[1:]``. What argparse does not understand ends the
+        process with 2.
+
+    Returns
+    -------
+    code : int
+
+    Examples
+    --------
+    >>> from semid.cli import main
+    >>> main(["info", "nowhere"])
+    1
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            _run(options)
+    except KeyboardInterrupt:
+        return _fail("interrupted", _INTERRUPTED)
+    except BrokenPipeError:  # of a pager that was closed
+        return _DONE
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        return _fail(str(error), _FAILED)
+    return _DONE
+
+
+def _run(options):
+    """Run the command, whose imports take seconds that `--help` does without."""
+    module = importlib.import_module(f"semid.cli._{options.command}")
+    getattr(module, options.command)(options)
+
+
+def _fail(message, code):
+    sys.stderr.write(f"semid: {message}\n")
+    return code
+
+
+def _show_warning(message, *_, **__):
+    sys.stderr.write(f"semid: {message}\n")
+
+
+def _parser():
+    layout = {"formatter_class": argparse.RawDescriptionHelpFormatter}
+    parser = argparse.ArgumentParser(
+        "semid", description="Semantic IDs on the command line.", epilog=_EXAMPLES, **layout
+    )
+    parser.add_argument("--version", action="version", version=f"semid {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="{tokenize,audit,info}")
+    _add_tokenize(commands.add_parser("tokenize", help="embeddings to codes", description=_TOKENIZE, **layout))
+    _add_audit(commands.add_parser("audit", help="how good is a mapping?", description=_AUDIT, **layout))
+    command = commands.add_parser("info", help="what is in a saved folder?", description="Print what a folder holds.")
+    command.add_argument("folder", help="folder that semid.io.save or --save has written")
+    command.set_defaults(command="info")
+    return parser
+
+
+def _add_tokenize(command):
+    command.add_argument("embeddings", help=".npy of shape (n_items, n_features), or .parquet")
+    command.add_argument("codes", help=".parquet to write: the ids, and code0, code1, ...")
+    command.add_argument("--tokenizer", default="ranking", choices=sorted(TOKENIZERS), help="default: ranking")
+    command.add_argument("--n-codebooks", type=int, metavar="N", help="codes per item; default: the tokenizer's")
+    command.add_argument(
+        "--codebook-size", metavar="K", help="codes per codebook, or 'graded'; default: the tokenizer's"
+    )
+    command.add_argument("--seed", type=int, default=0, help="default: 0")
+    command.add_argument(
+        "--fit-rows", type=int, default=200_000, metavar="N", help="items to learn from; default: 200000"
+    )
+    command.add_argument("--model", metavar="FOLDER", help="use this saved tokenizer; nothing is learned")
+    command.add_argument("--save", metavar="FOLDER", help="keep the fitted tokenizer here")
+    _add_columns(command)
+    command.add_argument("--batch-rows", type=int, default=8192, metavar="N", help="items at a time; default: 8192")
+    command.add_argument("--overwrite", action="store_true", help="replace codes and --save that are there")
+    command.add_argument("--quiet", action="store_true", help="no progress bar")
+    command.set_defaults(command="tokenize")
+
+
+def _add_audit(command):
+    command.add_argument("codes", help=".parquet, .npy, .json or .index.json")
+    command.add_argument("--embeddings", metavar="FILE", help=".npy or .parquet; rows as those of the codes, or by id")
+    _add_columns(command)
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(command="audit")
+
+
+def _add_columns(command):
+    command.add_argument("--id-column", default="item_id", metavar="NAME", help="of parquet; default: item_id")
+    command.add_argument(
+        "--embedding-column",
+        default="embedding",
+        metavar="NAME",
+        help="of parquet, of lists; default: embedding",
+    )

@@ -1,0 +1,96 @@
+"""`semid tokenize`: from a file of embeddings to a file of codes."""
+
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from semid import io, tokenizers
+from semid.cli._embeddings import Columns, EmbeddingFile
+from semid.cli._main import TOKENIZERS
+from semid.io._files import replaced
+from semid.tokenizers import presets
+
+
+def tokenize(options):
+    """Fit or load the tokenizer, and write the codes of one batch after the other."""
+    _check_before_work(options)
+    columns = Columns(options.id_column, options.embedding_column)
+    file = EmbeddingFile(options.embeddings, columns)
+    tokenizer = _loaded(options.model) if options.model else _fitted(options, file)
+    _write_codes(options, file, tokenizer)
+    _say(options, f"codes of {file.n_rows:,} items in {options.codes}")
+
+
+def _check_before_work(options):
+    for name in ("fit_rows", "batch_rows"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}.")
+    if Path(options.codes).suffix != ".parquet":
+        raise ValueError(f"codes must be a .parquet file, got {options.codes!r}.")
+    if options.model and options.save:
+        raise ValueError("--model and --save exclude each other: the tokenizer of --model is in its folder already.")
+    for path in (options.codes, options.save):
+        if path and Path(path).exists() and not options.overwrite:
+            raise ValueError(f"{path!r} is there already; pass --overwrite to replace it.")
+        if path and not Path(path).absolute().parent.is_dir():
+            raise ValueError(f"the folder of {path!r} must be there, it is not.")
+
+
+def _loaded(folder):
+    tokenizer = io.load(folder)
+    if not hasattr(tokenizer, "codebook_sizes_"):
+        raise ValueError(f"--model must hold a tokenizer, {folder!r} holds a {type(tokenizer).__name__}.")
+    return tokenizer
+
+
+def _fitted(options, file):
+    name = TOKENIZERS[options.tokenizer]
+    tokenizer = getattr(presets if name == "ranking" else tokenizers, name)(random_state=options.seed)
+    parameters = {"n_codebooks": options.n_codebooks, "codebook_size": _codebook_size(options.codebook_size)}
+    parameters = {name: value for name, value in parameters.items() if value is not None}
+    unknown = set(parameters) - set(tokenizer.get_params())
+    if unknown:
+        option = sorted(unknown)[0].replace("_", "-")
+        raise ValueError(f"--{option} must be left out for --tokenizer {options.tokenizer}, which has none.")
+    X = file.sample(options.fit_rows, options.batch_rows)
+    _say(options, f"fitting {type(tokenizer).__name__} on {len(X):,} of {file.n_rows:,} items")
+    tokenizer.set_params(**parameters).fit(X)
+    if options.save:
+        io.save(tokenizer, options.save, overwrite=options.overwrite)
+    return tokenizer
+
+
+def _codebook_size(text):
+    if text is None or text == "graded":
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ValueError(f"--codebook-size must be an integer or 'graded', got {text!r}.") from error
+
+
+def _write_codes(options, file, tokenizer):
+    """Write the codes beside their place, and move them there when they are whole."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    names = [str(name) for name in tokenizer.get_feature_names_out()]
+    schema = pa.schema([(options.id_column, file.id_type), *((name, pa.int64()) for name in names)])
+    batches = io.encode_batches(
+        tokenizer, file.batches(options.batch_rows), embedding=options.embedding_column, id=options.id_column
+    )
+    progress = tqdm(total=file.n_rows, unit=" items", unit_scale=True, disable=options.quiet, file=sys.stderr)
+    with (
+        progress,
+        replaced(Path(options.codes), overwrite=options.overwrite) as path,
+        parquet.ParquetWriter(path, schema) as writer,
+    ):
+        for batch in batches:
+            writer.write_batch(batch)
+            progress.update(len(batch))
+
+
+def _say(options, message):
+    if not options.quiet:
+        sys.stderr.write(f"semid: {message}\n")

@@ -1,0 +1,152 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from semid import io
+from semid.cli import main
+from semid.cli._main import TOKENIZERS
+from semid.metrics import tokenizer_report
+from semid.tokenizers import ParallelKMeansTokenizer
+
+SMALL = ["--tokenizer", "kmeans", "--n-codebooks", "2", "--codebook-size", "8", "--quiet"]
+
+
+@pytest.fixture
+def files(items, tmp_path, monkeypatch):
+    """Embeddings as .npy and as parquet, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    np.save("X.npy", items.embeddings)
+    frame = pd.DataFrame({"item_id": items.frame["item_id"], "embedding": list(items.embeddings)})
+    frame.to_parquet("X.parquet", row_group_size=70)
+    return frame
+
+
+@pytest.mark.parametrize("source", ["X.npy", "X.parquet"])
+def test_codes_are_those_of_the_estimator(files, items, source):
+    assert main(["tokenize", source, "codes.parquet", *SMALL, "--batch-rows", "64"]) == 0
+    codes = pd.read_parquet("codes.parquet")
+    expected = ParallelKMeansTokenizer(2, 8, random_state=0).fit_transform(items.embeddings)
+    np.testing.assert_array_equal(codes[["code0", "code1"]], expected)
+    ids = np.arange(300) if source == "X.npy" else items.frame["item_id"]
+    np.testing.assert_array_equal(codes["item_id"], ids)
+
+
+def test_a_saved_tokenizer_gives_new_items_their_codes(files, items, capsys):
+    assert main(["tokenize", "X.npy", "codes.parquet", *SMALL, "--save", "model"]) == 0
+    np.save("new.npy", items.embeddings[:7])
+    assert main(["tokenize", "new.npy", "new.parquet", "--model", "model", "--quiet"]) == 0
+    np.testing.assert_array_equal(pd.read_parquet("new.parquet"), pd.read_parquet("codes.parquet")[:7])
+    assert main(["info", "model"]) == 0
+    assert "ParallelKMeansTokenizer" in capsys.readouterr().out
+
+
+def test_a_part_of_the_rows_is_enough_to_fit_on(files, items):
+    assert main(["tokenize", "X.parquet", "codes.parquet", *SMALL, "--fit-rows", "100", "--batch-rows", "33"]) == 0
+    rows = np.linspace(0, 299, num=100).astype(int)
+    expected = ParallelKMeansTokenizer(2, 8, random_state=0).fit(items.embeddings[rows]).transform(items.embeddings)
+    np.testing.assert_array_equal(pd.read_parquet("codes.parquet")[["code0", "code1"]], expected)
+
+
+@pytest.mark.parametrize("embeddings", ["X.npy", "X.parquet", None])
+def test_the_audit_is_the_report(files, items, capsys, embeddings):
+    codes = np.zeros((300, 2), dtype=int)
+    codes[:, 1] = np.arange(300) % 3
+    order = np.arange(300) if embeddings == "X.npy" else np.arange(300)[::-1]
+    ids = items.frame["item_id"].to_numpy()[order]
+    io.write_mapping("codes.parquet", ids, codes)
+    options = ["--embeddings", embeddings] if embeddings else []
+    assert main(["audit", "codes.parquet", *options, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    X = None if embeddings is None else items.embeddings[order]
+    expected = tokenizer_report(codes, X)
+    assert report["summary"] == {name: pytest.approx(value) for name, value in expected.summary.items()}
+    assert report["codebooks"][0]["codes_used"] == 1
+    assert main(["audit", "codes.parquet", *options]) == 0
+    assert capsys.readouterr().out == repr(expected) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tokenize", "no.npy", "c.parquet"], "no embeddings at 'no.npy'"),
+        (["tokenize", "X.csv", "c.parquet"], "must be a .npy or a .parquet file, got 'X.csv'"),
+        (["tokenize", "X.npy", "c.csv"], "codes must be a .parquet file, got 'c.csv'"),
+        (["tokenize", "X.npy", "there.parquet"], "'there.parquet' is there already; pass --overwrite"),
+        (["tokenize", "X.npy", "no/c.parquet"], "the folder of 'no/c.parquet' must be there"),
+        (["tokenize", "X.npy", "c.parquet", "--batch-rows", "0"], "--batch-rows must be at least 1, got 0"),
+        (["tokenize", "X.npy", "c.parquet", "--codebook-size", "many"], "an integer or 'graded', got 'many'"),
+        (
+            ["tokenize", "X.npy", "c.parquet", "--tokenizer", "vqvae", "--n-codebooks", "2"],
+            "--n-codebooks must be left",
+        ),
+        (["tokenize", "X.npy", "c.parquet", "--model", "a", "--save", "b"], "--model and --save exclude each other"),
+        (["tokenize", "X.parquet", "c.parquet", "--id-column", "sku"], "must have the column 'sku'"),
+        (["tokenize", "bad.npy", "c.parquet"], "a 2-D array of numbers, got shape (3,)"),
+        (["tokenize", "X.npy", "c.parquet", "--n-codebooks", "0"], "n_codebooks must be at least 1, got 0"),
+        (["audit", "there.parquet", "--embeddings", "X.parquet"], "for example"),
+        (["info", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_done_ends_with_one_and_the_reason(files, capsys, arguments, message):
+    open("X.csv", "w").close()
+    np.save("bad.npy", np.arange(3))
+    io.write_mapping("there.parquet", ["?"], np.zeros((1, 2), dtype=int))
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("semid: ")
+    assert message in error
+    assert not pd.io.common.file_exists("c.parquet")
+
+
+def test_a_row_that_cannot_be_encoded_leaves_nothing_behind(files, tmp_path, capsys):
+    files.loc[200, "embedding"] = None
+    files.to_parquet("gap.parquet")
+    assert main(["tokenize", "X.npy", "codes.parquet", *SMALL, "--save", "model"]) == 0
+    before = sorted(tmp_path.iterdir())
+    assert main(["tokenize", "gap.parquet", "new.parquet", "--model", "model", "--quiet"]) == 1
+    assert "row 200" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_every_name_of_a_tokenizer_means_one():
+    import semid.tokenizers
+    from semid.tokenizers import presets
+
+    for name in TOKENIZERS.values():
+        assert hasattr(semid.tokenizers, name) or hasattr(presets, name)
+
+
+def test_help_is_quick_and_worth_reading():
+    code = "import sys, semid.cli; print('torch' in sys.modules); semid.cli.main(['tokenize', '--help'])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert out.startswith("False")
+    for word in ("--fit-rows", "larger than the memory", "--model", "default: item_id"):
+        assert word in " ".join(out.split())
+    wrong = subprocess.run([sys.executable, "-m", "semid", "tokenise"], capture_output=True, text=True, timeout=60)
+    assert wrong.returncode == 2
+    assert "invalid choice" in wrong.stderr
+
+
+@pytest.mark.slow
+def test_a_million_items_are_encoded_within_the_memory_and_the_time_that_they_need(tmp_path):
+    """A million rows of 1024 from parquet: under 1.5 GB, and within 1.3 of the time of `transform` in memory."""
+
+    def run(step):
+        command = [sys.executable, str(Path(__file__).with_name("encode_a_million.py")), str(tmp_path), step]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+    run("make")
+    assert pq.ParquetFile(tmp_path / "X.parquet").metadata.num_rows == 1_000_000
+    seconds, gigabytes, code = map(float, run("stream"))
+    assert code == 0
+    in_memory, is_equal = run("memory")
+    sys.stdout.write(f"streamed {seconds:.1f} s, {gigabytes:.2f} GB; in memory {float(in_memory):.1f} s\n")
+    assert is_equal == "True"
+    assert gigabytes < 1.5
+    assert seconds < 1.3 * float(in_memory)

@@ -1,8 +1,12 @@
-"""Splits and negatives for logs of positive interactions."""
+"""Splits and cores of logs of interactions."""
 
 import numpy as np
 import pandas as pd
-from sklearn.utils import check_random_state
+
+from semid._checks import check_integer, check_number
+from semid.datasets._frames import check_columns, check_nothing_missing
+
+_PARTS = np.array(["train", "validation", "test"])
 
 
 def leave_last_out(interactions, *, user="user_id", order="position"):
@@ -31,7 +35,7 @@ def leave_last_out(interactions, *, user="user_id", order="position"):
     >>> leave_last_out(log).tolist()
     ['test', 'train', 'validation', 'train', 'train']
     """
-    _check_columns("interactions", interactions, user, order)
+    check_columns("interactions", interactions, user, order)
     by_time = interactions[[user, order]].reset_index(drop=True).sort_values(order, kind="stable")
     groups = by_time.groupby(user, sort=False)[order]
     from_last = groups.cumcount(ascending=False).to_numpy()
@@ -40,73 +44,103 @@ def leave_last_out(interactions, *, user="user_id", order="position"):
     return pd.Series(np.where(size < 3, "train", part), index=by_time.index).sort_index().to_numpy(dtype=str)
 
 
-def sample_negatives(interactions, items, *, user="user_id", item="item_id", random_state=None):
-    """Return a negative for each interaction: the same row with an item that its user never touched.
+def split_by_time(interactions, fractions=(0.8, 0.1, 0.1), order="timestamp"):
+    """Split all interactions by time: the first for training, the next for validation, the last for the test.
 
-    Drawn uniformly over `items`, with replacement, those of the user's own interactions excluded.
+    Interactions of one time stay together, in the later of the two parts, so that no part holds what happened as late
+    as something in the next; a part may then be a little smaller or larger than its fraction.
 
     Parameters
     ----------
     interactions : DataFrame
-        All interactions of each user, one row each.
-    items : array-like of shape (n_items,)
-        Ids of all items of the catalogue.
-    user, item : str, default "user_id" and "item_id"
-        Columns of the user and of the item.
-    random_state : int, RandomState instance or None, default None
-        Seed.
+        One row per interaction, in any order.
+    fractions : tuple of 3 float, default (0.8, 0.1, 0.1)
+        Shares of training, validation and test, which sum to 1. A share may be 0.
+    order : str, default "timestamp"
+        Column of the time (or anything that grows with it).
 
     Returns
     -------
-    negatives : DataFrame
-        `interactions` with another item in each row; the index is the same.
+    part : ndarray of shape (n_interactions,), str
+        ``"train"``, ``"validation"`` or ``"test"`` for each row.
 
     Raises
     ------
     ValueError
-        If an interaction's item is not among `items`, or a user has touched all of them.
+        If a part of a share above 0 is left without a row, as when there is a single time.
 
     Examples
     --------
     >>> import pandas as pd
-    >>> from semid.datasets import sample_negatives
-    >>> log = pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["a", "b", "a"]})
-    >>> sample_negatives(log, ["a", "b", "c"], random_state=0)["item_id"].tolist()
-    ['c', 'c', 'c']
+    >>> from semid.datasets import split_by_time
+    >>> split_by_time(pd.DataFrame({"timestamp": [40, 10, 20, 30]}), fractions=(0.5, 0.25, 0.25)).tolist()
+    ['test', 'train', 'train', 'validation']
     """
-    _check_columns("interactions", interactions, user, item)
-    catalogue = pd.Index(items)
-    if not catalogue.is_unique:
-        raise ValueError(f"items must be unique, got {catalogue[catalogue.duplicated()][0]!r} more than once.")
-    rng = check_random_state(random_state)
-    positive = catalogue.get_indexer(interactions[item])
-    if (positive < 0).any():
-        unknown = interactions[item].to_numpy()[positive < 0][0]
-        raise ValueError(f"items must hold every item of the interactions, {unknown!r} is not among them.")
-    if interactions[user].isna().any():
-        raise ValueError(f"column {user!r} must not be missing, got {interactions[user].isna().sum()} missing.")
-    users, names = pd.factorize(interactions[user])
-    touched = np.unique(users.astype(np.int64) * len(catalogue) + positive)
-    n_touched = np.bincount(touched // len(catalogue), minlength=len(names))
-    if (n_touched == len(catalogue)).any():
-        greedy = names[n_touched == len(catalogue)][0]
-        raise ValueError(f"each user must leave an item untouched, user {greedy!r} has touched all {len(catalogue)}.")
-
-    drawn = np.empty(len(users), dtype=np.int64)
-    pending = np.arange(len(users))
-    while len(pending):
-        drawn[pending] = rng.randint(len(catalogue), size=len(pending))
-        keys = users[pending] * len(catalogue) + drawn[pending]
-        places = np.searchsorted(touched, keys).clip(max=len(touched) - 1)
-        pending = pending[touched[places] == keys]
-    negatives = interactions.copy()
-    negatives[item] = catalogue.to_numpy()[drawn]
-    return negatives
+    check_columns("interactions", interactions, order)
+    fractions = _check_fractions(fractions)
+    check_nothing_missing(interactions, order)
+    # Ranks of the times, so that any type that sorts will do.
+    time = pd.factorize(interactions[order], sort=True)[0]
+    by_time = np.append(np.sort(time), time.max(initial=-1) + 1)
+    # The small number: 0.7 + 0.2 is a little less than 0.9.
+    ends = np.floor(np.cumsum(fractions[:2]) * len(time) + 1e-6).astype(np.int64)
+    part = np.searchsorted(by_time[ends], time, side="right")
+    empty = (np.bincount(part, minlength=3) == 0) & (np.array(fractions) > 0)
+    if empty.any():
+        raise ValueError(
+            f"each part must have a row, {str(_PARTS[empty][0])!r} has none with fractions={tuple(fractions)}, "
+            f"{len(time)} rows and {len(np.unique(time))} different values of {order!r}. "
+            "Pass other fractions, or 0 for this part."
+        )
+    return _PARTS[part]
 
 
-def _check_columns(name, frame, *columns):
-    if not isinstance(frame, pd.DataFrame):
-        raise TypeError(f"{name} must be a DataFrame, got {type(frame).__name__}.")
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
-        raise ValueError(f"{name} must have the column {missing[0]!r}, got {list(frame.columns)}.")
+def _check_fractions(fractions):
+    if isinstance(fractions, str) or not hasattr(fractions, "__iter__"):
+        raise TypeError(f"fractions must be three numbers, got {fractions!r}.")
+    checked = [check_number("each of fractions", fraction, 0, 1) for fraction in fractions]
+    if len(checked) != 3 or abs(sum(checked) - 1) > 1e-9:
+        raise ValueError(
+            f"fractions must be three numbers (training, validation, test) that sum to 1, got {fractions!r}."
+        )
+    return checked
+
+
+def k_core(interactions, k=5, *, user="user_id", item="item_id"):
+    """Return the interactions whose users and items have at least `k` each, among those returned.
+
+    What has fewer is dropped until nothing changes: the largest such set, whatever the order. Rows are counted, so a
+    user who interacted with one item twice has two.
+
+    Parameters
+    ----------
+    interactions : DataFrame
+        One row per interaction.
+    k : int, default 5
+        Least number of interactions of a user and of an item.
+    user, item : str, default "user_id" and "item_id"
+        Columns of the user and of the item.
+
+    Returns
+    -------
+    core : DataFrame
+        The rows that are left, in their order, with their index; maybe none.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from semid.datasets import k_core
+    >>> log = pd.DataFrame({"user_id": [1, 1, 2, 2, 3], "item_id": ["a", "b", "a", "b", "a"]})
+    >>> k_core(log, k=2)["user_id"].tolist()
+    [1, 1, 2, 2]
+    """
+    check_integer("k", k, 1)
+    check_columns("interactions", interactions, user, item)
+    check_nothing_missing(interactions, user, item)
+    users, items = pd.factorize(interactions[user])[0], pd.factorize(interactions[item])[0]
+    rows = np.arange(len(users))
+    while True:
+        enough = (np.bincount(users)[users] >= k) & (np.bincount(items)[items] >= k)
+        if enough.all():
+            return interactions.iloc[rows]
+        rows, users, items = rows[enough], users[enough], items[enough]

@@ -1,9 +1,12 @@
+import itertools
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import chisquare
 
-from semid.datasets import leave_last_out, sample_negatives
+from semid.datasets import LogData, k_core, leave_last_out, sample_negatives, split_by_time
 
 
 def test_leave_last_out_equals_the_naive_loop(rng):
@@ -60,3 +63,87 @@ def test_a_missing_column_is_named():
         leave_last_out(pd.DataFrame({"user_id": [1]}))
     with pytest.raises(TypeError, match="interactions must be a DataFrame, got list"):
         leave_last_out([1, 2])
+
+
+def test_split_by_time_equals_the_naive_cut_where_times_differ(rng):
+    log = pd.DataFrame({"timestamp": rng.permutation(1000)}, index=rng.integers(5, size=1000))
+    part = split_by_time(log, (0.7, 0.2, 0.1))
+    expected = ["train" if time < 700 else "validation" if time < 900 else "test" for time in log["timestamp"]]
+    assert part.tolist() == expected
+
+
+@pytest.mark.parametrize("fractions", [(0.8, 0.1, 0.1), (0.5, 0.3, 0.2), (0.9, 0.0, 0.1), (0.6, 0.4, 0)])
+def test_split_by_time_leaves_equal_times_together(rng, fractions):
+    log = pd.DataFrame({"when": pd.to_datetime(rng.integers(30, size=500), unit="D")})
+    part = pd.Series(split_by_time(log, fractions, order="when"))
+    assert len(set(zip(log["when"], part, strict=True))) == log["when"].nunique()
+    bounds = log["when"].groupby(part).agg(["min", "max"])
+    present = [name for name in ("train", "validation", "test") if name in bounds.index]
+    assert len(present) == sum(fraction > 0 for fraction in fractions)
+    for earlier, later in itertools.pairwise(present):
+        assert bounds.loc[earlier, "max"] < bounds.loc[later, "min"]
+    assert (part == "train").mean() <= fractions[0]
+    assert (part == "train").mean() > fractions[0] - log["when"].value_counts().max() / 500
+
+
+@pytest.mark.parametrize(
+    ("fractions", "error", "message"),
+    [
+        ((0.8, 0.2), ValueError, r"fractions must be three numbers .* that sum to 1, got \(0.8, 0.2\)"),
+        ((0.8, 0.1, 0.2), ValueError, r"that sum to 1, got \(0.8, 0.1, 0.2\)"),
+        ((1.2, -0.1, -0.1), ValueError, r"each of fractions must lie in \[0, 1\], got 1.2"),
+        (0.8, TypeError, "fractions must be three numbers, got 0.8"),
+        ("abc", TypeError, "fractions must be three numbers, got 'abc'"),
+    ],
+)
+def test_bad_fractions_are_named(fractions, error, message):
+    with pytest.raises(error, match=message):
+        split_by_time(pd.DataFrame({"timestamp": range(10)}), fractions)
+
+
+def test_a_part_without_a_row_is_named():
+    with pytest.raises(ValueError, match=r"each part must have a row, 'train' has none with .* 1 different values"):
+        split_by_time(pd.DataFrame({"timestamp": [5] * 10}))
+    with pytest.raises(ValueError, match="column 'timestamp' must not be missing, got 1 missing"):
+        split_by_time(pd.DataFrame({"timestamp": [5, None, 3]}))
+
+
+def _naive_core(log, k):
+    pairs = list(zip(log["user_id"], log["item_id"], strict=True))
+    kept = set(range(len(pairs)))
+    while True:
+        users, items = Counter(pairs[row][0] for row in kept), Counter(pairs[row][1] for row in kept)
+        left = {row for row in kept if users[pairs[row][0]] >= k and items[pairs[row][1]] >= k}
+        if left == kept:
+            return sorted(kept)
+        kept = left
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5, 50])
+def test_the_core_equals_the_naive_loop(rng, k):
+    users, items = rng.zipf(1.5, size=600) % 80, rng.zipf(1.5, size=600) % 90
+    log = pd.DataFrame({"user_id": [f"u{user}" for user in users], "item_id": items}, index=rng.permutation(600))
+    core = k_core(log, k)
+    pd.testing.assert_frame_equal(core, log.iloc[_naive_core(log, k)])
+
+
+def test_cores_need_whole_tables():
+    log = pd.DataFrame({"user_id": [1, None], "item_id": [1, 1]})
+    with pytest.raises(ValueError, match="column 'user_id' must not be missing, got 1 missing"):
+        k_core(log)
+    with pytest.raises(ValueError, match="k must be at least 1, got 0"):
+        k_core(log, 0)
+    with pytest.raises(ValueError, match="interactions must have the column 'asin'"):
+        k_core(log, item="asin")
+
+
+def test_the_core_of_a_log_has_its_items_and_users_alone():
+    interactions = pd.DataFrame({"user_id": [1, 1, 2, 2, 3], "item_id": ["a", "b", "a", "b", "c"]})
+    items = pd.DataFrame({"item_id": list("dcba"), "title": list("DCBA")})
+    bad_lines = pd.DataFrame({"file": ["x"], "line": [1], "reason": ["y"]})
+    core = LogData(items, interactions, pd.DataFrame({"user_id": [3, 2, 1]}), bad_lines, 4).k_core(2)
+    assert core.items.to_dict("list") == {"item_id": ["b", "a"], "title": ["B", "A"]}
+    assert core.users["user_id"].tolist() == [2, 1]
+    assert len(core.interactions) == 4
+    assert core.bad_lines is bad_lines
+    assert core.n_duplicates == 4

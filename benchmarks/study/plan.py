@@ -29,6 +29,7 @@ SETTINGS = [(0.006, 1e-4), (0.006, 2e-4), (0.012, 5e-5)]
 PRIMARY_SEEDS = range(10)
 SEEDS = range(3)
 SCALES = (1, 2, 3, 7, 16)
+CODES = "moc_aligned"  # ours that is codes alone, seen against every other arm
 OURS = [name for name, arm in ARMS.items() if arm.role == "ours"]
 SCALED = ("repeat_vq", "repeat_256", "rqvae", "residual", "moc", "parallel", "graded", "moc_whole", "moc_aligned")
 FUSED = ("fusion", "repeat_vq", "rqvae", "moc", "graded", "moc_aligned")

@@ -8,7 +8,7 @@ import pandas as pd
 from arms import ARMS
 from contrasts import bootstrap_aucs, holm, paired_contrasts
 from data import NAMES, load
-from plan import FUSED, FUSIONS, N_CODES, OURS, SCALED, SCALES, SETTINGS, at_their_best, chosen_arm
+from plan import CODES, FUSED, FUSIONS, N_CODES, OURS, SCALED, SCALES, SETTINGS, at_their_best, chosen_arm
 from records import markdown_table, publish
 from runs import MODELS, Run, file_name
 
@@ -35,6 +35,7 @@ def tables(runs):
     """Return the tables of the study by name, each a list of dicts of strings."""
     return {
         "primary": primary_table(runs),
+        "contrasts": contrasts_table(runs),
         "arms": arms_table(runs, "auc"),
         "cold": arms_table(runs, "auc_cold"),
         "gauc": arms_table(runs, "gauc"),
@@ -80,6 +81,26 @@ def primary_table(runs):
             }
         )
     return rows
+
+
+def contrasts_table(runs):
+    """The codes of ours against every other arm: mean difference, pairs of seeds, p corrected for their number."""
+    cells = {}
+    for data, model in product(NAMES, MODELS):
+        some = _of(runs, "primary", data, model)
+        if CODES not in set(some["arm"]):
+            continue
+        others = [arm for arm in ARMS if arm not in OURS and arm in set(some["arm"])]
+        contrasts = paired_contrasts(some, CODES, others)
+        for row in contrasts.assign(p=holm(contrasts["p"])).itertuples():
+            cell = f"{row.difference:+.4f} ({row.n_seeds}, {_p_value(row.p)})"
+            cells.setdefault(row.arm, {})[f"{TITLES[data]}, {model}"] = cell
+    columns = list(dict.fromkeys(column for row in cells.values() for column in row))
+    return [
+        {"other arm": ARMS[arm].label, **{column: cells[arm].get(column, "-") for column in columns}}
+        for arm in ARMS
+        if arm in cells
+    ]
 
 
 def intervals_table(intervals):

@@ -1,17 +1,20 @@
-"""Fitted estimators as folders without pickle, mappings of items to codes as files, and codes in Arrow streams."""
+"""Fitted estimators as folders without pickle and as ONNX files, mappings as files, and codes of Arrow streams."""
 
 from semid.io._artifact import load, save
 from semid.io._batches import encode_batches
 from semid.io._errors import ArtifactError
 from semid.io._mapping import from_tokens, read_mapping, to_tokens, write_mapping
+from semid.io._onnx import encode_for_onnx, to_onnx
 
 __all__ = [
     "ArtifactError",
     "encode_batches",
+    "encode_for_onnx",
     "from_tokens",
     "load",
     "read_mapping",
     "save",
+    "to_onnx",
     "to_tokens",
     "write_mapping",
 ]

@@ -20,8 +20,8 @@ def to_onnx(estimator, path, *, overwrite=False):
     A click model becomes a graph from encoded impressions to ``click_probability``, float32 (batch,): the second column
     of `predict_proba`. Its inputs are those that `encode_for_onnx` returns:
 
-    - ``categories``, int64 (batch, n_fields): per categorical column 0 for missing, 1 for unknown, then 2 + the place in
-      the vocabulary (or the hash bucket). What a vocabulary has not counts as unknown.
+    - ``categories``, int64 (batch, n_fields): per categorical column 0 for missing, 1 for unknown, else 2 + the place
+      in the vocabulary, or the hash bucket. What a vocabulary has not counts as unknown.
     - ``lists``, int64 (batch, n_lists, longest): the same for columns of lists, 0 after their end.
     - ``numbers``, float32 (batch, n_columns): standardised numbers, 0 where missing; then 1 where a column that was
       incomplete in `fit` is missing, else 0; then standardised vectors.
@@ -163,8 +163,8 @@ def _graph_and_metadata(estimator):
         check_is_fitted(estimator)
         return classifier_graph(estimator), {"classes": estimator.classes_} | _columns(estimator.encoder_)
     raise TypeError(
-        f"estimator must be a tokenizer or a click model of semid, got {type(estimator).__name__}. Write the steps of a "
-        "Pipeline that are such, each to a file of its own."
+        f"estimator must be a tokenizer or a click model of semid, got {type(estimator).__name__}. Write the steps of "
+        "a Pipeline that are such, each to a file of its own."
     )
 
 

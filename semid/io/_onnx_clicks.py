@@ -19,6 +19,8 @@ from semid.nn import _interactions as interactions
 from semid.nn._click_module import ClickModule, InteractionHead, MultiEmbedding
 from semid.nn._fields import MISSING, UNKNOWN, FieldEmbedding, VectorAdapter
 
+_END = np.iinfo(np.int64).max  # of a slice: to the end of the axis
+
 
 def classifier_graph(classifier):
     """Return the `Graph` from ``categories``, ``lists`` and ``numbers``, those that there are, to the probability."""
@@ -56,18 +58,17 @@ def _check_probability_is_that_of_the_logit(classifier):
 
 @converts(ClickModule)
 def _click_module(graph, module, inputs):
-    e = _field_embedding(graph, module.embedding, inputs)  # (B, F, S·d [+ 1])
+    e = convert(graph, module.embedding, inputs)  # (B, F, S·d [+ 1])
     dim, width = module.dim, module.n_sets * module.dim
-    sets = [
-        convert(graph, fusion, e.slice(2, n * dim, (n + 1) * dim)) for n, fusion in enumerate(module.fusions)
-    ]
+    sets = [convert(graph, fusion, e.slice(2, n * dim, (n + 1) * dim)) for n, fusion in enumerate(module.fusions)]
     logit = convert(graph, module.body, *sets) + module.bias
     if module.embedding.table.shape[1] == width:
         return logit
     return logit + e.slice(2, width, width + 1).squeeze(2).sum(1)
 
 
-def _field_embedding(graph, module: FieldEmbedding, inputs):
+@converts(FieldEmbedding)
+def _field_embedding(graph, module, inputs):
     table = graph.weights(module.table)
     first_rows = module.first_rows.numpy()
     sizes = np.diff(np.append(first_rows, len(module.table)))
@@ -222,9 +223,6 @@ def _field_fusion(graph, module, e):
     return graph.concat([*parts, e.slice(1, done, _END)], axis=1) if parts else e
 
 
-_END = np.iinfo(np.int64).max
-
-
 @converts(fusions.ConcatFusion)
 def _concat_fusion(graph, module, e):
     return e
@@ -269,4 +267,5 @@ def _attention_fusion(graph, module, e):
 def _queried_attention_fusion(graph, module, e, query):
     key, asked = convert(graph, module.key, e), convert(graph, module.query, query)  # (B, N, rank), (B, rank)
     scores = (key @ asked.unsqueeze(2)).squeeze(2) / module.key.out_features**0.5  # (B, N)
-    return e * float(module.n_codes if False else 1) * scores.softmax(1).unsqueeze(2)
+    n_codes = graph.call("Shape", e, start=1, end=2).to_float()
+    return e * n_codes * scores.softmax(1).unsqueeze(2)

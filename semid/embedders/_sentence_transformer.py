@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 _loaded = {}  # ModelKey → model
-_lock = threading.Lock()
+_lock = threading.Lock()  # also while a model reads: tokenizers refuse two threads at once (huggingface/tokenizers#537)
 
 
 class ModelKey(NamedTuple):
@@ -21,6 +21,7 @@ class ModelKey(NamedTuple):
     device: str
     dtype: str
     backend: str
+    fingerprint: str  # of the files of a model on the disk, which may change
 
 
 def encode(key, texts, *, prompt, batch_size, verbose):
@@ -28,15 +29,15 @@ def encode(key, texts, *, prompt, batch_size, verbose):
 
     Batches are of texts of like length: sentence-transformers sorts them, and puts the results back in order.
     """
-    model = _load(key)
-    vectors = model.encode(
-        list(texts),
-        prompt=prompt,
-        batch_size=batch_size,
-        show_progress_bar=verbose,
-        convert_to_numpy=True,
-        normalize_embeddings=False,
-    )
+    with _lock:
+        vectors = _load(key).encode(
+            list(texts),
+            prompt=prompt,
+            batch_size=batch_size,
+            show_progress_bar=verbose,
+            convert_to_numpy=True,
+            normalize_embeddings=False,
+        )
     return np.asarray(vectors, dtype=np.float32)
 
 
@@ -50,19 +51,36 @@ def fingerprint(model):
     return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
-def check_installed():
-    """Raise unless there is a sentence-transformers package. Importing it takes seconds, and is left for later."""
+def pick_device(device):
+    """Return the name of the torch device meant by `device`; ``"auto"`` is CUDA, else Apple's MPS, else the CPU."""
+    import torch
+
+    from semid._state import resolve_device
+
+    has_mps = torch.backends.mps.is_available()
+    if has_mps and (device == "mps" or (device == "auto" and not torch.cuda.is_available())):
+        return "mps"
+    return str(resolve_device(device))
+
+
+def check_installed(backend):
+    """Raise unless the packages for `backend` are there. Importing them takes seconds, and is left for later."""
     if find_spec("sentence_transformers") is None:
         raise ImportError(
             'model other than "lsa" needs sentence-transformers: pip install "semid[text]", or pass model="lsa".'
         )
+    if backend == "onnx" and find_spec("optimum") is None:
+        raise ImportError(
+            'backend="onnx" needs optimum: pip install "sentence-transformers[onnx]", or pass backend="torch".'
+        )
 
 
 def _load(key):
-    with _lock:
-        if key not in _loaded:
-            _loaded[key] = _open(key)
-        return _loaded[key]
+    if key not in _loaded:
+        for old in [other for other in _loaded if other._replace(fingerprint=key.fingerprint) == key]:
+            del _loaded[old]
+        _loaded[key] = _open(key)
+    return _loaded[key]
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import joblib
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, check_memory
 
@@ -16,7 +15,7 @@ from semid._tables import check_table
 from semid._versioned import Versioned
 from semid.embedders import _sentence_transformer
 from semid.embedders._lsa import LSA
-from semid.embedders._texts import join_columns
+from semid.embedders._texts import as_table, join_columns
 from semid.embedders._vector_store import VectorStore
 
 
@@ -36,8 +35,9 @@ class TextEmbedder(Versioned, TransformerMixin, BaseEstimator):
     model : str, default "lsa"
         ``"lsa"``, or the name or path of a sentence-transformers model, such as ``"all-MiniLM-L6-v2"``.
     template : str or None, default None
-        How the columns of a row become one text, ``"{title}. {brand}"``; a missing cell is empty. None joins all
-        columns with ". ", without missing ones.
+        How the columns of a row become one text, ``"{title}. {brand}"``; a missing cell is empty, numbers become text,
+        a list of words is joined by spaces. None joins all columns, which must hold text, with ". ", without missing
+        and empty ones.
     n_components : int, default 256
         Dimensions of ``"lsa"``; fewer where the texts have fewer.
     truncate_dim : int or None, default None
@@ -50,15 +50,15 @@ class TextEmbedder(Versioned, TransformerMixin, BaseEstimator):
     batch_size : int, default 64
         Texts that a model reads at a time, of like length.
     dtype : {"float32", "float16", "bfloat16"}, default "float32"
-        Of a model's weights and arithmetic, with the torch backend. Embeddings are float32 in any case.
+        Of a model's weights and arithmetic, float32 with ``"onnx"``. Embeddings are float32 in any case.
     device : str, default "auto"
-        Where a model runs: ``"auto"`` is a GPU where there is one.
+        Where a model runs: ``"auto"`` is a GPU (``"cuda"``, else ``"mps"``) where there is one, else ``"cpu"``.
     backend : {"torch", "onnx"}, default "torch"
         What runs a model; ``"onnx"`` needs ``sentence-transformers[onnx]``.
     revision : str or None, default None
         Version of a model at its hub.
     memory : None, str or joblib.Memory, default None
-        Where to keep vectors.
+        Where to keep vectors: a folder. It holds one for each model and setting that matters to the vectors.
     verbose : bool, default False
         Show a progress bar while a model reads.
 
@@ -126,7 +126,8 @@ class TextEmbedder(Versioned, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of str of shape (n_rows,), or DataFrame or array-like of shape (n_rows, n_columns)
-            Texts; cells may be lists of words. A row must have text in a column at least; it may be empty.
+            Texts; cells may be lists of words. A row must have text in a column at least; it may be the empty text,
+            whose embedding is zero with ``"lsa"`` and the model's own otherwise.
         y : None
             Ignored.
 
@@ -137,7 +138,7 @@ class TextEmbedder(Versioned, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError, TypeError
-            If a parameter is out of its range, a row has no text, or the only column is not text.
+            If a parameter is out of its range, a row has no text, or a column is not text and no template names it.
         ImportError, OSError
             If sentence-transformers is not installed, or the model cannot be loaded.
         """
@@ -198,6 +199,7 @@ class TextEmbedder(Versioned, TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
+        tags.input_tags.one_d_array = True
         tags.input_tags.two_d_array = False
         tags.transformer_tags.preserves_dtype = []
         return tags
@@ -229,18 +231,19 @@ class TextEmbedder(Versioned, TransformerMixin, BaseEstimator):
         check_option("dtype", self.dtype, ("float32", "float16", "bfloat16"))
         check_option("backend", self.backend, ("torch", "onnx"))
         check_memory(self.memory)
+        for name in ("prompt", "revision"):
+            if not isinstance(getattr(self, name), str | None):
+                raise TypeError(f"{name} must be None or text, got {getattr(self, name)!r}.")
         if self.model == "lsa" and self.prompt is not None:
             raise ValueError(f'prompt must be None for model="lsa", got {self.prompt!r}.')
+        if self.backend == "onnx" and self.dtype != "float32":
+            raise ValueError(f'dtype must be "float32" for backend="onnx", got {self.dtype!r}.')
         if self.model != "lsa" and self.memory is None:
-            _sentence_transformer.check_installed()
+            _sentence_transformer.check_installed(self.backend)
 
     def _texts(self, X, *, reset):
         """Return one text per row, an object array, after scikit-learn's checks of the columns."""
-        if isinstance(X, str):
-            raise ValueError(f"X must be a list of texts or a table of them, got the one text {X!r:.60}.")
-        if np.ndim(X) == 1:
-            name = X.name if isinstance(X, pd.Series) and self.template is not None else 0
-            X = pd.DataFrame({name: pd.Series(list(X), dtype=object)})
+        X = as_table(X, named=self.template is not None)
         return join_columns(check_table(self, X, reset=reset), self.template)
 
     def _embed(self, texts):
@@ -260,11 +263,16 @@ class TextEmbedder(Versioned, TransformerMixin, BaseEstimator):
         return VectorStore(Path(folder) / "semid_texts" / self._key()).encode(distinct, encode)
 
     def _encode_with_model(self, texts):
-        from semid._state import resolve_device  # torch, which a search in memory does without
-
-        _sentence_transformer.check_installed()
-        device = str(resolve_device(self.device))
-        key = _sentence_transformer.ModelKey(str(self.model), self.revision, device, self.dtype, self.backend)
+        _sentence_transformer.check_installed(self.backend)
+        device = _sentence_transformer.pick_device(self.device)  # needs torch, which a search in memory does without
+        key = _sentence_transformer.ModelKey(
+            str(self.model),
+            self.revision,
+            device,
+            self.dtype,
+            self.backend,
+            _sentence_transformer.fingerprint(self.model),
+        )
         return _sentence_transformer.encode(
             key, texts, prompt=self.prompt, batch_size=self.batch_size, verbose=bool(self.verbose)
         )
@@ -289,4 +297,5 @@ class TextEmbedder(Versioned, TransformerMixin, BaseEstimator):
 def _fit_lsa(texts, n_components, version):
     """Return a fitted `LSA`, its digest and its width; `version` parts what other versions have kept."""
     lsa = LSA(n_components).fit(texts)
-    return lsa, joblib.hash(lsa.components_), lsa.components_.shape[1]
+    # Different catalogues, one with "1" where the other has "2", may have equal components: the digest is of both.
+    return lsa, joblib.hash([lsa.components_, texts]), lsa.components_.shape[1]

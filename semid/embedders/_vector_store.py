@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 
@@ -36,23 +36,34 @@ class VectorStore:
         found = {}
         for path in sorted(self.folder.glob("*.npz")):
             try:
-                with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-                    digests, vectors = file["digests"].tolist(), file["vectors"]
-                rows = zip(digests, vectors, strict=True)
+                found.update(_read_file(path, wanted))
             except Exception as error:  # a damaged zip raises a dozen kinds of error
                 warn(f"vectors in {path} cannot be read and are left out, their texts are encoded again: {error!r}")
-                continue
-            found.update((digest, vector) for digest, vector in rows if digest in wanted)
         return found
 
     def _write(self, digests, vectors):
         self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self.folder, suffix=".part", delete=False) as file:
-            np.savez(file, digests=np.array(digests), vectors=np.asarray(vectors, dtype=np.float32))
-            file.flush()
-            os.fsync(file.fileno())
+        part = self.folder / f"{uuid4().hex}.part"
         name = hashlib.sha256("".join(digests).encode()).hexdigest()[:32]
-        os.replace(file.name, self.folder / f"{name}.npz")
+        try:
+            with open(part, "xb") as file:
+                np.savez(file, digests=np.array(digests), vectors=np.asarray(vectors, dtype=np.float32))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, self.folder / f"{name}.npz")
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _read_file(path, wanted):
+    """Return the vectors in the file that `wanted` digests have; without one, its vectors are not read."""
+    with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+        digests = file["digests"].tolist()
+        rows = [row for row, digest in enumerate(digests) if digest in wanted]
+        vectors = file["vectors"] if rows else np.empty((len(digests), 0))
+    if vectors.ndim != 2 or len(vectors) != len(digests):
+        raise ValueError(f"{len(digests)} texts must have a vector each, got an array of shape {vectors.shape}")
+    return {digests[row]: vectors[row] for row in rows}
 
 
 def _digest(text):

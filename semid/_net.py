@@ -5,6 +5,7 @@ tensors and reading once per epoch is twice as fast. The net lives in ``fit`` al
 """
 
 import copy
+import inspect
 from contextlib import suppress
 from operator import gt, lt
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from skorch.helper import predefined_split
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
+from semid._checkpoints import NoCheckpoint, as_plain, n_bytes_of, plain_entries, warn_of_interruption
 from semid.nn._mlp import SeededDropout
 from semid.nn._row_sparse import LazyAdam, RowwiseAdagrad
 
@@ -27,6 +29,8 @@ EMBEDDING_OPTIMIZERS = {"lazy_adam": LazyAdam, "rowwise_adagrad": RowwiseAdagrad
 _LEAST_SCALE = 1e-3  # of calibrated logits
 _TABLE, _BIAS = "embedding.table", "bias"
 _RECORDED = ("train_loss", "valid_loss", "valid_auc")
+_LAZY_STATE = ("second_moments", "resting_rates", "last_steps", "last_log_decays", "t", "log_decay")
+_USERS = "user"  # how the names of the user's callbacks begin
 
 
 class Impressions(Dataset):
@@ -47,6 +51,14 @@ class Impressions(Dataset):
         part.rows = torch.as_tensor(rows, device=self.y.device)
         part.weight_scale = 1 / self.weights[part.rows].double().mean().item()
         return part
+
+    def tensors(self):
+        """Yield all that the batches are made of."""
+        yield from (self.categories, self.numbers, self.y, self.weights)
+        for column in self.lists:
+            yield from column
+        if self.rows is not None:
+            yield self.rows
 
     def __len__(self):
         return len(self.y) if self.rows is None else len(self.rows)
@@ -111,8 +123,12 @@ class ClickNet(NeuralNet):
     """Trains a module (categories, numbers) → logits (B,) on the weighted log loss; ``average`` is what it learned."""
 
     average: WeightAverage
-    best_state: dict | None  # of the average, at the highest held-out AUC
+    kept_state: dict | None  # of the average, at the highest held-out AUC, or of the last complete epoch but the final
+    n_complete: int  # epochs
+    n_epochs: int  # at most
     lazy_table: LazyAdam | None
+    generators: list  # all that the training draws from
+    checkpoint: NoCheckpoint  # or a Checkpoint
     max_gradient_norm: float | None
     shows_gradients: bool  # to a callback that asks for them
     progress: tqdm
@@ -122,12 +138,54 @@ class ClickNet(NeuralNet):
 
     def notify(self, method_name, **kwargs):
         try:
-            return super().notify(method_name, **kwargs)
+            super().notify(method_name, **kwargs)
         except KeyboardInterrupt as interrupt:
             # How skorch's callbacks, EarlyStopping above all, end a training; at any other time it is the user's.
             if method_name != "on_epoch_end":
                 raise
             raise TrainingEnds from interrupt
+        if method_name == "on_epoch_end":  # after all callbacks, and outside of the try
+            self.checkpoint.save(self.export)
+
+    def export(self):
+        """Return all that the epochs to come depend on."""
+        return {
+            "generators": [generator.get_state() for generator in self.generators],
+            "module": self.module_.state_dict(),
+            "optimizer": as_plain(self.optimizer_.state_dict()),  # with what schedulers have made of the learning rates
+            "lazy_table": {name: getattr(self.lazy_table, name) for name in _LAZY_STATE if self.lazy_table is not None},
+            "average": self.average.module.state_dict(),
+            "n_averaged": self.average.n_steps,
+            "kept_state": self.kept_state,
+            "history": [plain_entries(epoch) for epoch in self.history],
+            "callbacks": [_memory(callback) for callback in self._users_callbacks()],
+        }
+
+    def restore(self, saved):
+        """Go back to a state that `export` has returned."""
+        for generator, state in zip(self.generators, saved["generators"], strict=True):
+            generator.set_state(state)
+        self.module_.load_state_dict(saved["module"])
+        self.optimizer_.load_state_dict(saved["optimizer"])
+        self.average.module.load_state_dict(saved["average"])
+        self.average.n_steps, self.kept_state = saved["n_averaged"], saved["kept_state"]
+        if self.lazy_table is not None:
+            self._restore_lazy_table(saved["lazy_table"])
+        self.history.extend(saved["history"])
+        self.n_complete = len(self.history)
+        for callback, memory in zip(self._users_callbacks(), saved["callbacks"], strict=True):
+            _remember(callback, memory)
+
+    def _restore_lazy_table(self, saved):
+        self.lazy_table.group = _table_group(self)  # the optimizer has new ones
+        for name, value in saved.items():
+            if isinstance(value, torch.Tensor):
+                getattr(self.lazy_table, name).copy_(value)
+            else:
+                setattr(self.lazy_table, name, value)
+
+    def _users_callbacks(self):
+        return [callback for name, callback in self.callbacks_ if name.startswith(_USERS)]
 
     def train_step(self, batch, **fit_params):
         categories, numbers, y, weights = batch
@@ -162,6 +220,7 @@ class ClickNet(NeuralNet):
         with torch.enable_grad():
             loss = float(sum(self._notified_step(batch, step_fn) for batch in iterator) / len(iterator.dataset))
         if not np.isfinite(loss):
+            self.checkpoint.finish()  # it leads here again
             raise ValueError(
                 f"training diverged in epoch {len(self.history)}: the loss is {loss} with learning_rate={self.lr}. "
                 "Pass a smaller learning_rate."
@@ -169,6 +228,8 @@ class ClickNet(NeuralNet):
         if self.lazy_table is not None:
             self._settle_table()
         self._record("train_loss", loss, lt)
+        if self.train_split is None:
+            self._complete_epoch(is_best=True)
         self.progress.set_postfix(self._shown(), refresh=False)
 
     def _settle_table(self):
@@ -188,9 +249,16 @@ class ClickNet(NeuralNet):
         y, logits, weights = self.score_held_out(iterator.dataset)
         self._record("valid_loss", np.average(np.logaddexp(0, logits) - y * logits, weights=weights), lt)
         self._record("valid_auc", roc_auc_score(y, logits, sample_weight=weights), gt)
-        if self.history[-1, "valid_auc_best"]:
-            self.best_state = copy.deepcopy(self.average.module.state_dict())
+        self._complete_epoch(self.history[-1, "valid_auc_best"])
         self.progress.set_postfix(self._shown(), refresh=False)
+
+    def _complete_epoch(self, is_best):
+        is_final = self.train_split is None and len(self.history) == self.n_epochs
+        if is_final:
+            self.kept_state = None  # the average as it is
+        elif is_best:
+            self.kept_state = copy.deepcopy(self.average.module.state_dict())
+        self.n_complete = len(self.history)
 
     def _record(self, name, value, is_better):
         """Record a value of this epoch and, for skorch's callbacks, whether it `is_better` than all before."""
@@ -272,13 +340,18 @@ class TrainedModel(NamedTuple):
     calibration: Calibration
 
 
-def train_click_model(module, train, held_out, options, generator):
+def train_click_model(module, train, held_out, options, generator, checkpoint=None):
     """Train `module`, with Adam and the embedding optimizer on its table; return the `TrainedModel`.
 
     With `held_out` impressions (or None), training stops when their AUC has not improved for ``n_iter_no_change``
-    epochs, the weights are those of the best epoch, and the logits are calibrated on them.
+    epochs, the weights are those of the best epoch, and the logits are calibrated on them. With a `checkpoint`, it goes
+    on from the state that is there. Interrupted by the user after at least one epoch, it warns, and returns what was
+    learned in complete ones.
     """
-    callbacks = [(f"user{i}", callback) for i, callback in enumerate(copy.deepcopy(options.callbacks))]
+    checkpoint = checkpoint or NoCheckpoint()
+    saved = checkpoint.load()
+    checkpoint.reserve(5 * n_bytes_of(module))  # with the average, that of the best epoch, and two moments of Adam
+    callbacks = [(f"{_USERS}{i}", callback) for i, callback in enumerate(copy.deepcopy(options.callbacks))]
     if held_out is not None:
         callbacks.append(("stop", StopWhenNoBetter(options.n_iter_no_change)))
     net = ClickNet(
@@ -306,18 +379,34 @@ def train_click_model(module, train, held_out, options, generator):
         device=str(train.y.device),
     ).initialize()
     _prepare_optimizers(net, options)
-    _seed_dropout(module, generator, train.y.device)
-    n_steps = options.max_iter * -(-len(train) // options.batch_size)
-    with tqdm(total=n_steps, unit=" steps", disable=not options.verbose, mininterval=0.5) as net.progress:
+    net.checkpoint, net.kept_state, net.n_complete, net.n_epochs = checkpoint, None, 0, options.max_iter
+    net.generators = [generator, _seed_dropout(module, generator, train.y.device)]
+    n_steps = -(-len(train) // options.batch_size)  # per epoch
+    bar = tqdm(total=options.max_iter * n_steps, unit=" steps", disable=not options.verbose, mininterval=0.5)
+    with bar as net.progress:
         net.notify("on_train_begin", X=train, y=None)
-        with suppress(TrainingEnds):
-            net.fit_loop(train)
-        if net.best_state is not None:
-            net.average.module.load_state_dict(net.best_state)
+        if saved is not None:
+            net.restore(saved)
+            net.progress.update(net.n_complete * n_steps)
+        _run_epochs(net, train)
         net.notify("on_train_end", X=train, y=None)
-    history = {name: np.array(net.history[:, name]) for name in _RECORDED if name in net.history[0]}
+    history = {name: np.array(net.history[: net.n_complete, name]) for name in _RECORDED if name in net.history[0]}
     calibration = Calibration() if held_out is None else _calibrate(*net.score_held_out(held_out))
     return TrainedModel(net.average.module, history, calibration)
+
+
+def _run_epochs(net, train):
+    """Run the epochs that are left, and give the average the weights that are to be kept."""
+    try:
+        with suppress(TrainingEnds):
+            net.fit_loop(train, epochs=net.n_epochs - net.n_complete)
+    except KeyboardInterrupt:
+        if net.n_complete == 0:
+            raise
+        net.checkpoint.keep()
+        warn_of_interruption(net.n_complete, net.n_epochs)
+    if net.kept_state is not None:
+        net.average.module.load_state_dict(net.kept_state)
 
 
 def _prepare_optimizers(net, options):
@@ -328,12 +417,35 @@ def _prepare_optimizers(net, options):
     lazy = EMBEDDING_OPTIMIZERS[options.embedding_optimizer]
     net.max_gradient_norm = options.max_gradient_norm
     net.shows_gradients = any(type(c).on_grad_computed is not Callback.on_grad_computed for c in options.callbacks)
-    net.best_state = None
     net.average = WeightAverage(net.module_, options.weight_averaging, but_table=lazy is not None)
     net.lazy_table = None
     if lazy is not None:
-        (group,) = [g for g in net.optimizer_.param_groups if g["params"][0] is net.module_.embedding.table]
-        net.lazy_table = lazy(net.module_.embedding.table, group, net.average.module.embedding.table)
+        table = net.module_.embedding.table
+        net.lazy_table = lazy(table, _table_group(net), net.average.module.embedding.table)
+
+
+def _table_group(net):
+    (group,) = [g for g in net.optimizer_.param_groups if g["params"][0] is net.module_.embedding.table]
+    return group
+
+
+def _memory(callback):
+    """Return what `callback` has gathered beyond its parameters, as far as a checkpoint can hold it.
+
+    That is numbers, text, tensors, and the state of what has one, such as the scheduler of skorch's LRScheduler.
+    """
+    parameters = inspect.signature(type(callback)).parameters
+    gathered = {name: value for name, value in vars(callback).items() if name not in parameters}
+    objects = {name: value for name, value in gathered.items() if not isinstance(value, type)}
+    states = {name: value.state_dict() for name, value in objects.items() if hasattr(value, "load_state_dict")}
+    return {"values": plain_entries(gathered), "states": plain_entries(states)}
+
+
+def _remember(callback, memory):
+    for name, value in memory["values"].items():
+        setattr(callback, name, value)
+    for name, state in memory["states"].items():
+        getattr(callback, name).load_state_dict(state)
 
 
 def _with_gradients(module, touched):
@@ -361,8 +473,9 @@ def _calibrate(y, logits, weights):
 
 
 def _seed_dropout(module, generator, device):
-    """Give the dropout layers of `module` one generator on `device`, seeded by `generator`."""
+    """Give the dropout layers of `module` one generator on `device`, seeded by `generator`; return it."""
     masks = torch.Generator(device).manual_seed(generator.initial_seed())
     for layer in module.modules():
         if isinstance(layer, SeededDropout):
             layer.generator = masks
+    return masks

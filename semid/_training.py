@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from semid._checkpoints import NoCheckpoint, warn_of_interruption
 from semid._checks import warn
 from semid.exceptions import CollapseWarning
 from semid.nn._losses import alignment_loss, diversity_loss, separation_loss
@@ -37,6 +38,24 @@ class TrainingOptions(NamedTuple):
     mixup: float = 0.0  # share of the way towards another item that an embedding moves at most
     n_iter_no_change: int | None = None  # epochs without a better held-out reconstruction before it stops
     verbose: bool = False
+
+
+class Progress(NamedTuple):
+    """What complete epochs have come to."""
+
+    records: tuple[dict, ...] = ()  # of the history, one per epoch
+    best_r2: float = -np.inf  # of the held-out items
+    n_worse: int = 0  # epochs since then
+    kept_state: dict | None = None  # what the model would be if training ended here
+
+    def after(self, record, model):
+        """Return the progress after one more epoch, which is the best so far where none is held against it."""
+        records, r2 = (*self.records, record), record.get("validation_r2")
+        if r2 is None:
+            return Progress(records, kept_state=_copy_state(model))
+        if r2 > self.best_r2 + 1e-4:
+            return Progress(records, r2, 0, _copy_state(model))
+        return self._replace(records=records, n_worse=self.n_worse + 1)
 
 
 class CodebookAverages:
@@ -86,8 +105,12 @@ def update_prices(codebook, x, weights):
     codebook.prices += PRICE_RATE * temperatures.median() * (step - step.mean())
 
 
-def train_quantized_autoencoder(model, catalogue, options, generator, *, alignment=None, held_out=None):
+def train_quantized_autoencoder(
+    model, catalogue, options, generator, *, alignment=None, held_out=None, checkpoint=None, saved=None
+):
     """Train `model` in place on the `catalogue`; return the history, one entry per epoch.
+
+    Interrupted by the user after at least one epoch, it warns, and returns what was learned in complete ones.
 
     Parameters
     ----------
@@ -101,15 +124,27 @@ def train_quantized_autoencoder(model, catalogue, options, generator, *, alignme
     held_out : Catalogue, default None
         Items that are not learned from; with ``options.n_iter_no_change``, their reconstruction decides when to stop,
         and the best epoch is kept.
+    checkpoint : Checkpoint, default None
+        Where to keep the state after every epoch.
+    saved : dict, default None
+        The state that was loaded from there.
     """
-    return Training(model, catalogue, options, generator, alignment, held_out).run()
+    if saved is not None:
+        generator.set_state(saved["first_generator"])
+    training = Training(model, catalogue, options, generator, alignment, held_out, checkpoint or NoCheckpoint())
+    if saved is not None:
+        training.restore(saved)
+    return training.run()
 
 
 class Training:
     """One run of training: the model, its optimizer, and what follows the codebooks."""
 
-    def __init__(self, model, catalogue, options, generator, alignment=None, held_out=None):
+    def __init__(self, model, catalogue, options, generator, alignment=None, held_out=None, checkpoint=None):
         self.model, self.catalogue, self.options, self.generator = model, catalogue, options, generator
+        self.checkpoint, self.progress = checkpoint or NoCheckpoint(), Progress()
+        # Of before the samples that are drawn here: a training that goes on draws the same.
+        self.first_generator = generator.get_state()
         self.alignment = alignment
         self.to_alignment = None
         trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -130,30 +165,68 @@ class Training:
             self.validation_x, self.validation_weights = held_out.sample(generator)
 
     def run(self):
-        options, records = self.options, []
-        best_r2, best_state, n_worse = -np.inf, None, 0
-        with tqdm(range(options.max_iter), desc="epochs", disable=not options.verbose) as epochs:
-            for epoch in epochs:
-                record, counts = self.run_epoch()
-                self._complain_of_divergence(epoch, record["loss"])
-                records.append(record)
-                if options.n_iter_no_change is not None:
-                    record["validation_r2"] = self._validation_r2()
-                    n_worse += 1
-                    if record["validation_r2"] > best_r2 + 1e-4:
-                        best_r2, best_state, n_worse = record["validation_r2"], _copy_state(self.model), 0
-                    if n_worse >= options.n_iter_no_change:
-                        break
-                if epoch < options.max_iter - 1:
-                    self.revive_dead_codes(counts)
-                epochs.set_postfix(
-                    loss=f"{record['loss']:.4f}",
-                    r2=f"{record['r2']:.3f}",
-                    usage=f"{np.mean(record['usage']):.0%}",
-                )
-        if best_state is not None:
-            self.model.load_state_dict(best_state)
+        n_done, max_iter = len(self.progress.records), self.options.max_iter
+        with tqdm(total=max_iter, initial=n_done, desc="epochs", disable=not self.options.verbose) as bar:
+            try:
+                while not self._is_over():
+                    self._advance(bar)
+            except KeyboardInterrupt:
+                if not self.progress.records:
+                    raise
+                self.checkpoint.keep()
+                warn_of_interruption(len(self.progress.records), max_iter)
+        self.model.load_state_dict(self.progress.kept_state)
+        records = self.progress.records
         return {key: np.array([record[key] for record in records]) for key in records[0]}
+
+    def export(self):
+        """Return all that the epochs to come depend on."""
+        return {
+            "first_generator": self.first_generator,
+            "generator": self.generator.get_state(),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule and self.schedule.state_dict(),
+            "to_alignment": self.to_alignment,
+            "averages": [(average.counts, average.sums) for average in self.averages],
+            "codes": self.codes,
+            "progress": self.progress._asdict(),
+        }
+
+    @torch.no_grad()
+    def restore(self, saved):
+        """Go back to a state that `export` has returned."""
+        self.generator.set_state(saved["generator"])
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        if self.schedule is not None:
+            self.schedule.load_state_dict(saved["schedule"])
+        if self.to_alignment is not None:
+            self.to_alignment.copy_(saved["to_alignment"])
+        for average, (counts, sums) in zip(self.averages, saved["averages"], strict=True):
+            average.counts.copy_(counts)
+            average.sums.copy_(sums)
+        if self.codes is not None:
+            self.codes.copy_(saved["codes"])
+        self.progress = Progress(**saved["progress"])
+
+    def _is_over(self):
+        patience, n_done = self.options.n_iter_no_change, len(self.progress.records)
+        return n_done == self.options.max_iter or (patience is not None and self.progress.n_worse >= patience)
+
+    def _advance(self, bar):
+        """Go on by one epoch."""
+        record, counts = self.run_epoch()
+        self._complain_of_divergence(len(self.progress.records), record["loss"])
+        if self.options.n_iter_no_change is not None:
+            record["validation_r2"] = self._validation_r2()
+        self.progress = self.progress.after(record, self.model)
+        if not self._is_over():
+            self.revive_dead_codes(counts)
+        self.checkpoint.save(self.export)
+        bar.update()
+        usage = np.mean(record["usage"])
+        bar.set_postfix(loss=f"{record['loss']:.4f}", r2=f"{record['r2']:.3f}", usage=f"{usage:.0%}")
 
     def run_epoch(self):
         """One pass; returns the epoch's mean losses, and how often each code was used."""
@@ -285,6 +358,7 @@ class Training:
 
     def _complain_of_divergence(self, epoch, loss):
         if not np.isfinite(loss):
+            self.checkpoint.finish()  # it leads here again
             raise ValueError(
                 f"training diverged in epoch {epoch + 1}: the loss is {loss} with "
                 f"learning_rate={self.options.learning_rate}. Pass a smaller learning_rate."

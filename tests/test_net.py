@@ -3,6 +3,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss, roc_auc_score
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping
 
@@ -118,11 +119,12 @@ def test_the_average_has_the_statistics_of_what_it_averages():
 
 
 class Interrupts(Callback):
-    def __init__(self, method):
+    def __init__(self, method, epoch=2):
         setattr(self, method, self._interrupt)
+        self.epoch = epoch
 
     def _interrupt(self, net, **kwargs):
-        if len(net.history) == 2:
+        if len(net.history) == self.epoch:
             raise KeyboardInterrupt
 
 
@@ -140,7 +142,17 @@ def test_a_callback_ends_training_at_the_end_of_an_epoch():
 @pytest.mark.parametrize("method", ["on_batch_begin", "on_batch_end", "on_epoch_begin"])
 def test_an_interruption_at_any_other_time_is_the_users(method):
     with pytest.raises(KeyboardInterrupt):
-        _with_callbacks(Interrupts(method))
+        _with_callbacks(Interrupts(method, epoch=1))
+
+
+@pytest.mark.parametrize("method", ["on_batch_begin", "on_batch_end", "on_epoch_begin"])
+def test_what_the_user_interrupts_is_the_model_of_the_complete_epochs(method):
+    with pytest.warns(ConvergenceWarning, match=r"interrupted.* after 3 of 5 epochs"):
+        interrupted = _with_callbacks(Interrupts(method, epoch=4), max_iter=5)
+    whole = _with_callbacks(max_iter=3)
+    np.testing.assert_array_equal(interrupted.history["train_loss"], whole.history["train_loss"])
+    for ours, theirs in zip(interrupted.module.parameters(), whole.module.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_the_best_epoch_is_kept_even_if_it_is_the_one_that_a_callback_ended():

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from torch import nn
 
 from semid._all_or_nothing import all_or_nothing
+from semid._checkpoints import Checkpoint, NoCheckpoint, check_checkpoint_dir, fingerprint_of
 from semid._checks import check_integer, check_layer_sizes, check_number, check_option, check_sample_weight, warn
 from semid._net import (
     EMBEDDING_OPTIMIZERS,
@@ -28,6 +29,7 @@ from semid._net import (
 )
 from semid._state import LiveModule, build_seeded, export_state, resolve_device
 from semid._tables import check_table
+from semid._versioned import Versioned
 from semid.ctr._code_vectors import start_from_code_vectors
 from semid.ctr._documentation import SHARED_PARTS
 from semid.ctr._encoding import ImpressionEncoder
@@ -49,7 +51,7 @@ class Fields(NamedTuple):
     base_logit: float  # log-odds of the weighted share of clicks
 
 
-class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
+class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
     """Contract of all click models: a table of fields in, click probabilities out.
 
     A subclass gives its parameters beyond those here and ``_body``, what follows the fused embeddings. The fitted model
@@ -117,6 +119,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         validation_fraction=0.1,
         n_iter_no_change=2,
         warm_start=False,
+        checkpoint_dir=None,
         callbacks=(),
         device="auto",
         random_state=None,
@@ -153,6 +156,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
+        self.checkpoint_dir = checkpoint_dir
         self.callbacks = callbacks
         self.device = device
         self.random_state = random_state
@@ -169,6 +173,10 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
     @all_or_nothing
     def fit(self, X, y, sample_weight=None, *, eval_set=None):
         """Learn from impressions.
+
+        Ctrl-C after at least one epoch ends the training with a ConvergenceWarning and keeps what complete epochs have
+        learned, the best of them with early stopping; before, the classifier is as it was. With `checkpoint_dir`, the
+        same call goes on from there, as it does after a kill.
 
         Parameters
         ----------
@@ -193,8 +201,11 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         ------
         ValueError
             If `X` is empty or not 2-D, if a column holds dates or infinity, if `y` does not hold exactly two classes,
-            if a parameter or `sample_weight` is out of its range, if training diverges, or if, with `warm_start`,
-            columns or parameters that must stay have changed. The classifier then is as it was before.
+            if a parameter or `sample_weight` is out of its range, if training diverges, if `checkpoint_dir` holds
+            another fit, or if, with `warm_start`, columns or parameters that must stay have changed. The classifier
+            then is as it was before.
+        OSError
+            Before training, if `checkpoint_dir` cannot be written to or has no room.
         """
         self._check_parameters()
         if eval_set is not None and self.early_stopping is False:
@@ -211,15 +222,15 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
             self._zero_untrained(module.embedding, train)
         # That of former weights says nothing of these; a held-out part will give another.
         self.calibration_ = Calibration()._asdict()
-        return self._train(module, train, held_out, self.max_iter, seed)
+        return self._train(module, train, held_out, self.max_iter, seed, may_resume=True)
 
     @all_or_nothing
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Go once over more impressions, from the weights as they are; new ids get rows of their own.
 
-        Nothing is held out and the calibration stays. Categories that are known keep their place, so that what was
-        learned for them is not touched by the arrival of others; means and scales of numbers stay as well. The table is
-        copied once per call: pass many impressions at a time.
+        Nothing is held out, the calibration stays, and `checkpoint_dir` is not read. Categories that are known keep
+        their place, so that what was learned for them is not touched by the arrival of others; means and scales of
+        numbers stay as well. The table is copied once per call: pass many impressions at a time.
 
         Parameters
         ----------
@@ -447,7 +458,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         module.load_state_dict(state)
         return module, encoded
 
-    def _train(self, module, train, held_out, max_iter, seed):
+    def _train(self, module, train, held_out, max_iter, seed, may_resume=False):
         """Train `module` and keep what it learned."""
         options = NetOptions(
             max_iter=max_iter,
@@ -465,13 +476,24 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
         )
         module = module.to(device=train.y.device, dtype=self._dtype)
         generator = torch.Generator().manual_seed(seed)
-        module, self.history_, calibration = train_click_model(module, train, held_out, options, generator)
+        checkpoint = self._open_checkpoint(module, train, held_out, generator) if may_resume else NoCheckpoint()
+        trained = train_click_model(module, train, held_out, options, generator, checkpoint)
+        module, self.history_, calibration = trained
         self.n_iter_ = len(self.history_["train_loss"])
         if held_out is not None:
             self.calibration_ = calibration._asdict()
         self.state_ = export_state(module)
         self._live = LiveModule()
+        checkpoint.finish()
         return self
+
+    def _open_checkpoint(self, module, train, held_out, generator):
+        if self.checkpoint_dir is None:
+            return NoCheckpoint()
+        data = (tensor for part in (train, held_out) if part is not None for tensor in part.tensors())
+        start = (*module.state_dict().values(), generator.get_state())
+        fingerprint = fingerprint_of(self, train.y.device, data=data, start=start)
+        return Checkpoint(self.checkpoint_dir, type(self).__name__, fingerprint)
 
     def _zero_untrained(self, embedding, train):
         """Set the embeddings that no training impression needs to zero, as those of unknown values are.
@@ -566,6 +588,7 @@ class BaseCTRClassifier(ClassifierMixin, BaseEstimator):
             check_number("max_gradient_norm", self.max_gradient_norm, 0, open_minimum=True)
         check_number("weight_averaging", self.weight_averaging, 0, 1, open_maximum=True)
         check_callbacks(self.callbacks)
+        check_checkpoint_dir(self.checkpoint_dir, self.random_state)
         resolve_device(self.device)
 
     def _check_stopping_parameters(self):

@@ -110,6 +110,12 @@ _TRAINING = """\
     warm_start : bool, default False
         Another `fit` goes on from the weights of the last; new categories get rows of their own. Columns, and the
         parameters that decide what becomes of them and of what the model is built, must stay; `dropout` may change.
+    checkpoint_dir : str, path-like or None, default None
+        Folder in which `fit` keeps its state after every epoch. Killed at any moment, the same call on the same data
+        goes on after the last complete epoch and ends with the same probabilities; `random_state` must be an int. The
+        file, about five times as large as the weights, is removed when the fit completes. One fit at a time: that of
+        other parameters or data is refused as long as the file is there. What callbacks have gathered is kept if it is
+        numbers, text or tensors, or has a ``state_dict``; random layers of a `fusion` class are not part of it.
     callbacks : sequence of skorch callbacks, default ()
         Copied before use. The net that they are given trains ``module_``; what predicts is ``average.module``. Its
         history has ``train_loss``, ``valid_loss`` and ``valid_auc``, and whether each is the best so far

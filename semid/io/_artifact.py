@@ -34,7 +34,7 @@ def save(estimator, folder, *, overwrite=False):
     PCA. The folder is there as a whole or not at all. It holds a safetensors file of all arrays, and ``manifest.json``:
     the format, the classes, their parameters and fitted attributes, versions, fingerprints of item tables, checksums.
 
-    Not kept are `memory`, a cache that belongs to a machine, and the models of sentence-transformers that a
+    Not kept are `memory` and `checkpoint_dir`, folders of a machine, and the models of sentence-transformers that a
     `TextEmbedder` names: it looks for them where it is used.
 
     Parameters

@@ -28,8 +28,8 @@ NUMERIC = frozenset(
 )
 _FLOATS = {"inf": inf, "-inf": -inf, "nan": nan}
 _MOST_FIXED_WIDTH = 2**28  # bytes of an array of text of fixed width, whose longest entry all pay for
-# A cache belongs to a machine, and a path to one could make another machine unpickle what is there.
-_NOT_KEPT = frozenset(["memory"])
+# Folders belong to a machine, and the path of one could make another machine write there, or unpickle what is there.
+_NOT_KEPT = frozenset(["checkpoint_dir", "memory"])
 _VERSIONS = ("_sklearn_version", "_semid_version")  # in the state that is pickled; the manifest has all versions
 
 
@@ -328,8 +328,9 @@ def _with_defaults(kind, parameters):
     unknown = parameters.keys() - set(known)
     if unknown:
         raise ValueError(f"{kind.__name__} has no parameters {sorted(unknown)}. A newer semid may have.")
-    if any(parameters.get(name) is not None for name in _NOT_KEPT):
-        raise ValueError("memory must be None in an artifact.")
+    for name in sorted(_NOT_KEPT):
+        if parameters.get(name) is not None:
+            raise ValueError(f"{name} must be None in an artifact.")
     defaults = _defaults(kind)
     lacking = [name for name in known if name not in parameters and name not in defaults]
     if lacking:

@@ -6,6 +6,7 @@ from sklearn.utils import check_array, check_consistent_length
 
 from semid._all_or_nothing import all_or_nothing
 from semid._catalogue import Catalogue
+from semid._checkpoints import Checkpoint, NoCheckpoint, check_checkpoint_dir, fingerprint_of, n_bytes_of
 from semid._checks import check_integer, check_layer_sizes, check_number, check_option, check_sample_weight
 from semid._state import LiveModule, export_state, load_module, resolve_device
 from semid._training import TrainingOptions, train_quantized_autoencoder, warn_of_collapse
@@ -43,6 +44,10 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         The result does not depend on the order of the items, and an item of weight 2 counts exactly as an item
         listed twice. With ``warm_start=True``, a fitted tokenizer goes on from where it is.
 
+        Ctrl-C after at least one epoch ends the training with a ConvergenceWarning and keeps what complete epochs have
+        learned; before, the tokenizer is as it was. With `checkpoint_dir`, the same call goes on from there, as it does
+        after a kill.
+
         Parameters
         ----------
         X : array-like of shape (n_items, n_features)
@@ -66,13 +71,18 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         ValueError
             If `X` holds NaN or infinity, is empty or not 2-D, has fewer than two rows, if a parameter is out of its
             range, if `sample_weight` is negative, of another length, or zero for every row, if `alignment` has
-            another number of rows, or if training diverges. The tokenizer then is as it was before.
+            another number of rows, if `checkpoint_dir` holds another fit, or if training diverges. The tokenizer then
+            is as it was before.
+        OSError
+            Before training, if `checkpoint_dir` cannot be written to or has no room.
         """
         return self._start_or_continue(self.warm_start, X, sample_weight, alignment, {})
 
     @all_or_nothing
     def partial_fit(self, X, y=None, sample_weight=None, alignment=None):
         """Learn from these items for one epoch, at a constant learning rate; the first call also starts the codebooks.
+
+        One epoch is one call: `checkpoint_dir` is not read.
 
         Codes drift with every call; `align_codes` and `semid.metrics.code_churn` say by how much.
 
@@ -153,6 +163,7 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
             check_number(name, getattr(self, name), 0)
         check_number("nested_dropout", self.nested_dropout, 0, 1)
         check_number("mixup", self.mixup, 0, 1)
+        check_checkpoint_dir(self.checkpoint_dir, self.random_state)
 
     def _check_latent(self):
         check_integer("latent_dim", self.latent_dim, 1)
@@ -207,13 +218,23 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         if alignment is not None:
             hashes = row_hashes(np.asarray(catalogue.X[catalogue.rows]))
             alignment = torch.from_numpy(_merge_equal_rows(*alignment, hashes)).to(catalogue.device)
+        checkpoint = NoCheckpoint() if changes else self._open_checkpoint(module, catalogue, generator, alignment)
+        saved = checkpoint.load()
+        checkpoint.reserve(_size_of_state(module, len(catalogue)))
         held_out = None
         if options.n_iter_no_change is not None:
             catalogue, held_out, alignment = self._hold_out(catalogue, alignment, generator)
-        if start:
+        if start and saved is None:
             self._start(module, catalogue, generator)
         history = train_quantized_autoencoder(
-            module, catalogue, options, generator, alignment=alignment, held_out=held_out
+            module,
+            catalogue,
+            options,
+            generator,
+            alignment=alignment,
+            held_out=held_out,
+            checkpoint=checkpoint,
+            saved=saved,
         )
         if module.output_codebooks:
             _fit_output_codebooks(module, *catalogue.sample(generator))
@@ -222,6 +243,14 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
             history = _append_history(self.history_, history)
         self.history_ = history
         self.n_iter_ = len(history["loss"])
+        checkpoint.finish()
+
+    def _open_checkpoint(self, module, catalogue, generator, alignment):
+        if self.checkpoint_dir is None:
+            return NoCheckpoint()
+        start = (*module.state_dict().values(), generator.get_state())
+        fingerprint = fingerprint_of(self, catalogue.device, data=_learned_from(catalogue, alignment), start=start)
+        return Checkpoint(self.checkpoint_dir, type(self).__name__, fingerprint)
 
     def _start(self, module, catalogue, generator):
         """PCA for the autoencoder, k-means of its latents for the codebooks."""
@@ -246,6 +275,20 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         if alignment is not None:
             alignment = alignment[torch.from_numpy(kept).to(alignment.device)]
         return catalogue.subset(kept), catalogue.subset(held_out), alignment
+
+
+def _learned_from(catalogue, alignment):
+    """Yield all that is learned from, a block of rows at a time."""
+    for start in range(0, len(catalogue), _ENCODE_ROWS):
+        yield catalogue.X[catalogue.rows[start : start + _ENCODE_ROWS]]
+    yield catalogue.weights
+    if alignment is not None:
+        yield alignment
+
+
+def _size_of_state(module, n_items):
+    """About the bytes of a checkpoint: weights, those to be kept, two moments of AdamW, and the items' codes."""
+    return 4 * n_bytes_of(module) + 8 * n_items * len(module.quantizer.sizes)
 
 
 def _linear_maps(decoder):

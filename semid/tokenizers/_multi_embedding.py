@@ -60,6 +60,11 @@ class MultiEmbeddingTokenizer(BaseAutoencoderTokenizer):
         Epochs without a better held-out reconstruction after which training stops; read with ``early_stopping=True``.
     warm_start : bool, default False
         Whether `fit` goes on from the fitted codebooks instead of starting anew.
+    checkpoint_dir : str, path-like or None, default None
+        Folder in which `fit` keeps its state after every epoch. Killed at any moment, the same call on the same data
+        goes on after the last complete epoch and ends with the same codes; `random_state` must be an int. The file,
+        about four times as large as the weights, is removed when the fit completes. One fit at a time: that of other
+        parameters or data is refused as long as the file is there.
     device : str, default "auto"
         ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
     random_state : int, RandomState instance or None, default None
@@ -120,6 +125,7 @@ class MultiEmbeddingTokenizer(BaseAutoencoderTokenizer):
         validation_fraction=0.1,
         n_iter_no_change=5,
         warm_start=False,
+        checkpoint_dir=None,
         device="auto",
         random_state=None,
         verbose=False,
@@ -143,6 +149,7 @@ class MultiEmbeddingTokenizer(BaseAutoencoderTokenizer):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
+        self.checkpoint_dir = checkpoint_dir
         self.device = device
         self.random_state = random_state
         self.verbose = verbose

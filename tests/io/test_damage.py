@@ -319,6 +319,11 @@ CONTRADICTIONS = {
         lambda manifest, _: _parameters(manifest).update(memory="/tmp/cache"),
         "memory must be None",
     ),
+    "a folder to write to": (
+        "RQVAETokenizer",
+        lambda manifest, _: _parameters(manifest).update(checkpoint_dir="/tmp/checkpoints"),
+        "checkpoint_dir must be None",
+    ),
     "a path for embeddings": (
         "SemanticIDEncoder",
         lambda manifest, _: _parameters(manifest)["items"].update(embeddings="/etc/passwd"),

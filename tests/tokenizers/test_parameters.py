@@ -42,8 +42,8 @@ _OTHERS = {
     "suffix_size": ((64, 128), {"strategy": "suffix"}),
 }
 CASES = _LEARNED | _OTHERS
-# Tested where they act: on a machine with a GPU, on what is printed, and by the tokenizer inside.
-_ELSEWHERE = {"device", "verbose", "tokenizer"}
+# Tested where they act: on a machine with a GPU, on what is printed, after a kill, and by the tokenizer inside.
+_ELSEWHERE = {"device", "verbose", "tokenizer", "checkpoint_dir"}
 
 
 def _parameters():

@@ -43,7 +43,7 @@ def _arguments(embeddings, tmp_path, page):
 
 
 def test_every_tokenizer_of_ours_is_measured_once_and_gets_its_row(benchmark, embeddings, tmp_path, page, monkeypatch):
-    tokenizers = benchmark("tokenizers")
+    tokenizers = benchmark("codes")
     ours = [name for name, contender in tokenizers.CONTENDERS.items() if contender.is_ours]
     in_process = {name: tokenizers.CONTENDERS[name].build for name in ours}
     monkeypatch.setattr(
@@ -61,7 +61,7 @@ def test_every_tokenizer_of_ours_is_measured_once_and_gets_its_row(benchmark, em
 
 
 def test_a_measurement_in_a_process_of_its_own_has_all_figures(benchmark, embeddings, tmp_path, page):
-    tokenizers = benchmark("tokenizers")
+    tokenizers = benchmark("codes")
     arguments = _arguments(embeddings, tmp_path, page)
     tokenizers.main([*arguments, "--repeats", "1", "--only", "RandomTokenizer"])
     (result,) = map(json.loads, (tmp_path / "results.jsonl").read_text().splitlines())

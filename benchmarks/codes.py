@@ -1,6 +1,6 @@
 """Quality, speed and memory of every tokenizer of ours and of other projects, on one catalogue, as markdown tables.
 
-    python benchmarks/tokenizers.py embeddings.npy --n-codebooks 3 4 7 --output docs/benchmarks.md
+    python benchmarks/codes.py embeddings.npy --n-codebooks 3 4 7 --output docs/benchmarks.md
 
 Every measurement runs in a process of its own and is added to a file of JSON lines at once; measurements that are in
 the file already are not repeated, so a run can be stopped and resumed. Contenders take turns.

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from semid.cli._embeddings import Columns, EmbeddingFile
-from semid.io import read_mapping
+from semid.io import load, read_mapping
 from semid.metrics import tokenizer_report
 
 
@@ -15,7 +15,8 @@ def audit(options):
     """Print the report, as a table to read or as JSON."""
     mapping = read_mapping(options.codes)
     X = None if options.embeddings is None else _embeddings_of(mapping.item_ids, options)
-    report = tokenizer_report(mapping.codes, X)
+    sizes = None if options.model is None else load(options.model).codebook_sizes_
+    report = tokenizer_report(mapping.codes, X, codebook_size=sizes)
     sys.stdout.write((_as_json(report) if options.json else repr(report)) + "\n")
 
 

@@ -127,6 +127,7 @@ def _add_audit(command):
     command.add_argument("codes", help=".parquet, .npy, .json or .index.json")
     command.add_argument("--embeddings", metavar="FILE", help=".npy or .parquet; rows as those of the codes, or by id")
     _add_columns(command)
+    command.add_argument("--model", metavar="FOLDER", help="saved tokenizer, which knows the sizes of its codebooks")
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(command="audit")
 

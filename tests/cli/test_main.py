@@ -71,6 +71,14 @@ def test_the_audit_is_the_report(files, items, capsys, embeddings):
     assert capsys.readouterr().out == repr(expected) + "\n"
 
 
+def test_the_audit_learns_the_sizes_of_codebooks_from_the_tokenizer(files, capsys):
+    assert main(["tokenize", "X.npy", "codes.parquet", "--tokenizer", "kmeans", "--quiet", "--save", "model"]) == 0
+    assert main(["audit", "codes.parquet", "--model", "model", "--json"]) == 0
+    sizes = [row["codebook_size"] for row in json.loads(capsys.readouterr().out)["codebooks"]]
+    assert sizes == io.load("model").codebook_sizes_
+    assert len(set(sizes)) > 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,5 +1,6 @@
 """Embeddings in a file, read in pieces."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,8 +57,11 @@ class EmbeddingFile:
     def batches(self, n_rows):
         """Yield record batches of at most `n_rows` rows."""
         if self.path.suffix == ".parquet":
-            # Not in threads: those read ahead, and hold what they have read.
-            yield from self._parquet.iter_batches(n_rows, columns=list(self.columns), use_threads=False)
+            # One group after the other: a reader of all of them holds what it has read, and threads read ahead.
+            for group in range(self._parquet.num_row_groups):
+                yield from self._parquet.iter_batches(
+                    n_rows, row_groups=[group], columns=list(self.columns), use_threads=False
+                )
             return
         for start in range(0, self.n_rows, n_rows):
             yield self._batch(start, self._array[start : start + n_rows])
@@ -82,6 +86,16 @@ class EmbeddingFile:
         embedding = pa.FixedSizeListArray.from_arrays(values, rows.shape[1])
         ids = pa.array(np.arange(start, start + len(rows)))
         return pa.RecordBatch.from_arrays([ids, embedding], names=list(self.columns))
+
+
+def one_ahead(batches):
+    """Yield the batches of an iterator, each read in a thread while the one before is worked on."""
+    batches = iter(batches)
+    with ThreadPoolExecutor(1) as reader:
+        following = reader.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = reader.submit(next, batches, None)
+            yield batch
 
 
 def _as_arrow(positions):

@@ -6,7 +6,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from semid import io, tokenizers
-from semid.cli._embeddings import Columns, EmbeddingFile
+from semid.cli._embeddings import Columns, EmbeddingFile, one_ahead
 from semid.cli._main import TOKENIZERS
 from semid.io._files import replaced
 from semid.tokenizers import presets
@@ -77,9 +77,8 @@ def _write_codes(options, file, tokenizer):
 
     names = [str(name) for name in tokenizer.get_feature_names_out()]
     schema = pa.schema([(options.id_column, file.id_type), *((name, pa.int64()) for name in names)])
-    batches = io.encode_batches(
-        tokenizer, file.batches(options.batch_rows), embedding=options.embedding_column, id=options.id_column
-    )
+    embeddings = one_ahead(file.batches(options.batch_rows))
+    batches = io.encode_batches(tokenizer, embeddings, embedding=options.embedding_column, id=options.id_column)
     progress = tqdm(total=file.n_rows, unit=" items", unit_scale=True, disable=options.quiet, file=sys.stderr)
     with (
         progress,

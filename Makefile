@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 
-.PHONY: demo test test-slow format clean
+.PHONY: demo test test-slow test-distributed format clean
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -23,6 +23,10 @@ test: $(READY)  ## style, import layers, unit tests, docstrings, the README's co
 
 test-slow: $(READY)  ## the long tests as well, those on real data where it is at hand among them
 	$(BIN)/python -m pytest -q -m "slow or not slow" --timeout=1800
+
+test-distributed: $(READY)  ## torchrun, Spark, Dask and Ray, two local workers each
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[distributed]'
+	$(BIN)/python -m pytest -q -m distributed
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -15,8 +15,10 @@ from tqdm.auto import tqdm
 
 from semid._checkpoints import NoCheckpoint, warn_of_interruption
 from semid._checks import warn
+from semid._ranks import OneShare
 from semid.exceptions import CollapseWarning
 from semid.nn._losses import alignment_loss, diversity_loss, separation_loss
+from semid.nn._quantizers import QuantizerOutput
 
 _ENCODE_ROWS = 8_192  # rows encoded at once outside of training steps
 PRICE_RATE = 0.5  # share of a Sinkhorn step that one batch moves the prices by
@@ -106,7 +108,7 @@ def update_prices(codebook, x, weights):
 
 
 def train_quantized_autoencoder(
-    model, catalogue, options, generator, *, alignment=None, held_out=None, checkpoint=None, saved=None
+    model, catalogue, options, generator, *, alignment=None, held_out=None, checkpoint=None, saved=None, ranks=None
 ):
     """Train `model` in place on the `catalogue`; return the history, one entry per epoch.
 
@@ -128,10 +130,12 @@ def train_quantized_autoencoder(
         Where to keep the state after every epoch.
     saved : dict, default None
         The state that was loaded from there.
+    ranks : SharedFit, default None
+        The processes that share the training, and end with the same model. None is this one alone.
     """
     if saved is not None:
         generator.set_state(saved["first_generator"])
-    training = Training(model, catalogue, options, generator, alignment, held_out, checkpoint or NoCheckpoint())
+    training = Training(model, catalogue, options, generator, alignment, held_out, checkpoint, ranks)
     if saved is not None:
         training.restore(saved)
     return training.run()
@@ -140,18 +144,20 @@ def train_quantized_autoencoder(
 class Training:
     """One run of training: the model, its optimizer, and what follows the codebooks."""
 
-    def __init__(self, model, catalogue, options, generator, alignment=None, held_out=None, checkpoint=None):
+    def __init__(
+        self, model, catalogue, options, generator, alignment=None, held_out=None, checkpoint=None, ranks=None
+    ):
         self.model, self.catalogue, self.options, self.generator = model, catalogue, options, generator
-        self.checkpoint, self.progress = checkpoint or NoCheckpoint(), Progress()
+        self.checkpoint, self.ranks, self.progress = checkpoint or NoCheckpoint(), ranks or OneShare(), Progress()
         # Of before the samples that are drawn here: a training that goes on draws the same.
         self.first_generator = generator.get_state()
         self.alignment = alignment
         self.to_alignment = None
-        trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
         if alignment is not None:
             self.to_alignment = nn.Parameter(self._regress_alignment())
-            trainable.append(self.to_alignment)
-        self.optimizer = torch.optim.AdamW(trainable, lr=options.learning_rate, weight_decay=0.0, fused=True)
+            self.trainable.append(self.to_alignment)
+        self.optimizer = torch.optim.AdamW(self.trainable, lr=options.learning_rate, weight_decay=0.0, fused=True)
         n_steps = options.max_iter * -(-len(catalogue) // options.batch_size)
         self.schedule = None
         if options.schedule == "cosine":
@@ -166,12 +172,13 @@ class Training:
 
     def run(self):
         n_done, max_iter = len(self.progress.records), self.options.max_iter
-        with tqdm(total=max_iter, initial=n_done, desc="epochs", disable=not self.options.verbose) as bar:
+        is_shown = self.options.verbose and self.ranks.rank == 0
+        with tqdm(total=max_iter, initial=n_done, desc="epochs", disable=not is_shown) as bar:
             try:
                 while not self._is_over():
                     self._advance(bar)
             except KeyboardInterrupt:
-                if not self.progress.records:
+                if not self.progress.records or self.ranks.size > 1:  # the others may be an epoch ahead
                     raise
                 self.checkpoint.keep()
                 warn_of_interruption(len(self.progress.records), max_iter)
@@ -210,6 +217,12 @@ class Training:
             self.codes.copy_(saved["codes"])
         self.progress = Progress(**saved["progress"])
 
+    def _drifting(self):
+        """Return the tensors in which ranks on unlike processors could come to differ."""
+        averages = [tensor for average in self.averages for tensor in (average.counts, average.sums)]
+        to_alignment = () if self.to_alignment is None else (self.to_alignment.data,)
+        return [*self.model.state_dict().values(), *to_alignment, *averages]
+
     def _is_over(self):
         patience, n_done = self.options.n_iter_no_change, len(self.progress.records)
         return n_done == self.options.max_iter or (patience is not None and self.progress.n_worse >= patience)
@@ -217,9 +230,10 @@ class Training:
     def _advance(self, bar):
         """Go on by one epoch."""
         record, counts = self.run_epoch()
+        self.ranks.copy_from_first(self._drifting())
         self._complain_of_divergence(len(self.progress.records), record["loss"])
         if self.options.n_iter_no_change is not None:
-            record["validation_r2"] = self._validation_r2()
+            record["validation_r2"] = self.ranks.on_first(self._validation_r2)
         self.progress = self.progress.after(record, self.model)
         if not self._is_over():
             self.revive_dead_codes(counts)
@@ -256,11 +270,9 @@ class Training:
         return record, counts
 
     def _train_step(self, items, weights, groups):
-        model, options = self.model, self.options
-        x = self._mix(self.catalogue.batch(items))
-        z = model.encoder(x)
-        output = model.quantizer(z, **self._draw_prefix())
-        reconstruction_loss = _weighted_mean((model.decoder(output.decoder_input) - x).square().mean(1), weights)
+        options = self.options
+        output, errors, z, aligned = self._pass_forward(items)
+        reconstruction_loss = _weighted_mean(errors, weights)
         codebook_loss = _weighted_mean(output.codebook_loss, weights)
         commitment_loss = _weighted_mean(output.commitment_loss, weights)
 
@@ -271,23 +283,51 @@ class Training:
             loss = loss + options.separation_weight * separation_loss(z, output.quantized, groups)
         if options.diversity_weight:
             loss = loss + options.diversity_weight * diversity_loss(output.inputs)
-        if self.alignment is not None:
-            aligned = alignment_loss(output.quantized @ self.to_alignment, self.alignment[items])
-            loss = loss + options.alignment_weight * aligned
+        if aligned is not None:
+            loss = loss + options.alignment_weight * alignment_loss(aligned, self.alignment[items])
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        self.ranks.backward(loss, self.trainable)
         self.optimizer.step()
         if self.schedule is not None:
             self.schedule.step()
         return output, torch.stack([loss, reconstruction_loss, codebook_loss, commitment_loss]).detach()
 
-    def _mix(self, x):
-        """Move each row towards another one of the batch (mixup; Zhang et al., 2018, arXiv:1710.09412)."""
+    def _pass_forward(self, items):
+        """Return what a batch comes to: `QuantizerOutput`, errors (B,), latents (B, D), aligned (B, A) or None."""
+        xs, prefix = self._draw_shares(items), self._draw_prefix()
+        shares = [self._pass_share(x, prefix) for x in xs]
+        (codes,) = self.ranks.gather([[codes] for codes, _ in shares], len(items))
+        gathered = self.ranks.gather([numbers for _, numbers in shares], len(items))
+        errors, codebook_loss, commitment_loss, z, quantized, *rest = gathered
+        aligned = None if self.to_alignment is None else rest.pop(0)
+        output = QuantizerOutput(None, quantized, codes, codebook_loss, commitment_loss, tuple(rest))
+        return output, errors, z, aligned
+
+    def _pass_share(self, x, prefix):
+        """Return the codes of rows `x` (b, n_features), and a list of all else that the losses need, in float32."""
+        z = self.model.encoder(x)
+        output = self.model.quantizer(z, **prefix)
+        errors = (self.model.decoder(output.decoder_input) - x).square().mean(1)
+        aligned = [] if self.to_alignment is None else [output.quantized @ self.to_alignment]
+        losses = (output.codebook_loss, output.commitment_loss)
+        return output.codes, [errors, *losses, z, output.quantized, *aligned, *output.inputs]
+
+    def _draw_shares(self, items):
+        """Return the embeddings of this rank's shares of the batch, each moved towards another item's of the batch.
+
+        Mixup; Zhang et al., 2018, arXiv:1710.09412.
+        """
+        xs = [self.catalogue.batch(rows) for rows in self.ranks.shares_of(items)]
         if self.options.mixup == 0:
-            return x
-        others = torch.randperm(len(x), generator=self.generator).to(x.device)
-        shares = self.options.mixup * torch.rand(len(x), 1, generator=self.generator, dtype=torch.float32)
-        return x.lerp(x[others], shares.to(x.device))
+            return xs
+        others = torch.randperm(len(items), generator=self.generator).to(items.device)
+        amounts = self.options.mixup * torch.rand(len(items), 1, generator=self.generator, dtype=torch.float32)
+        of_shares = zip(xs, self.ranks.shares_of(others), self.ranks.shares_of(amounts), strict=True)
+        return [
+            # Rows that are here are not read again.
+            x.lerp(x[other] if len(x) == len(items) else self.catalogue.batch(items[other]), amount.to(x.device))
+            for x, other, amount in of_shares
+        ]
 
     def _order_items(self):
         """Return a random order of all items, those that shared codes in the last epoch together, and who they are."""

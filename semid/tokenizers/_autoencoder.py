@@ -1,13 +1,17 @@
 """What the learned tokenizers share: a quantized autoencoder, started as PCA and k-means, trained by gradients."""
 
+from typing import Self
+
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_consistent_length
 
 from semid._all_or_nothing import all_or_nothing
 from semid._catalogue import Catalogue
 from semid._checkpoints import Checkpoint, NoCheckpoint, check_checkpoint_dir, fingerprint_of, n_bytes_of
 from semid._checks import check_integer, check_layer_sizes, check_number, check_option, check_sample_weight
+from semid._ranks import current_ranks
 from semid._state import LiveModule, export_state, load_module, resolve_device
 from semid._training import TrainingOptions, train_quantized_autoencoder, warn_of_collapse
 from semid.nn._additive import least_squares_code_vectors
@@ -38,7 +42,9 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
     nested_dropout = 0.0
 
     @all_or_nothing
-    def fit(self, X, y=None, sample_weight=None, alignment=None):
+    def fit(
+        self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None, alignment: ArrayLike | None = None
+    ) -> Self:
         """Learn encoder, codebooks and decoder from item embeddings.
 
         The result does not depend on the order of the items, and an item of weight 2 counts exactly as an item
@@ -79,7 +85,9 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         return self._start_or_continue(self.warm_start, X, sample_weight, alignment, {})
 
     @all_or_nothing
-    def partial_fit(self, X, y=None, sample_weight=None, alignment=None):
+    def partial_fit(
+        self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None, alignment: ArrayLike | None = None
+    ) -> Self:
         """Learn from these items for one epoch, at a constant learning rate; the first call also starts the codebooks.
 
         One epoch is one call: `checkpoint_dir` is not read.
@@ -215,17 +223,24 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
 
     def _learn(self, module, catalogue, generator, start=True, alignment=None, changes=None):
         options = self._training_options()._replace(**(changes or {}))
+        ranks = current_ranks()
         if alignment is not None:
             hashes = row_hashes(np.asarray(catalogue.X[catalogue.rows]))
             alignment = torch.from_numpy(_merge_equal_rows(*alignment, hashes)).to(catalogue.device)
-        checkpoint = NoCheckpoint() if changes else self._open_checkpoint(module, catalogue, generator, alignment)
-        saved = checkpoint.load()
-        checkpoint.reserve(_size_of_state(module, len(catalogue)))
+        self._check_ranks(ranks, module, catalogue, generator, alignment)
+        checkpoint, saved = NoCheckpoint(), None
+        if self.checkpoint_dir is not None and not changes:
+            checkpoint = self._open_checkpoint(module, catalogue, generator, alignment)
+            saved = ranks.on_first(checkpoint.load)
+            ranks.on_first(lambda: checkpoint.reserve(_size_of_state(module, len(catalogue))))
+            if ranks.rank != 0:
+                checkpoint = NoCheckpoint()
         held_out = None
         if options.n_iter_no_change is not None:
             catalogue, held_out, alignment = self._hold_out(catalogue, alignment, generator)
         if start and saved is None:
             self._start(module, catalogue, generator)
+            ranks.copy_from_first(module.state_dict().values())
         history = train_quantized_autoencoder(
             module,
             catalogue,
@@ -235,9 +250,11 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
             held_out=held_out,
             checkpoint=checkpoint,
             saved=saved,
+            ranks=ranks,
         )
         if module.output_codebooks:
             _fit_output_codebooks(module, *catalogue.sample(generator))
+            ranks.copy_from_first(module.output_codebooks)
         warn_of_collapse(history, module.quantizer.sizes, len(catalogue), self._remedy_of_collapse())
         if not start:
             history = _append_history(self.history_, history)
@@ -245,9 +262,21 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         self.n_iter_ = len(history["loss"])
         checkpoint.finish()
 
+    def _draw_seed(self):
+        seed = super()._draw_seed()
+        return current_ranks().on_first(lambda: seed)
+
+    def _check_ranks(self, ranks, module, catalogue, generator, alignment):
+        """Raise if the processes that share this fit have not been given the same."""
+        if ranks.size == 1:
+            return
+        # Which rows are distinct, in the order of their hashes, tells catalogues apart without another reading of them.
+        data = (catalogue.rows, catalogue.weights, *(() if alignment is None else (alignment,)))
+        start = (*module.state_dict().values(), generator.get_state())
+        facts = fingerprint_of(self, catalogue.device, data=data, start=start)
+        ranks.check_same(facts)
+
     def _open_checkpoint(self, module, catalogue, generator, alignment):
-        if self.checkpoint_dir is None:
-            return NoCheckpoint()
         start = (*module.state_dict().values(), generator.get_state())
         fingerprint = fingerprint_of(self, catalogue.device, data=_learned_from(catalogue, alignment), start=start)
         return Checkpoint(self.checkpoint_dir, type(self).__name__, fingerprint)

@@ -248,6 +248,7 @@ class Training:
         device = catalogue.device
         totals = torch.zeros(4, dtype=torch.float32, device=device)
         counts = [torch.zeros(size, dtype=torch.float32, device=device) for size in model.quantizer.sizes]
+        ones = torch.ones(options.batch_size, dtype=torch.float32, device=device)
         order, groups = self._order_items()
         model.train()
         for items in order.split(options.batch_size):
@@ -255,7 +256,7 @@ class Training:
             output, losses = self._train_step(items, weights, None if groups is None else groups[items])
             self._update_codebooks(output, weights)
             for count, codes in zip(counts, output.codes.T, strict=True):
-                count += torch.bincount(codes, minlength=len(count))
+                count.index_add_(0, codes, ones[: len(codes)])  # bincount would make the host wait for a GPU
             if self.codes is not None:
                 self.codes[items] = output.codes
             totals += losses * len(items)
@@ -320,12 +321,13 @@ class Training:
         xs = [self.catalogue.batch(rows) for rows in self.ranks.shares_of(items)]
         if self.options.mixup == 0:
             return xs
-        others = torch.randperm(len(items), generator=self.generator).to(items.device)
-        amounts = self.options.mixup * torch.rand(len(items), 1, generator=self.generator, dtype=torch.float32)
+        others = _without_waiting(torch.randperm(len(items), generator=self.generator), items.device)
+        amounts = torch.rand(len(items), 1, generator=self.generator, dtype=torch.float32)
+        amounts = _without_waiting(self.options.mixup * amounts, items.device)
         of_shares = zip(xs, self.ranks.shares_of(others), self.ranks.shares_of(amounts), strict=True)
         return [
             # Rows that are here are not read again.
-            x.lerp(x[other] if len(x) == len(items) else self.catalogue.batch(items[other]), amount.to(x.device))
+            x.lerp(x[other] if len(x) == len(items) else self.catalogue.batch(items[other]), amount)
             for x, other, amount in of_shares
         ]
 
@@ -419,6 +421,11 @@ def warn_of_collapse(history, sizes, n_items, remedy):
                 f"{perplexity:.1f}). {remedy}",
                 CollapseWarning,
             )
+
+
+def _without_waiting(tensor, device):
+    """Return a tensor of the CPU on `device`: from pinned memory, so that the host need not wait for a GPU."""
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
 def _weighted_mean(values, weights):

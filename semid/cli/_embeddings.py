@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from semid._tables import read_npy
+
 
 class Columns(NamedTuple):
     """Names of the columns of a parquet file."""
@@ -25,7 +27,7 @@ class EmbeddingFile:
         if not self.path.is_file():
             raise FileNotFoundError(f"no embeddings at {str(path)!r}.")
         if self.path.suffix == ".npy":
-            self._array = np.load(self.path, mmap_mode="r", allow_pickle=False)
+            self._array = _opened(self.path)
             if self._array.ndim != 2 or self._array.dtype.kind not in "fiu":
                 raise ValueError(
                     f"embeddings must be a 2-D array of numbers, got shape {self._array.shape} of {self._array.dtype} "
@@ -33,7 +35,8 @@ class EmbeddingFile:
                 )
             self.n_rows = len(self._array)
         elif self.path.suffix == ".parquet":
-            self._parquet = _pyarrow_parquet().ParquetFile(self.path)
+            # Not buffered ahead: one copy less of every column chunk, and a fifth of the reading.
+            self._parquet = _pyarrow_parquet().ParquetFile(self.path, pre_buffer=False)
             missing = [name for name in columns if name not in self._parquet.schema_arrow.names]
             if missing:
                 raise ValueError(
@@ -88,6 +91,13 @@ class EmbeddingFile:
         return pa.RecordBatch.from_arrays([ids, embedding], names=list(self.columns))
 
 
+def _opened(path):
+    try:
+        return read_npy(path, mmap_mode="r")
+    except ValueError as error:
+        raise ValueError(f"embeddings must be a .npy file of numbers, {str(path)!r} is {error}") from error
+
+
 def one_ahead(batches):
     """Yield the batches of an iterator, each read in a thread while the one before is worked on."""
     batches = iter(batches)
@@ -106,6 +116,11 @@ def _as_arrow(positions):
 
 def _stacked(column, name):
     """Return lists of numbers as an array of float32."""
+    from pyarrow.types import is_fixed_size_list, is_large_list, is_list
+
+    kind = column.type
+    if not (is_list(kind) or is_large_list(kind) or is_fixed_size_list(kind)):
+        raise ValueError(f"column {name!r} must hold lists of numbers, got {kind}.")
     values = column.flatten().to_numpy(zero_copy_only=False)
     if len(column) and (column.null_count or len(values) % len(column) or values.dtype.kind not in "fiu"):
         raise ValueError(f"column {name!r} must hold lists of numbers, all of one length and none missing.")

@@ -4,6 +4,7 @@ import argparse
 import importlib
 import sys
 import warnings
+from collections.abc import Sequence
 
 from semid import __version__
 
@@ -39,7 +40,7 @@ examples:
 """
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command `semid` and return its exit code: 0 if done, 1 if it failed, 130 if it was interrupted.
 
     Parameters
@@ -117,7 +118,7 @@ def _add_tokenize(command):
     command.add_argument("--model", metavar="FOLDER", help="use this saved tokenizer; nothing is learned")
     command.add_argument("--save", metavar="FOLDER", help="keep the fitted tokenizer here")
     _add_columns(command)
-    command.add_argument("--batch-rows", type=int, default=8192, metavar="N", help="items at a time; default: 8192")
+    command.add_argument("--batch-rows", type=int, default=2048, metavar="N", help="items at a time; default: 2048")
     command.add_argument("--overwrite", action="store_true", help="replace codes and --save that are there")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
     command.set_defaults(command="tokenize")

@@ -46,11 +46,16 @@ def alignment_loss(quantized, other):
     -------
     loss : scalar Tensor
     """
-    known = other.isfinite().all(1)
-    similarities = F.normalize(quantized[known], dim=1) @ F.normalize(other[known], dim=1).T / TEMPERATURE
-    if len(similarities) < 2:
-        return quantized.sum() * 0.0
-    return F.cross_entropy(similarities, torch.arange(len(similarities), device=similarities.device))
+    known = other.isfinite().all(1)  # (B,)
+    if known.device.type == "cpu":
+        quantized, other, known = quantized[known], other[known], known[known]
+    # On a GPU, rows that take no part keep their places and weigh nothing: to leave them out, the host would have to
+    # wait until it is known how many there are.
+    other = F.normalize(torch.where(known[:, None], other, 0.0), dim=1)
+    offsets = torch.where(known, 0.0, torch.finfo(other.dtype).min)
+    similarities = torch.addmm(offsets, F.normalize(quantized, dim=1), other.T, alpha=1 / TEMPERATURE)  # (B, B)
+    losses = F.cross_entropy(similarities, torch.arange(len(known), device=known.device), reduction="none")
+    return torch.where(known, losses, 0.0).sum() / known.sum().clamp(min=1)
 
 
 def diversity_loss(inputs):

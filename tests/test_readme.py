@@ -1,4 +1,4 @@
-"""The README's code runs, block after block, as a reader would type it."""
+"""The code of the README and of the page on own data runs, block after block, as a reader would type it."""
 
 import gzip
 import json
@@ -9,7 +9,7 @@ import pytest
 
 from semid.datasets import make_clicks, make_items
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -34,14 +34,30 @@ def reviews(tmp_path, monkeypatch):
             file.write(repr(product) + "\n")
 
 
-@pytest.mark.filterwarnings("ignore:codebook_size=.* is more than")
-def test_the_readmes_code_runs(reviews):
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert len(blocks) >= 3
+def _run(page):
+    """Run the python blocks of a page in a row; return their variables."""
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     namespace = {}
     for block in blocks:
-        exec(compile(block, str(README), "exec"), namespace)
+        exec(compile(block, str(page), "exec"), namespace)
+    return namespace
+
+
+def test_the_readmes_code_runs():
+    namespace = _run(ROOT / "README.md")
     assert namespace["model"].predict_proba(namespace["clicks"][:3]).shape == (3, 2)
     assert namespace["codes"].shape == (500, 3)
+    assert namespace["search"].best_score_ > 0.5
+    assert "collision_rate" in str(namespace["report"])
+
+
+def test_the_readme_is_two_screens_long():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+@pytest.mark.usefixtures("reviews")
+@pytest.mark.filterwarnings("ignore:codebook_size=.* is more than")
+def test_the_way_from_files_to_an_auc_runs():
+    namespace = _run(ROOT / "docs" / "own_data.md")
     assert namespace["auc"] > 0.5
     assert len(namespace["log"]) == 2 * len(namespace["data"].interactions)

@@ -57,12 +57,12 @@ class Task(NamedTuple):
 
 
 def made_task(random_state=0):
-    """A catalogue of 2,000 items and 100,000 impressions, in order of time; the last fifth is the test."""
+    """A catalogue of 2,000 items and 40,000 impressions, in order of time; the last fifth is the test."""
     items = make_items(n_items=2000, random_state=random_state)
-    clicks = make_clicks(items, n_impressions=100_000, n_users=500, random_state=random_state)
-    train, test = clicks.frame[:80_000], clicks.frame[80_000:]
+    clicks = make_clicks(items, n_impressions=40_000, n_users=150, random_state=random_state)
+    train, test = clicks.frame[:32_000], clicks.frame[32_000:]
     table = ItemTable(items.frame["item_id"], items.embeddings)
-    best_auc = expected_auc(clicks.click_probability[80_000:])
+    best_auc = expected_auc(clicks.click_probability[32_000:])
     return Task(table, train, test, ["user_id", "item_id", "hour", "rank"], "user_id", "item_id", best_auc)
 
 

@@ -9,6 +9,38 @@ The public names below are imported on first use, so that ``import semid`` does 
 """
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # what __getattr__ finds, for type checkers and editors
+    from semid import ctr as ctr
+    from semid import datasets as datasets
+    from semid import embedders as embedders
+    from semid import exceptions as exceptions
+    from semid import features as features
+    from semid import io as io
+    from semid import metrics as metrics
+    from semid import plots as plots
+    from semid import tokenizers as tokenizers
+    from semid.ctr import AutoIntClassifier as AutoIntClassifier
+    from semid.ctr import DCNv2Classifier as DCNv2Classifier
+    from semid.ctr import DeepFMClassifier as DeepFMClassifier
+    from semid.ctr import DeepIMClassifier as DeepIMClassifier
+    from semid.ctr import FactorizationMachineClassifier as FactorizationMachineClassifier
+    from semid.ctr import MLPCTRClassifier as MLPCTRClassifier
+    from semid.embedders import TextEmbedder as TextEmbedder
+    from semid.features import ItemTable as ItemTable
+    from semid.features import PrefixNGramEncoder as PrefixNGramEncoder
+    from semid.features import SemanticIDEncoder as SemanticIDEncoder
+    from semid.tokenizers import FSQTokenizer as FSQTokenizer
+    from semid.tokenizers import MixtureOfCodesTokenizer as MixtureOfCodesTokenizer
+    from semid.tokenizers import MultiEmbeddingTokenizer as MultiEmbeddingTokenizer
+    from semid.tokenizers import ParallelKMeansTokenizer as ParallelKMeansTokenizer
+    from semid.tokenizers import ProductQuantizationTokenizer as ProductQuantizationTokenizer
+    from semid.tokenizers import RandomTokenizer as RandomTokenizer
+    from semid.tokenizers import ResidualKMeansTokenizer as ResidualKMeansTokenizer
+    from semid.tokenizers import RQVAETokenizer as RQVAETokenizer
+    from semid.tokenizers import UniqueTokenizer as UniqueTokenizer
+    from semid.tokenizers import VQVAETokenizer as VQVAETokenizer
 
 __version__ = "0.1.0.dev0"
 
@@ -38,13 +70,15 @@ _MODULE_OF = {
 __all__ = ["__version__", *_MODULE_OF]
 
 
-def __getattr__(name):
-    if name in _MODULE_OF:
-        return getattr(importlib.import_module(f"semid.{_MODULE_OF[name]}"), name)
-    if name in {"ctr", "datasets", "embedders", "exceptions", "features", "io", "metrics", "plots", "tokenizers"}:
-        return importlib.import_module(f"semid.{name}")
-    raise AttributeError(f"module 'semid' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a checker that saw it would take any name for one of semid's
+
+    def __getattr__(name):
+        if name in _MODULE_OF:
+            return getattr(importlib.import_module(f"semid.{_MODULE_OF[name]}"), name)
+        if name in {"ctr", "datasets", "embedders", "exceptions", "features", "io", "metrics", "plots", "tokenizers"}:
+            return importlib.import_module(f"semid.{name}")
+        raise AttributeError(f"module 'semid' has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

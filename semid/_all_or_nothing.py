@@ -1,9 +1,13 @@
 """Fits that leave nothing half-written."""
 
 import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+_Fit = TypeVar("_Fit", bound=Callable[..., Any])
 
 
-def all_or_nothing(fit):
+def all_or_nothing(fit: _Fit) -> _Fit:
     """Decorate a `fit` that, when it fails or is interrupted, leaves the estimator as it was before."""
 
     @functools.wraps(fit)
@@ -16,4 +20,4 @@ def all_or_nothing(fit):
             vars(self).update(before)
             raise
 
-    return guarded
+    return cast(_Fit, guarded)

@@ -2,16 +2,19 @@
 
 import sys
 import warnings
+from collections.abc import Hashable, Iterable
 from math import inf, isfinite
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from semid._graded import graded_sizes
 
 
-def warn(message, category=UserWarning):
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn of `message` at the line outside this package that led here."""
     package = str(Path(__file__).parent)
     frame, level = sys._getframe(1), 2
@@ -20,7 +23,7 @@ def warn(message, category=UserWarning):
     warnings.warn(message, category, stacklevel=level)
 
 
-def check_integer(name, value, minimum):
+def check_integer(name: str, value: Any, minimum: int) -> int:
     """Return `value` as an int, or raise unless it is an integer of at least `minimum`."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, got {value!r}.")
@@ -29,19 +32,28 @@ def check_integer(name, value, minimum):
     return int(value)
 
 
-def check_number(name, value, minimum=0.0, maximum=inf, *, open_minimum=False, open_maximum=False):
+def check_number(
+    name: str,
+    value: Any,
+    minimum: float = 0.0,
+    maximum: float = inf,
+    *,
+    open_minimum: bool = False,
+    open_maximum: bool = False,
+) -> float:
     """Return `value` as a float, or raise unless it is finite and lies between the bounds."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}.")
-    too_low = value <= minimum if open_minimum else value < minimum
-    too_high = value >= maximum if open_maximum else value > maximum
-    if not isfinite(value) or too_low or too_high:
+    number = float(value)
+    too_low = number <= minimum if open_minimum else number < minimum
+    too_high = number >= maximum if open_maximum else number > maximum
+    if not isfinite(number) or too_low or too_high:
         left, right = "(" if open_minimum else "[", ")" if open_maximum or maximum == inf else "]"
         raise ValueError(f"{name} must lie in {left}{minimum}, {maximum}{right}, got {value!r}.")
-    return float(value)
+    return number
 
 
-def check_option(name, value, options):
+def check_option(name: str, value: Any, options: Iterable[Any]) -> Any:
     """Return `value`, or raise unless it is one of `options`."""
     if not any(value is option or (type(value) is type(option) and value == option) for option in options):
         allowed = ", ".join(repr(option) for option in options)
@@ -49,7 +61,7 @@ def check_option(name, value, options):
     return value
 
 
-def check_layer_sizes(name, value):
+def check_layer_sizes(name: str, value: Any) -> tuple[int, ...]:
     """Return a tuple of layer widths from an int or a sequence of ints; empty means no hidden layer."""
     sizes = (value,) if isinstance(value, Integral) else value
     if isinstance(sizes, str) or not hasattr(sizes, "__iter__"):
@@ -57,7 +69,7 @@ def check_layer_sizes(name, value):
     return tuple(check_integer(f"each of {name}", size, 1) for size in sizes)
 
 
-def check_codebook_sizes(codebook_size, n_codebooks, n_items):
+def check_codebook_sizes(codebook_size: Any, n_codebooks: int, n_items: int) -> list[int]:
     """Return one int per codebook from ``codebook_size``: an int, one int per codebook, or ``"graded"``.
 
     ``"graded"`` is scaled down for a small catalogue, to 8 items per code on average in the largest codebook.
@@ -80,12 +92,47 @@ def check_codebook_sizes(codebook_size, n_codebooks, n_items):
     return sizes
 
 
-def check_codes(codes, codebook_sizes, *, may_be_cut=False):
+def as_array(name: str, values: Any) -> np.ndarray:
+    """Return `values` as an array, or raise where they are rows of several lengths."""
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{name} must be an array, got a {type(values).__name__} that is none: do its rows have one length?"
+        ) from error
+
+
+def as_numbers(name: str, values: Any) -> np.ndarray:
+    """Return `values` as an array of booleans, integers or floats, or raise unless they are; None and NA are NaN."""
+    array = as_array(name, values)
+    if array.dtype.kind == "O" and array.ndim:
+        try:
+            array = np.where(pd.isna(array), np.nan, array).astype(np.float64)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(
+                f"{name} must hold numbers, got others among them, such as {array.flat[0]!r:.80}."
+            ) from error
+    if array.dtype.kind not in "biuf":
+        kind = type(values).__name__ if array.dtype.kind == "O" else f"an array of {array.dtype}"
+        raise ValueError(f"{name} must hold numbers, got {kind}.")
+    return array
+
+
+def check_single_values(name: str, column: pd.Series) -> None:
+    """Raise if a Series of ids or the like holds lists, or something else that equals nothing."""
+    if column.dtype != object and not isinstance(column.dtype, pd.ArrowDtype):
+        return
+    odd = next((value for value in column if not isinstance(value, Hashable)), None)
+    if odd is not None:
+        raise TypeError(f"{name} must hold text or numbers, got {odd!r:.80}.")
+
+
+def check_codes(codes: Any, codebook_sizes: Any, *, may_be_cut: bool = False) -> np.ndarray:
     """Return `codes` as int64, or raise unless they are whole numbers below the codebook sizes, a column for each.
 
     With `may_be_cut`, columns for the first few codebooks will do.
     """
-    codes = codes.to_numpy(dtype=np.float64, na_value=np.nan) if hasattr(codes, "to_numpy") else np.asarray(codes)
+    codes = as_numbers("codes", codes)
     n_codebooks = len(codebook_sizes)
     if codes.ndim != 2 or not (codes.shape[1] == n_codebooks or (may_be_cut and 0 < codes.shape[1] < n_codebooks)):
         raise ValueError(f"codes must have shape (n_items, {n_codebooks}), got {codes.shape}.")
@@ -101,14 +148,14 @@ def check_codes(codes, codebook_sizes, *, may_be_cut=False):
     return codes.astype(np.int64)
 
 
-def check_sample_weight(sample_weight, n_rows):
+def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
     """Return one float64 weight per row, the largest in [1, 2), ones for None.
 
     Raise unless the weights are finite, not negative, and not all zero. Those below 1e-30 of the largest become 0.
     """
     if sample_weight is None:
         return np.ones(n_rows)
-    weights = np.asarray(sample_weight, dtype=np.float64)
+    weights = as_numbers("sample_weight", sample_weight).astype(np.float64)
     if weights.shape != (n_rows,):
         raise ValueError(f"sample_weight must have one entry per row, shape ({n_rows},), got shape {weights.shape}.")
     if not np.isfinite(weights).all() or (weights < 0).any():

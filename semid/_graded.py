@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def graded_sizes(n_codebooks, smallest=16, largest=1024):
+def graded_sizes(n_codebooks: int, smallest: int = 16, largest: int = 1024) -> list[int]:
     """Return codebook sizes from coarse to fine, evenly spaced on a logarithmic scale.
 
     A coarse code groups many items, so that a ranker learns it from few clicks; a fine code tells items apart.
@@ -20,6 +20,11 @@ def graded_sizes(n_codebooks, smallest=16, largest=1024):
     Returns
     -------
     sizes : list of int, length n_codebooks
+
+    Raises
+    ------
+    ValueError
+        If a number is less than 1.
 
     Examples
     --------

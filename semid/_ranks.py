@@ -112,9 +112,9 @@ class SharedFit:
             except Exception as error:  # the others wait, and must hear of it, whatever it is
                 outcome[1] = error
         dist.broadcast_object_list(outcome, src=0, device=torch.device("cpu"))
-        result, error = outcome
-        if error is not None:
-            raise error
+        result, failure = outcome
+        if failure is not None:
+            raise failure
         return result
 
     def check_same(self, facts):
@@ -177,7 +177,7 @@ def _sum_in_order(rows):
     return total
 
 
-_CURRENT = ContextVar("semid_shares")
+_CURRENT: ContextVar["SharedFit"] = ContextVar("semid_shares")
 
 
 def current_ranks():

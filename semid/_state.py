@@ -11,7 +11,7 @@ import torch
 _SEEDING = threading.Lock()
 
 
-def resolve_device(device):
+def resolve_device(device: str) -> torch.device:
     """Return the `torch.device` meant by `device`; ``"auto"`` is CUDA where there is one, else the CPU."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

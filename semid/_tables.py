@@ -1,18 +1,21 @@
 """Tables as users have them: pandas, polars and other Arrow tables, arrays; and the columns that a parameter means."""
 
+from tokenize import TokenError
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
 
-def check_table(estimator, X, *, reset):
+def check_table(estimator: Any, X: Any, *, reset: bool) -> pd.DataFrame | np.ndarray:
     """Return `X` as a DataFrame or a 2-D array of any dtype, after scikit-learn's checks of names and number.
 
     `reset` says whether these are learned (in `fit`) or compared with those of `fit`.
     """
     if not isinstance(X, pd.DataFrame) and hasattr(X, "__arrow_c_stream__"):
-        X = _from_arrow(X)
+        X = from_arrow("X", X)
     if not isinstance(X, pd.DataFrame):
         X = check_array(X, dtype=None, ensure_all_finite=False, estimator=estimator, input_name="X")
     elif X.shape[0] == 0 or X.shape[1] == 0:
@@ -21,7 +24,7 @@ def check_table(estimator, X, *, reset):
     return X
 
 
-def split_columns(X):
+def split_columns(X: pd.DataFrame | np.ndarray) -> tuple[list, list[pd.Series]]:
     """Return the names and the columns, as pandas Series, of a DataFrame or a 2-D array."""
     if not isinstance(X, pd.DataFrame):
         X = pd.DataFrame(X)
@@ -39,7 +42,7 @@ def find_columns(parameter, wanted, names):
     """Return the positions meant by a list of names or positions, or by a boolean mask; none for None."""
     if wanted is None:
         return []
-    if isinstance(wanted, str) or not hasattr(wanted, "__iter__"):
+    if isinstance(wanted, str) or not hasattr(wanted, "__iter__") or getattr(wanted, "ndim", 1) == 0:
         raise TypeError(f"{parameter} must be 'auto', None, or a list of columns, got {wanted!r}.")
     wanted = list(wanted)
     if wanted and all(isinstance(entry, bool | np.bool_) for entry in wanted):
@@ -63,21 +66,28 @@ def find_column(parameter, entry, names):
     raise ValueError(f"{parameter} must name columns of X, or give their positions, got {entry!r}; X has {names}.")
 
 
-def _from_arrow(X):
+def from_arrow(name, X):
     """Return an Arrow table (polars, duckdb, pyarrow) as a DataFrame whose integers stay integers."""
     try:
         import pyarrow as pa
     except ImportError as error:
         raise ImportError(
-            f"X is a {type(X).__name__}; reading it needs pyarrow: pip install semid[parquet], or pass X.to_pandas()."
+            f"{name} is a {type(X).__name__}; reading it needs pyarrow: pip install semid[parquet], or pass {name}.to_pandas()."
         ) from error
-    table = pa.table(X)
+    try:
+        table = pa.table(X)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{name} must be a table of columns, got a {type(X).__name__}: one column alone.") from error
     table = table.cast(pa.schema([(field.name, _without_views(pa, field.type)) for field in table.schema]))
     nullable = {pa.bool_(): pd.BooleanDtype()}
     for bits in (8, 16, 32, 64):
         nullable[getattr(pa, f"int{bits}")()] = getattr(pd, f"Int{bits}Dtype")()
         nullable[getattr(pa, f"uint{bits}")()] = getattr(pd, f"UInt{bits}Dtype")()
-    return table.to_pandas(types_mapper=nullable.get)
+    try:
+        return table.to_pandas(types_mapper=nullable.get)
+    except (TypeError, NotImplementedError, pa.ArrowException) as error:
+        kinds = ", ".join(f"{field.name!r} of {field.type}" for field in table.schema)
+        raise TypeError(f"{name} must have columns that pandas can hold, got {kinds:.500}.") from error
 
 
 def _without_views(pa, kind):
@@ -87,3 +97,15 @@ def _without_views(pa, kind):
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return pa.large_list(_without_views(pa, kind.value_type))
     return kind
+
+
+def read_npy(path, mmap_mode=None):
+    """Return the array in a ``.npy`` file, or raise a ValueError that says why there is none."""
+    try:
+        array = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+    except (ValueError, EOFError, SyntaxError, TokenError) as error:  # what headers that are none end in
+        raise ValueError(f"not a .npy file of numbers: {error}") from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise ValueError("not a .npy file of one array: it holds several")
+    return array

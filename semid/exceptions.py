@@ -2,8 +2,24 @@
 
 
 class CollapseWarning(UserWarning):
-    """A learned codebook uses few of its codes: the others cost memory and say nothing."""
+    """A learned codebook uses few of its codes: the others cost memory and say nothing.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from semid.exceptions import CollapseWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", CollapseWarning)  # a fit in this block raises instead
+    """
 
 
 class VersionWarning(UserWarning):
-    """A pickle was written by another version of semid."""
+    """A pickle was written by another version of semid.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from semid.exceptions import VersionWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", VersionWarning)  # so that unpickling in this block raises instead
+    """

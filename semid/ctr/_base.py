@@ -3,11 +3,14 @@
 import copy
 import re
 from abc import abstractmethod
-from typing import NamedTuple
+from collections.abc import Sequence
+from inspect import signature
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
@@ -17,7 +20,15 @@ from torch import nn
 
 from semid._all_or_nothing import all_or_nothing
 from semid._checkpoints import Checkpoint, NoCheckpoint, check_checkpoint_dir, fingerprint_of
-from semid._checks import check_integer, check_layer_sizes, check_number, check_option, check_sample_weight, warn
+from semid._checks import (
+    as_array,
+    check_integer,
+    check_layer_sizes,
+    check_number,
+    check_option,
+    check_sample_weight,
+    warn,
+)
 from semid._net import (
     EMBEDDING_OPTIMIZERS,
     Batches,
@@ -28,7 +39,8 @@ from semid._net import (
     train_click_model,
 )
 from semid._state import LiveModule, build_seeded, export_state, resolve_device
-from semid._tables import check_table
+from semid._tables import check_table, split_columns
+from semid._typing import Columns, RandomState, StrPath
 from semid._versioned import Versioned
 from semid.ctr._code_vectors import start_from_code_vectors
 from semid.ctr._documentation import SHARED_PARTS
@@ -62,7 +74,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
     _dtype = torch.float32
     _has_first_order = False
     # What the module is built from, and what becomes of the columns: both stay when a fitted model goes on.
-    _architecture_parameters = (
+    _architecture_parameters: tuple[str, ...] = (
         "embedding_dim",
         "hidden_layer_sizes",
         "fusion",
@@ -87,44 +99,44 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        embedding_dim=16,
-        hidden_layer_sizes=(256, 128),
-        fusion="gate",
+        embedding_dim: int = 16,
+        hidden_layer_sizes: Sequence[int] = (256, 128),
+        fusion: str | type = "gate",
         *,
-        fusion_scope="codes",
-        fusion_rank=32,
-        fusion_query=None,
-        n_embedding_sets=1,
-        categorical_features="auto",
-        code_features="auto",
-        vector_features="auto",
-        vector_fields=1,
-        adapter_width=64,
-        min_frequency=1,
-        hash_buckets=None,
-        dropout=0.0,
-        embedding_init_std=0.05,
-        code_embedding_init="random",
-        embedding_optimizer="lazy_adam",
-        max_iter=30,
-        batch_size="auto",
-        learning_rate=0.006,
-        embedding_learning_rate=None,
-        l2=1e-4,
-        embedding_l2=1e-4,
-        max_gradient_norm=None,
-        weight_averaging=0.99,
-        class_weight=None,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=2,
-        warm_start=False,
-        checkpoint_dir=None,
-        callbacks=(),
-        device="auto",
-        random_state=None,
-        verbose=False,
-    ):
+        fusion_scope: Literal["codes", "all"] = "codes",
+        fusion_rank: int = 32,
+        fusion_query: str | int | None = None,
+        n_embedding_sets: int = 1,
+        categorical_features: Columns = "auto",
+        code_features: Columns = "auto",
+        vector_features: Columns = "auto",
+        vector_fields: int = 1,
+        adapter_width: int = 64,
+        min_frequency: int = 1,
+        hash_buckets: int | dict | None = None,
+        dropout: float = 0.0,
+        embedding_init_std: float = 0.05,
+        code_embedding_init: Literal["random", "codebooks"] = "random",
+        embedding_optimizer: Literal["lazy_adam", "rowwise_adagrad", "dense_adam"] = "lazy_adam",
+        max_iter: int = 30,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: float = 0.006,
+        embedding_learning_rate: float | None = None,
+        l2: float = 1e-4,
+        embedding_l2: float = 1e-4,
+        max_gradient_norm: float | None = None,
+        weight_averaging: float = 0.99,
+        class_weight: dict | Literal["balanced"] | None = None,
+        early_stopping: bool | Literal["auto"] = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 2,
+        warm_start: bool = False,
+        checkpoint_dir: StrPath | None = None,
+        callbacks: Sequence[Any] = (),
+        device: str = "auto",
+        random_state: RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
         self.embedding_dim = embedding_dim
         self.hidden_layer_sizes = hidden_layer_sizes
         self.fusion = fusion
@@ -171,7 +183,14 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
             cls.__doc__ = cls.__doc__.replace(f"    {{{name}}}\n", text)
 
     @all_or_nothing
-    def fit(self, X, y, sample_weight=None, *, eval_set=None):
+    def fit(
+        self,
+        X: pd.DataFrame | ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        eval_set: tuple | None = None,
+    ) -> Self:
         """Learn from impressions.
 
         Ctrl-C after at least one epoch ends the training with a ConvergenceWarning and keeps what complete epochs have
@@ -225,12 +244,22 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         return self._train(module, train, held_out, self.max_iter, seed, may_resume=True)
 
     @all_or_nothing
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(
+        self,
+        X: pd.DataFrame | ArrayLike,
+        y: ArrayLike,
+        classes: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
         """Go once over more impressions, from the weights as they are; new ids get rows of their own.
 
         Nothing is held out, the calibration stays, and `checkpoint_dir` is not read. Categories that are known keep
         their place, so that what was learned for them is not touched by the arrival of others; means and scales of
         numbers stay as well. The table is copied once per call: pass many impressions at a time.
+
+        The optimizer starts anew in each call, and its first steps are as long as those of `fit`. For few impressions,
+        set a lower `learning_rate`: in a measurement, one call on 1,000 impressions moved the test AUC by -0.016 to
+        +0.008 at the default rate, by -0.001 to +0.004 at 0.001.
 
         Parameters
         ----------
@@ -271,7 +300,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         impressions = Impressions(encoded, y, weights, resolve_device(self.device), self._dtype)
         return self._train(module, impressions, None, 1, seed)
 
-    def decision_function(self, X):
+    def decision_function(self, X: pd.DataFrame | ArrayLike) -> np.ndarray:
         """Return the logit of each impression, (n_impressions,): the log-odds of a click.
 
         Parameters
@@ -286,7 +315,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         logits = self._streamed(X, lambda module, categories, numbers: module(categories, numbers))
         return (self.calibration_["scale"] * logits + self.calibration_["shift"]).astype(logits.dtype)
 
-    def representation(self, X, columns=None):
+    def representation(self, X: pd.DataFrame | ArrayLike, columns: Sequence[str | int] | None = None) -> np.ndarray:
         """Return what the model makes of an item's codes: their fused embeddings side by side, one row per impression.
 
         The representation of the Mixture-of-Codes paper (arXiv:2410.09560v1), whose clusters and spectrum
@@ -312,7 +341,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
 
         return self._streamed(X, embed)
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: pd.DataFrame | ArrayLike) -> np.ndarray:
         """Return the probability of each class, (n_impressions, 2), in the order of ``classes_``.
 
         Parameters
@@ -327,7 +356,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         logits = torch.from_numpy(self.decision_function(X))
         return torch.stack([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=1).numpy()
 
-    def predict(self, X):
+    def predict(self, X: pd.DataFrame | ArrayLike) -> np.ndarray:
         """Return the more probable label of each impression, (n_impressions,).
 
         Parameters
@@ -433,6 +462,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
             self.vector_fields,
         )
         encoded = self.encoder_.fit_encode(X, weights)
+        self._warn_of_codes_without_names(X)
         # Within reach of a sigmoid even if only one class is there yet.
         rate = np.clip(np.average(y, weights=weights), 1e-6, 1 - 1e-6)
         self.fields_ = self._describe_fields(float(np.log(rate / (1 - rate))))
@@ -510,6 +540,25 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
                 is_trained[sum(sizes[: group.start]) : sum(sizes[: group.stop])] = True
         with torch.no_grad():
             embedding.table[~is_trained] = 0.0
+
+    def _warn_of_codes_without_names(self, X):
+        """Warn of an array whose columns may well be codes, which are found by their names alone.
+
+        Where integers stand beside text, a ColumnTransformer has dropped the names as a rule. Integers alone may be
+        plain ids: then only a `fusion` that was asked for says that some of them are codes.
+        """
+        looks_for_names = isinstance(self.code_features, str) and self.fusion_scope == "codes"
+        if isinstance(X, pd.DataFrame) or not looks_for_names or self.fusion == "concat":
+            return
+        kinds = [pd.api.types.infer_dtype(column, skipna=True) for column in split_columns(X[:1000])[1]]
+        is_asked_for = self.fusion != signature(type(self)).parameters["fusion"].default
+        if kinds.count("integer") >= 2 and ("string" in kinds or is_asked_for):
+            warn(
+                f"X is an array without column names, by which codes are found: none are, and fusion={self.fusion!r} "
+                "mixes nothing. If X holds codes, pass a DataFrame "
+                '(ColumnTransformer(...).set_output(transform="pandas")) or give their positions as code_features; '
+                "code_features=None says that there are none."
+            )
 
     def _describe_fields(self, base_logit):
         shapes = self.encoder_.shapes
@@ -673,7 +722,12 @@ def _check_classes(classes, known):
     """Return both labels, sorted, or None if nobody says them; `known` are those of a former call."""
     if classes is None:
         return known
-    classes = np.unique(classes)
+    try:
+        classes = np.unique(as_array("classes", classes))
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"classes must hold two labels of one type, none of them missing, got {classes!r:.80}."
+        ) from error
     if len(classes) != 2:
         raise ValueError(f"classes must hold two labels, got {classes.tolist()}.")
     if known is not None and not _is_equal(classes, known):
@@ -686,7 +740,9 @@ def _check_labels(y):
     n_missing = int(pd.isna(np.asarray(y)).sum())
     if n_missing:
         raise ValueError(f"Input y contains NaN or None: {n_missing} of {len(y)} labels. Drop these rows.")
-    return column_or_1d(check_array(y, ensure_2d=False, dtype=None, input_name="y"), warn=True)
+    with np.errstate(invalid="ignore"):  # of infinities of both signs, which are refused
+        y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
+    return column_or_1d(y, warn=True)
 
 
 def _binary_labels(y, classes):

@@ -1,9 +1,13 @@
 """DCNv2 (Wang et al., 2021, "DCN V2: Improved deep & cross network and practical lessons for web-scale learning to rank
 systems", WWW, arXiv:2008.13535)."""
 
+from collections.abc import Sequence
+from typing import Any, Literal
+
 from torch import nn
 
 from semid._checks import check_integer, check_option
+from semid._typing import Columns, RandomState, StrPath
 from semid.ctr._base import BaseCTRClassifier
 from semid.nn._click_module import InteractionHead
 from semid.nn._interactions import CrossNetwork, LowRankCrossNetwork
@@ -76,48 +80,48 @@ class DCNv2Classifier(BaseCTRClassifier):
 
     def __init__(
         self,
-        embedding_dim=16,
-        hidden_layer_sizes=(256, 128),
-        fusion="gate",
+        embedding_dim: int = 16,
+        hidden_layer_sizes: Sequence[int] = (256, 128),
+        fusion: str | type = "gate",
         *,
-        n_cross_layers=3,
-        structure="parallel",
-        low_rank=None,
-        n_experts=4,
-        fusion_scope="codes",
-        fusion_rank=32,
-        fusion_query=None,
-        n_embedding_sets=1,
-        categorical_features="auto",
-        code_features="auto",
-        vector_features="auto",
-        vector_fields=1,
-        adapter_width=64,
-        min_frequency=1,
-        hash_buckets=None,
-        dropout=0.0,
-        embedding_init_std=0.05,
-        code_embedding_init="random",
-        embedding_optimizer="lazy_adam",
-        max_iter=30,
-        batch_size="auto",
-        learning_rate=0.006,
-        embedding_learning_rate=None,
-        l2=1e-4,
-        embedding_l2=1e-4,
-        max_gradient_norm=None,
-        weight_averaging=0.99,
-        class_weight=None,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=2,
-        warm_start=False,
-        checkpoint_dir=None,
-        callbacks=(),
-        device="auto",
-        random_state=None,
-        verbose=False,
-    ):
+        fusion_scope: Literal["codes", "all"] = "codes",
+        fusion_rank: int = 32,
+        fusion_query: str | int | None = None,
+        n_embedding_sets: int = 1,
+        categorical_features: Columns = "auto",
+        code_features: Columns = "auto",
+        vector_features: Columns = "auto",
+        vector_fields: int = 1,
+        adapter_width: int = 64,
+        min_frequency: int = 1,
+        hash_buckets: int | dict | None = None,
+        dropout: float = 0.0,
+        n_cross_layers: int = 3,
+        structure: Literal["parallel", "stacked"] = "parallel",
+        low_rank: int | None = None,
+        n_experts: int = 4,
+        embedding_init_std: float = 0.05,
+        code_embedding_init: Literal["random", "codebooks"] = "random",
+        embedding_optimizer: Literal["lazy_adam", "rowwise_adagrad", "dense_adam"] = "lazy_adam",
+        max_iter: int = 30,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: float = 0.006,
+        embedding_learning_rate: float | None = None,
+        l2: float = 1e-4,
+        embedding_l2: float = 1e-4,
+        max_gradient_norm: float | None = None,
+        weight_averaging: float = 0.99,
+        class_weight: dict | Literal["balanced"] | None = None,
+        early_stopping: bool | Literal["auto"] = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 2,
+        warm_start: bool = False,
+        checkpoint_dir: StrPath | None = None,
+        callbacks: Sequence[Any] = (),
+        device: str = "auto",
+        random_state: RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
         super().__init__(
             embedding_dim=embedding_dim,
             hidden_layer_sizes=hidden_layer_sizes,

@@ -44,13 +44,13 @@ _SETS = """\
 """
 
 _COLUMN_PARAMETERS = """\
-    categorical_features : "auto", None, list of str or int, or boolean mask, default "auto"
+    categorical_features : "auto", None, list of str or int, or mask of bool, default "auto"
         Columns to use as categories. ``"auto"``: all but float columns. A float column that is named here must hold
         whole numbers. Codes are categories in any case.
-    code_features : "auto", None, list of str or int, or boolean mask, default "auto"
+    code_features : "auto", None, list of str or int, or mask of bool, default "auto"
         Columns that hold the codes of one item. ``"auto"``: those named ``code<n>`` or ``<prefix>_code<n>``, one group
         per prefix.
-    vector_features : "auto", None, list of str or int, or boolean mask, default "auto"
+    vector_features : "auto", None, list of str or int, or mask of bool, default "auto"
         Float columns that are one vector. ``"auto"``: those numbered from 0 under one prefix, if they are at least
         eight.
     vector_fields : int, default 1
@@ -134,6 +134,13 @@ _ATTRIBUTES = """\
         ``scale`` and ``shift`` of the logits, 1 and 0 without early stopping.
     classes_ : ndarray of shape (2,)
         The two labels; probabilities are those of the second.
+    encoder_ : object
+        What has become of the columns: ``names_``, ``vocabularies_`` (the categories of each field and list, or the
+        number of its buckets), ``code_groups_`` (the fields that are the codes of one item, a slice per item column;
+        empty where no codes were found), ``means_`` and ``scales_`` of numbers.
+    fields_ : named tuple
+        What the module is built for: ``shapes`` of the fields, ``fusion_groups`` (slices of fields that are fused),
+        ``fusion_query`` (a field or None) and ``base_logit`` (the log-odds of the share of clicks).
     history_ : dict of ndarray of shape (n_epochs,)
         ``train_loss`` and, with early stopping, ``valid_loss`` and ``valid_auc``, of the last call.
     n_iter_ : int

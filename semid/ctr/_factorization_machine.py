@@ -1,7 +1,11 @@
 """The factorization machine (Rendle, 2010, "Factorization machines", ICDM)."""
 
+from collections.abc import Sequence
+from typing import Any, Literal
+
 from torch import nn
 
+from semid._typing import Columns, RandomState, StrPath
 from semid.ctr._base import BaseCTRClassifier
 from semid.nn._interactions import FactorizationMachine
 
@@ -53,41 +57,41 @@ class FactorizationMachineClassifier(BaseCTRClassifier):
 
     def __init__(
         self,
-        embedding_dim=16,
-        fusion="gate",
+        embedding_dim: int = 16,
+        fusion: str | type = "gate",
         *,
-        fusion_scope="codes",
-        fusion_rank=32,
-        fusion_query=None,
-        categorical_features="auto",
-        code_features="auto",
-        vector_features="auto",
-        vector_fields=1,
-        adapter_width=64,
-        min_frequency=1,
-        hash_buckets=None,
-        embedding_init_std=0.05,
-        code_embedding_init="random",
-        embedding_optimizer="lazy_adam",
-        max_iter=30,
-        batch_size="auto",
-        learning_rate=0.006,
-        embedding_learning_rate=None,
-        l2=1e-4,
-        embedding_l2=1e-4,
-        max_gradient_norm=None,
-        weight_averaging=0.99,
-        class_weight=None,
-        early_stopping="auto",
-        validation_fraction=0.1,
-        n_iter_no_change=2,
-        warm_start=False,
-        checkpoint_dir=None,
-        callbacks=(),
-        device="auto",
-        random_state=None,
-        verbose=False,
-    ):
+        fusion_scope: Literal["codes", "all"] = "codes",
+        fusion_rank: int = 32,
+        fusion_query: str | int | None = None,
+        categorical_features: Columns = "auto",
+        code_features: Columns = "auto",
+        vector_features: Columns = "auto",
+        vector_fields: int = 1,
+        adapter_width: int = 64,
+        min_frequency: int = 1,
+        hash_buckets: int | dict | None = None,
+        embedding_init_std: float = 0.05,
+        code_embedding_init: Literal["random", "codebooks"] = "random",
+        embedding_optimizer: Literal["lazy_adam", "rowwise_adagrad", "dense_adam"] = "lazy_adam",
+        max_iter: int = 30,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: float = 0.006,
+        embedding_learning_rate: float | None = None,
+        l2: float = 1e-4,
+        embedding_l2: float = 1e-4,
+        max_gradient_norm: float | None = None,
+        weight_averaging: float = 0.99,
+        class_weight: dict | Literal["balanced"] | None = None,
+        early_stopping: bool | Literal["auto"] = "auto",
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 2,
+        warm_start: bool = False,
+        checkpoint_dir: StrPath | None = None,
+        callbacks: Sequence[Any] = (),
+        device: str = "auto",
+        random_state: RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
         super().__init__(
             embedding_dim=embedding_dim,
             hidden_layer_sizes=(),

@@ -1,5 +1,6 @@
 """What stands in a column: its distinct categories, lists of them, or numbers, whatever the dtype."""
 
+from collections.abc import Hashable
 from decimal import Decimal
 from numbers import Integral
 from typing import NamedTuple
@@ -43,10 +44,11 @@ def _used_categories(column):
 def _factorized(column, name):
     try:
         return pd.factorize(column)  # -1 for missing
-    except TypeError as error:
+    except (TypeError, NotImplementedError) as error:
         if holds_lists(column):
             raise _unexpected_list(column[column.notna().to_numpy()].iloc[0], name) from error
-        raise TypeError(f"argument must be a string or a number in column {name!r}, got {error}.") from error
+        odd = next((value for value in column if not isinstance(value, Hashable)), column.dtype)
+        raise TypeError(f"argument must be a string or a number in column {name!r}, got {odd!r:.80}.") from error
 
 
 def _canonical(values, name, may_be_fractions):
@@ -165,6 +167,8 @@ def numeric_column(column, name):
     """Return a column as float64, NaN where missing."""
     _refuse_dates(column, name)
     try:
+        if types.is_complex_dtype(column.dtype):
+            raise TypeError("got complex ones")
         values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
         raise ValueError(

@@ -3,13 +3,14 @@
 import re
 import sys
 from array import array
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from semid._typing import StrPath
 from semid.datasets._lines import BadLines, parse_record, read_rows, required_number, required_text
-from semid.datasets._log_data import make_log
+from semid.datasets._log_data import LogData, make_log
 
 _PRICE = re.compile(r"\s*\$?\s*(\d[\d,]*(?:\.\d*)?|\.\d+)\s*", re.ASCII)
 _NOTHING_KNOWN = {"title": "", "brand": "", "description": "", "categories": []}
@@ -30,7 +31,13 @@ _OLD_KEYS = _Keys("reviewerID", "asin", "overall", "unixReviewTime", 1, "summary
 _NEW_KEYS = _Keys("user_id", "parent_asin", "rating", "timestamp", 1000, "title", "text")
 
 
-def load_amazon_reviews(reviews, metadata=None, *, review_text=False, on_bad_lines="error"):
+def load_amazon_reviews(
+    reviews: StrPath,
+    metadata: StrPath | None = None,
+    *,
+    review_text: bool = False,
+    on_bad_lines: Literal["error", "warn"] = "error",
+) -> LogData:
     """Read Amazon reviews and the metadata of their items, in the formats published in 2014, 2018 and 2023.
 
     The files are one review or item per line, gzipped or not, and hold what they are published with: JSON, or, for the

@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 from tqdm import tqdm
 
 from semid._checks import check_integer, check_number
+from semid._typing import StrPath
 
 _BLOCK = 1 << 16
 _TIMEOUT = 30  # seconds without a byte
@@ -20,7 +21,7 @@ _TRANSIENT = (URLError, http.client.HTTPException, ConnectionError, TimeoutError
 _WORTH_ANOTHER_TRY = (408, 429)  # of the answers below 500
 
 
-def get_data_home(data_home=None):
+def get_data_home(data_home: StrPath | None = None) -> Path:
     """Return the folder of downloaded data sets, and make it if there is none.
 
     Parameters

@@ -5,11 +5,13 @@ import shutil
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from semid._checks import check_option
+from semid._typing import StrPath
 from semid.datasets._amazon import load_amazon_reviews
 from semid.datasets._download import download, get_data_home
+from semid.datasets._log_data import LogData
 from semid.datasets._movielens import load_movielens
 
 
@@ -41,15 +43,15 @@ _AMAZON = {
 
 
 def fetch_movielens(
-    version="100k",
+    version: Literal["100k", "1m", "10m", "20m", "25m", "32m"] = "100k",
     *,
-    data_home=None,
-    download_if_missing=True,
-    n_retries=3,
-    delay=1.0,
-    verbose=False,
-    on_bad_lines="error",
-):
+    data_home: StrPath | None = None,
+    download_if_missing: bool = True,
+    n_retries: int = 3,
+    delay: float = 1.0,
+    verbose: bool = False,
+    on_bad_lines: Literal["error", "warn"] = "error",
+) -> LogData:
     """Download a MovieLens data set, unless it is there, and load it.
 
     The zip file must have the md5 checksum that GroupLens publishes. It is kept, and unpacked beside it. A download
@@ -109,19 +111,19 @@ def fetch_movielens(
 
 
 def fetch_amazon_reviews(
-    category,
+    category: str,
     *,
-    year=2014,
-    subset="5core",
-    metadata=True,
-    data_home=None,
-    download_if_missing=True,
-    n_retries=3,
-    delay=1.0,
-    verbose=False,
-    review_text=False,
-    on_bad_lines="error",
-):
+    year: Literal[2014, 2018, 2023] = 2014,
+    subset: Literal["5core", "all"] = "5core",
+    metadata: bool = True,
+    data_home: StrPath | None = None,
+    download_if_missing: bool = True,
+    n_retries: int = 3,
+    delay: float = 1.0,
+    verbose: bool = False,
+    review_text: bool = False,
+    on_bad_lines: Literal["error", "warn"] = "error",
+) -> LogData:
     """Download the Amazon reviews of a category, unless they are there, and load them.
 
     No checksums of these files are published. The SHA-256 of the first download is written down beside each file, and

@@ -2,16 +2,24 @@
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_integer_dtype, is_numeric_dtype
+from pandas.api.types import (
+    is_bool_dtype,
+    is_complex_dtype,
+    is_datetime64_any_dtype,
+    is_integer_dtype,
+    is_numeric_dtype,
+)
 
-from semid._checks import check_option
+from semid._checks import check_option, check_single_values
+from semid._typing import StrPath
 from semid.datasets._lines import GZIP_DAMAGE, BadLines, open_bytes, read_rows
-from semid.datasets._log_data import make_log
+from semid.datasets._log_data import LogData, make_log
 from semid.datasets._numbers import check_number_text
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -33,18 +41,18 @@ class _Form(NamedTuple):
 
 
 def load_interactions(
-    path,
+    path: StrPath,
     *,
-    items=None,
-    users=None,
-    user="user_id",
-    item="item_id",
-    rating="rating",
-    timestamp="timestamp",
-    timestamp_unit="s",
-    columns=None,
-    on_bad_lines="error",
-):
+    items: StrPath | None = None,
+    users: StrPath | None = None,
+    user: str = "user_id",
+    item: str = "item_id",
+    rating: str = "rating",
+    timestamp: str = "timestamp",
+    timestamp_unit: Literal["s", "ms", "us", "ns"] = "s",
+    columns: Sequence[str] | None = None,
+    on_bad_lines: Literal["error", "warn"] = "error",
+) -> LogData:
     """Read a log of interactions from a parquet or CSV file or from the atomic files of RecBole.
 
     Parameters
@@ -146,10 +154,9 @@ def _read_table(path, new_names, ids, numbers, bad, columns=None):
     form = _form(path, kind, new_names, ids, numbers, columns)
     try:
         with open_bytes(path) as stream:
-            frame = _parse(stream, form, form.n_header_lines)
+            return _typed(_parse(stream, form, form.n_header_lines), form)
     except (ValueError, OverflowError, *GZIP_DAMAGE):
-        frame = _parse_good_lines(path, form, bad)
-    return _typed(frame, form)
+        return _typed(_parse_good_lines(path, form, bad), form)
 
 
 def _form(path, kind, new_names, ids, numbers, columns):
@@ -165,10 +172,13 @@ def _form(path, kind, new_names, ids, numbers, columns):
 
 def _header(path, separator, quoting):
     with open_bytes(path) as stream:
-        line = stream.readline().decode("utf-8-sig").rstrip("\r\n")
+        line = stream.readline().rstrip(b"\r\n")
     if not line:
         raise ValueError(f"{path} must start with a line of column names, got an empty line.")
-    return next(csv.reader([line], delimiter=separator, quoting=quoting))
+    try:
+        return next(csv.reader([line.decode("utf-8-sig")], delimiter=separator, quoting=quoting))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} must start with a line of column names, got {line!r:.80}: {error}.") from error
 
 
 def _typed_header(path, header):
@@ -255,6 +265,9 @@ def _check_line(line, form):
             raise ValueError(f"{name} is missing")
     for name in form.numbers:
         check_number_text(name, values[name])
+    for name in form.names:
+        if form.types.get(name) == "float_seq":
+            _floats(name, values[name])
     return line if line.endswith(b"\n") else line + b"\n"
 
 
@@ -267,10 +280,18 @@ def _typed(frame, form):
         if kind == "token":
             frame[name] = frame[name].fillna("")
         elif kind != "float":
-            convert = float if kind == "float_seq" else str
             texts = frame[name].fillna("")
-            frame[name] = pd.Series([[convert(part) for part in text.split()] for text in texts], dtype=object)
+            lists = [_floats(name, text) if kind == "float_seq" else text.split() for text in texts]
+            frame[name] = pd.Series(lists, dtype=object)
     return frame
+
+
+def _floats(name, text):
+    """Return the numbers that are written in a text, between spaces."""
+    try:
+        return [float(part) for part in text.split()]
+    except ValueError as error:
+        raise ValueError(f"{name} must be numbers between spaces, got {text!r:.50}") from error
 
 
 def _integers_if_all(column):
@@ -290,7 +311,15 @@ def _read_parquet(path, new_names, ids, numbers, bad):
         frame = pd.read_parquet(path).reset_index(drop=True)
     except ImportError as error:
         raise ImportError(f"reading {path} needs pyarrow: pip install semid[parquet].") from error
+    except FileNotFoundError:
+        raise
+    except (ValueError, TypeError, NotImplementedError, OSError) as error:
+        raise ValueError(f"{path} must be a parquet file that is whole, pyarrow says: {error}") from error
     frame.columns = _renamed(path, list(frame.columns), new_names, ids)
+    for name in ids:
+        check_single_values(f"column {name!r} of {path}", frame[name])
+        if frame[name].dtype == np.float16:  # of which pandas has no index
+            frame[name] = frame[name].astype(np.float32)
     numbers = [name for name in numbers if name in frame.columns]
     wrong = {name: frame[name].isna() for name in ids}
     for name in numbers:
@@ -304,10 +333,10 @@ def _read_parquet(path, new_names, ids, numbers, bad):
 
 
 def _not_a_number(path, name, column):
-    """Return where a column of numbers or dates has none."""
-    if is_datetime64_any_dtype(column):
+    """Return where a column of numbers, or of times that are dates, has none."""
+    if name == "timestamp" and is_datetime64_any_dtype(column):
         return column.isna()
-    if not is_numeric_dtype(column) or is_bool_dtype(column):
+    if not is_numeric_dtype(column) or is_bool_dtype(column) or is_complex_dtype(column):
         raise ValueError(f"column {name!r} of {path} must hold numbers, got {column.dtype}.")
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     return pd.Series(~(np.abs(values) < 2.0**63), index=column.index)

@@ -4,6 +4,7 @@ import operator
 import re
 
 import numpy as np
+import pandas as pd
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from semid.datasets._frames import check_columns, check_nothing_missing
@@ -20,7 +21,7 @@ _NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _RULE = re.compile(rf"\s*(?P<column>.+?)\s*(?P<operator>{'|'.join(_OPERATORS)})\s*(?P<number>{_NUMBER})\s*", re.ASCII)
 
 
-def label_clicks(interactions, rule="rating > 3"):
+def label_clicks(interactions: pd.DataFrame, rule: str = "rating > 3") -> np.ndarray:
     """Return 1 for each interaction that counts as a click by `rule`, 0 for the others.
 
     Parameters
@@ -34,6 +35,13 @@ def label_clicks(interactions, rule="rating > 3"):
     Returns
     -------
     clicks : ndarray of shape (n_interactions,), int64
+
+    Raises
+    ------
+    TypeError
+        If `interactions` is not a DataFrame, `rule` not a str, or the column not one of numbers.
+    ValueError
+        If `rule` has another form, or its column is not there or has missing values.
 
     Examples
     --------

@@ -43,7 +43,7 @@ class LogData(NamedTuple):
     bad_lines: pd.DataFrame
     n_duplicates: int = 0
 
-    def k_core(self, k=5):
+    def k_core(self, k: int = 5) -> "LogData":
         """Return the log of the users and items with at least `k` interactions each, as `semid.datasets.k_core`.
 
         Items and users that have none are left out.
@@ -61,8 +61,8 @@ class LogData(NamedTuple):
         interactions = k_core(self.interactions, k)
         items = self.items[self.items["item_id"].isin(interactions["item_id"])]
         users = self.users[self.users["user_id"].isin(interactions["user_id"])]
-        tables = (table.reset_index(drop=True) for table in (items, interactions, users))
-        return LogData(*tables, self.bad_lines, self.n_duplicates)
+        items, interactions, users = (table.reset_index(drop=True) for table in (items, interactions, users))
+        return LogData(items, interactions, users, self.bad_lines, self.n_duplicates)
 
 
 def make_log(interactions, items, users, bad_lines, fill=None):

@@ -4,12 +4,14 @@ import csv
 import io
 import re
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from semid._typing import StrPath
 from semid.datasets._lines import BadLines, read_rows
-from semid.datasets._log_data import make_log
+from semid.datasets._log_data import LogData, make_log
 from semid.datasets._numbers import check_integer_text, check_number_text
 
 # The flags of u.item; the first, "unknown", is left out: such films have no genre.
@@ -32,7 +34,7 @@ _YEAR = re.compile(r"(.*?)\s*\((\d{4})(?:[-\u2013]\d{0,4})?\)\s*", re.DOTALL | r
 _NOTHING_KNOWN = {"title": "", "genres": []}
 
 
-def load_movielens(folder, *, on_bad_lines="error"):
+def load_movielens(folder: StrPath, *, on_bad_lines: Literal["error", "warn"] = "error") -> LogData:
     """Read a MovieLens data set from the folder that its zip file holds (Harper and Konstan, 2015).
 
     Parameters
@@ -127,7 +129,8 @@ def _check_header(path, wanted):
 def _read_ratings(path, separator, bad, *, n_header_lines=0):
     """Read ratings all at once; line by line only where that fails, to leave out the lines that are bad."""
     try:
-        return _parse_ratings(path.read_bytes(), separator, n_header_lines)
+        with np.errstate(invalid="ignore"):  # of ids beyond int64, which pandas then refuses
+            return _parse_ratings(path.read_bytes(), separator, n_header_lines)
     except (ValueError, OverflowError):
         good = read_rows(path, lambda line: _check_rating(line, separator), bad, n_header_lines=n_header_lines)
     content = b"".join(good)

@@ -1,27 +1,31 @@
 """Negatives for logs of positive interactions."""
 
+from typing import Literal
+
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from semid._checks import check_integer, check_number, check_option
+from semid._typing import RandomState
 from semid.datasets._frames import check_columns, check_nothing_missing
 
 _ROUNDS = 50  # of drawing again, after which users of nearly everything popular get exact draws
 
 
 def sample_negatives(
-    interactions,
-    items,
+    interactions: pd.DataFrame,
+    items: ArrayLike,
     *,
-    n_negatives=1,
-    sampling="uniform",
-    exponent=0.75,
-    exclude=None,
-    user="user_id",
-    item="item_id",
-    random_state=None,
-):
+    n_negatives: int = 1,
+    sampling: Literal["uniform", "popularity"] = "uniform",
+    exponent: float = 0.75,
+    exclude: pd.DataFrame | None = None,
+    user: str = "user_id",
+    item: str = "item_id",
+    random_state: RandomState | None = None,
+) -> pd.DataFrame:
     """Return negatives for each interaction: the same row with an item that its user never touched.
 
     Drawn with replacement, the user's own interactions excluded.
@@ -89,18 +93,18 @@ def sample_negatives(
 
 
 def add_negatives(
-    interactions,
-    items,
+    interactions: pd.DataFrame,
+    items: ArrayLike,
     *,
-    n_negatives=1,
-    label="click",
-    sampling="uniform",
-    exponent=0.75,
-    exclude=None,
-    user="user_id",
-    item="item_id",
-    random_state=None,
-):
+    n_negatives: int = 1,
+    label: str = "click",
+    sampling: Literal["uniform", "popularity"] = "uniform",
+    exponent: float = 0.75,
+    exclude: pd.DataFrame | None = None,
+    user: str = "user_id",
+    item: str = "item_id",
+    random_state: RandomState | None = None,
+) -> pd.DataFrame:
     """Return impressions to learn from: the interactions, clicked, and after them their negatives, not clicked.
 
     Parameters
@@ -129,6 +133,11 @@ def add_negatives(
     -------
     impressions : DataFrame
         ``(1 + n_negatives) * n_interactions`` rows, numbered anew.
+
+    Raises
+    ------
+    ValueError
+        As `sample_negatives`, and if the interactions have a column `label` already.
 
     Examples
     --------

@@ -1,5 +1,7 @@
 """Splits and cores of logs of interactions."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -9,7 +11,7 @@ from semid.datasets._frames import check_columns, check_nothing_missing
 _PARTS = np.array(["train", "validation", "test"])
 
 
-def leave_last_out(interactions, *, user="user_id", order="position"):
+def leave_last_out(interactions: pd.DataFrame, *, user: str = "user_id", order: str = "position") -> np.ndarray:
     """Split each user's interactions: the last for the test, the one before for validation, the rest for training.
 
     Users with fewer than three interactions stay in training altogether. Among equal values of `order`, the later row
@@ -26,6 +28,13 @@ def leave_last_out(interactions, *, user="user_id", order="position"):
     -------
     part : ndarray of shape (n_interactions,), str
         ``"train"``, ``"validation"`` or ``"test"`` for each row.
+
+    Raises
+    ------
+    TypeError
+        If `interactions` is not a DataFrame.
+    ValueError
+        If a column is not there.
 
     Examples
     --------
@@ -44,7 +53,9 @@ def leave_last_out(interactions, *, user="user_id", order="position"):
     return pd.Series(np.where(size < 3, "train", part), index=by_time.index).sort_index().to_numpy(dtype=str)
 
 
-def split_by_time(interactions, fractions=(0.8, 0.1, 0.1), order="timestamp"):
+def split_by_time(
+    interactions: pd.DataFrame, fractions: Sequence[float] = (0.8, 0.1, 0.1), order: str = "timestamp"
+) -> np.ndarray:
     """Split all interactions by time: the first for training, the next for validation, the last for the test.
 
     Interactions of one time stay together, in the later of the two parts, so that no part holds what happened as late
@@ -106,7 +117,7 @@ def _check_fractions(fractions):
     return checked
 
 
-def k_core(interactions, k=5, *, user="user_id", item="item_id"):
+def k_core(interactions: pd.DataFrame, k: int = 5, *, user: str = "user_id", item: str = "item_id") -> pd.DataFrame:
     """Return the interactions whose users and items have at least `k` each, among those returned.
 
     What has fewer is dropped until nothing changes: the largest such set, whatever the order. Rows are counted, so a
@@ -125,6 +136,13 @@ def k_core(interactions, k=5, *, user="user_id", item="item_id"):
     -------
     core : DataFrame
         The rows that are left, in their order, with their index; maybe none.
+
+    Raises
+    ------
+    TypeError
+        If `interactions` is not a DataFrame.
+    ValueError
+        If a column is not there, a user or an item is missing, or `k` is less than 1.
 
     Examples
     --------

@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.special import expit
 from scipy.stats import rankdata
 from sklearn.utils import check_random_state
 
 from semid._checks import check_integer, check_number
+from semid._typing import RandomState
 
 # The grammar: a product is of a kind, and has a style, a material, an occasion and a brand. Its texts say all of these.
 _KINDS = {
@@ -39,22 +41,66 @@ _START = 1_700_000_000 // 86_400 * 86_400  # seconds; the midnight before 14 Nov
 
 
 class ItemData(NamedTuple):
-    """A catalogue, see `make_items`."""
+    """A catalogue, as `make_items` returns it.
 
-    frame: pd.DataFrame  # item_id, title, description, category, brand, popularity, first_seen; one row per item
-    embeddings: np.ndarray  # (n_items, n_features) float32, row i belongs to row i of frame
-    factors: np.ndarray  # (n_items, 16) float64, the hidden properties behind texts, embeddings and clicks
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per item: ``item_id``, ``title``, ``description``, ``category``, ``brand``, ``popularity`` and
+        ``first_seen``.
+    embeddings : ndarray of shape (n_items, n_features), float32
+        Row i belongs to row i of `frame`.
+    factors : ndarray of shape (n_items, 16), float64
+        The hidden properties behind texts, embeddings and clicks.
+
+    Examples
+    --------
+    >>> from semid.datasets import make_items
+    >>> frame, embeddings, factors = make_items(n_items=100, random_state=0)
+    >>> len(frame), embeddings.shape, factors.shape
+    (100, (100, 64), (100, 16))
+    """
+
+    frame: pd.DataFrame
+    embeddings: np.ndarray
+    factors: np.ndarray
 
 
 class ClickData(NamedTuple):
-    """An impression log, see `make_clicks`."""
+    """An impression log, as `make_clicks` returns it.
 
-    frame: pd.DataFrame  # user_id, item_id, timestamp, hour, rank, click; one row per impression, in order of time
-    click_probability: np.ndarray  # (n_impressions,) float64, from which the clicks were drawn
-    bayes_auc: float  # expected ROC AUC of the click probabilities themselves: no model can expect more
+    Parameters
+    ----------
+    frame : DataFrame
+        One row per impression, in order of time: ``user_id``, ``item_id``, ``timestamp``, ``hour``, ``rank`` and
+        ``click``.
+    click_probability : ndarray of shape (n_impressions,), float64
+        What the clicks were drawn from.
+    bayes_auc : float
+        Expected ROC AUC of the click probabilities themselves: no model can expect more.
+
+    Examples
+    --------
+    >>> from semid.datasets import expected_auc, make_clicks, make_items
+    >>> clicks = make_clicks(make_items(random_state=0), n_impressions=500, random_state=0)
+    >>> clicks.bayes_auc == expected_auc(clicks.click_probability)
+    True
+    """
+
+    frame: pd.DataFrame
+    click_probability: np.ndarray
+    bayes_auc: float
 
 
-def make_items(n_items=1000, n_features=64, *, zipf_exponent=1.0, noise=0.5, new_item_share=0.2, random_state=None):
+def make_items(
+    n_items: int = 1000,
+    n_features: int = 64,
+    *,
+    zipf_exponent: float = 1.0,
+    noise: float = 0.5,
+    new_item_share: float = 0.2,
+    random_state: RandomState | None = None,
+) -> ItemData:
     """Make a catalogue: items with texts, text-like embeddings, Zipf popularity and a day on which they appear.
 
     An item is of one of 40 kinds in 8 categories, and has a style, a material, an occasion, a brand and something of
@@ -83,6 +129,11 @@ def make_items(n_items=1000, n_features=64, *, zipf_exponent=1.0, noise=0.5, new
         A NamedTuple of ``frame`` (columns item_id, title, description, category, brand, popularity and first_seen, the
         share of the log after which the item appears), ``embeddings`` (n_items, n_features) float32, and ``factors``
         (n_items, 16).
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
 
     Examples
     --------
@@ -146,8 +197,15 @@ def _make_products(n_items, rng):
 
 
 def make_clicks(
-    items, n_impressions=50_000, n_users=1000, *, n_tastes=8, affinity=1.5, rank_effect=0.3, random_state=None
-):
+    items: ItemData,
+    n_impressions: int = 50_000,
+    n_users: int = 1000,
+    *,
+    n_tastes: int = 8,
+    affinity: float = 1.5,
+    rank_effect: float = 0.3,
+    random_state: RandomState | None = None,
+) -> ClickData:
     """Make an impression log whose click probabilities are known.
 
     Of the items that have appeared, one is shown in proportion to its popularity, at a rank in a list. The log-odds of
@@ -177,6 +235,13 @@ def make_clicks(
         A NamedTuple of ``frame`` (columns user_id, item_id, timestamp, hour, rank, click; thirty days, in order),
         ``click_probability`` per row, and ``bayes_auc``, the expected AUC of the probabilities themselves
         (`expected_auc`); for some of the rows, pass their probabilities to `expected_auc`.
+
+    Raises
+    ------
+    TypeError
+        If `items` does not come from `make_items`.
+    ValueError
+        If a number is out of its range.
 
     Examples
     --------
@@ -235,7 +300,7 @@ def _shown(frame, time, rng):
     return order[np.minimum(drawn, n_there - 1)]
 
 
-def expected_auc(click_probability):
+def expected_auc(click_probability: ArrayLike) -> float:
     """Return the ROC AUC that ranking by the true click probabilities is expected to have.
 
     ``Σ_{i≠j} p_i (1 - p_j) [p_i > p_j] / Σ_{i≠j} p_i (1 - p_j)``, ties counting half: the share of pairs ranked right
@@ -244,6 +309,7 @@ def expected_auc(click_probability):
     Parameters
     ----------
     click_probability : array-like of shape (n_impressions,), float in [0, 1]
+        True probability of a click in each impression.
 
     Returns
     -------

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-_loaded = {}  # ModelKey → model
+_loaded: dict = {}  # ModelKey → model
 _lock = threading.Lock()  # also while a model reads: tokenizers refuse two threads at once (huggingface/tokenizers#537)
 
 

@@ -1,10 +1,14 @@
 """Texts in, embeddings out: the first stage, as a transformer."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal, Self
 
 import joblib
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, check_memory
 
@@ -33,7 +37,9 @@ class TextEmbedder(Versioned, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     model : str, default "lsa"
-        ``"lsa"``, or the name or path of a sentence-transformers model, such as ``"all-MiniLM-L6-v2"``.
+        ``"lsa"``, or the name or path of a sentence-transformers model, such as ``"all-MiniLM-L6-v2"``. Without a
+        network, the hub is tried again and again for about a minute before the model is loaded from the cache or
+        refused; with ``HF_HUB_OFFLINE=1`` in the environment from the start, it is not asked.
     template : str or None, default None
         How the columns of a row become one text, ``"{title}. {brand}"``; a missing cell is empty, numbers become text,
         a list of words is joined by spaces. None joins all columns, which must hold text, with ". ", without missing
@@ -90,21 +96,21 @@ class TextEmbedder(Versioned, TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        model="lsa",
+        model: str = "lsa",
         *,
-        template=None,
-        n_components=256,
-        truncate_dim=None,
-        prompt=None,
-        normalize=True,
-        batch_size=64,
-        dtype="float32",
-        device="auto",
-        backend="torch",
-        revision=None,
-        memory=None,
-        verbose=False,
-    ):
+        template: str | None = None,
+        n_components: int = 256,
+        truncate_dim: int | None = None,
+        prompt: str | None = None,
+        normalize: bool = True,
+        batch_size: int = 64,
+        dtype: Literal["float32", "float16", "bfloat16"] = "float32",
+        device: str = "auto",
+        backend: Literal["torch", "onnx"] = "torch",
+        revision: str | None = None,
+        memory: str | joblib.Memory | None = None,
+        verbose: bool = False,
+    ) -> None:
         self.model = model
         self.template = template
         self.n_components = n_components
@@ -120,7 +126,7 @@ class TextEmbedder(Versioned, TransformerMixin, BaseEstimator):
         self.verbose = verbose
 
     @all_or_nothing
-    def fit(self, X, y=None):
+    def fit(self, X: pd.DataFrame | ArrayLike, y: None = None) -> Self:
         """Learn the components of ``"lsa"``; of another model, learn the width only.
 
         Parameters
@@ -146,7 +152,7 @@ class TextEmbedder(Versioned, TransformerMixin, BaseEstimator):
         return self
 
     @all_or_nothing
-    def fit_transform(self, X, y=None):
+    def fit_transform(self, X: pd.DataFrame | ArrayLike, y: None = None) -> np.ndarray:
         """Fit to the texts and return their embeddings; each distinct text is encoded once.
 
         Parameters
@@ -163,7 +169,7 @@ class TextEmbedder(Versioned, TransformerMixin, BaseEstimator):
         texts = self._fit(X)
         return self._embed(texts)
 
-    def transform(self, X):
+    def transform(self, X: pd.DataFrame | ArrayLike) -> np.ndarray:
         """Return the embeddings of the texts.
 
         Parameters
@@ -178,7 +184,7 @@ class TextEmbedder(Versioned, TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         return self._embed(self._texts(X, reset=False))
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Sequence[str] | np.ndarray | None = None) -> np.ndarray:
         """Return ``emb_0``, ``emb_1``, ...: float columns that click models take for one vector.
 
         Parameters

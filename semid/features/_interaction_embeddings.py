@@ -2,16 +2,24 @@
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import LinearOperator, svds
 from sklearn.utils import check_random_state
 
-from semid._checks import check_integer
+from semid._checks import check_integer, check_single_values
+from semid._typing import RandomState
 
 
 def interaction_embeddings(
-    interactions, item_ids, *, n_components=64, user="user_id", item="item_id", random_state=None
-):
+    interactions: pd.DataFrame,
+    item_ids: ArrayLike,
+    *,
+    n_components: int = 64,
+    user: str = "user_id",
+    item: str = "item_id",
+    random_state: RandomState | None = None,
+) -> np.ndarray:
     """Return a vector per item from who interacted with it: items of the same users lie close together.
 
     A second view of the catalogue beside its texts, for ``fit(X, alignment=...)`` of the learned tokenizers. A spectral
@@ -63,7 +71,7 @@ def interaction_embeddings(
     matrix = csr_matrix((np.ones(len(users)), (users, items)), shape=shape)
     matrix.data[:] = 1.0  # repeated interactions were added up
     user_degrees, item_degrees = (np.asarray(matrix.sum(axis=axis)).ravel() for axis in (1, 0))
-    n_known = np.count_nonzero(item_degrees)
+    n_known = int(np.count_nonzero(item_degrees))
     if n_components >= min(len(user_degrees), n_known):
         raise ValueError(
             "n_components must be less than the number of users and of items with interactions, "
@@ -74,8 +82,10 @@ def interaction_embeddings(
     normalized = diags(user_degrees**-0.5) @ matrix @ diags(item_scales)
     popularity = np.sqrt(user_degrees / matrix.nnz), np.sqrt(item_degrees / matrix.nnz)
     start = check_random_state(random_state).uniform(-1, 1, size=min(shape))
-    _, values, vectors = svds(_without(normalized, *popularity), n_components, v0=start)
-    embeddings = (vectors[::-1].T * values[::-1]) * item_scales[:, None]
+    embeddings = np.zeros((len(catalogue), n_components))
+    if normalized.power(2).sum() > 1 + 1e-9:  # else everyone met everything, and there is popularity alone
+        _, values, vectors = svds(_without(normalized, *popularity), n_components, v0=start)
+        embeddings = (vectors[::-1].T * values[::-1]) * item_scales[:, None]
     embeddings[item_degrees == 0] = np.nan
     return embeddings.astype(np.float32)
 
@@ -104,6 +114,8 @@ def _positions(interactions, item_ids, user, item):
                 f"{parameter} must be a column of interactions, got {column!r}; it has {list(interactions)}."
             )
     catalogue = pd.Index(item_ids)
+    for name, column in (("item_ids", pd.Series(catalogue)), *((c, interactions[c]) for c in (user, item))):
+        check_single_values(name, column)
     if not catalogue.is_unique:
         raise ValueError(f"item_ids must be unique, got {catalogue[catalogue.duplicated()][0]!r} more than once.")
     items = catalogue.get_indexer(interactions[item])

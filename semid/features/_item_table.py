@@ -1,11 +1,18 @@
 """The catalogue as one immutable object: ids, and embeddings or texts, row by row."""
 
 import hashlib
+from collections.abc import Sequence
 from os import PathLike, fspath
 from os.path import abspath
+from typing import Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+
+from semid._checks import as_array, check_single_values
+from semid._tables import read_npy
+from semid._typing import StrPath
 
 
 class ItemTable:
@@ -53,7 +60,13 @@ class ItemTable:
     ItemTable(2 items, texts in text)
     """
 
-    def __init__(self, ids, embeddings=None, *, texts=None):
+    def __init__(
+        self,
+        ids: ArrayLike,
+        embeddings: ArrayLike | StrPath | None = None,
+        *,
+        texts: pd.Series | pd.DataFrame | ArrayLike | None = None,
+    ) -> None:
         if (embeddings is None) == (texts is None):
             got = "neither" if texts is None else "both"
             raise ValueError(f"a table must have either embeddings or texts, got {got}.")
@@ -61,7 +74,8 @@ class ItemTable:
         _check_same_index(ids, "texts", texts)
         self._path = abspath(embeddings) if isinstance(embeddings, str | PathLike) else None
         self._ids = _frozen(_check_ids(ids))
-        self._fingerprint = self._columns = None
+        self._fingerprint: str | None = None
+        self._columns: list[str] | None = None
         if texts is not None:
             self._columns, self._embeddings = _as_texts(texts, self._ids)
         else:
@@ -70,7 +84,9 @@ class ItemTable:
         self._shape = self._embeddings.shape
 
     @classmethod
-    def from_parquet(cls, path, *, id_column="item_id", embedding_columns="embedding"):
+    def from_parquet(
+        cls, path: StrPath, *, id_column: str = "item_id", embedding_columns: str | Sequence[str] = "embedding"
+    ) -> Self:
         """Read ids and embeddings from a parquet file (needs pyarrow: ``pip install semid[parquet]``).
 
         Parameters
@@ -85,6 +101,11 @@ class ItemTable:
         Returns
         -------
         table : ItemTable
+
+        Raises
+        ------
+        ValueError
+            If the lists of a column differ in length, and whatever the class refuses.
         """
         wanted = [embedding_columns] if isinstance(embedding_columns, str) else list(embedding_columns)
         frame = pd.read_parquet(path, columns=[id_column, *wanted])
@@ -99,15 +120,26 @@ class ItemTable:
         return cls(frame[id_column], frame[wanted].to_numpy())
 
     @property
-    def ids(self):
+    def ids(self) -> np.ndarray:
+        """Ids of the items, (n_items,)."""
         return self._ids
 
     @property
-    def content(self):
+    def content(self) -> np.ndarray | pd.DataFrame:
+        """What a tokenizer is fitted on: the embeddings, or the texts as a new DataFrame."""
         return self.embeddings if self._columns is None else pd.DataFrame(self._embeddings, columns=self._columns)
 
     @property
-    def embeddings(self):
+    def embeddings(self) -> np.ndarray:
+        """Embeddings of the items, (n_items, n_features), read-only.
+
+        Raises
+        ------
+        AttributeError
+            If the table is one of texts.
+        ValueError
+            If the file they are in has changed its shape.
+        """
         if self._columns is not None:
             raise AttributeError(f"this table has texts in {', '.join(self._columns)}, not embeddings; see content.")
         if self._embeddings is None:
@@ -120,14 +152,16 @@ class ItemTable:
         return self._embeddings
 
     @property
-    def fingerprint(self):
+    def fingerprint(self) -> str:
+        """Digest of ids and content, the same in every process."""
         if self._fingerprint is None:
             content = self.embeddings if self._columns is None else self._embeddings
             digest = hashlib.sha256(f"{self._shape} {content.dtype.str} {self._columns or ''}".rstrip().encode())
             digest.update("\x1f".join(map(str, self._ids)).encode())
             for start in range(0, len(self), 65_536):
                 rows = content[start : start + 65_536]
-                digest.update(np.ascontiguousarray(rows) if self._columns is None else repr(rows.tolist()).encode())
+                as_bytes = np.ascontiguousarray(rows).data if self._columns is None else repr(rows.tolist()).encode()
+                digest.update(as_bytes)
             self._fingerprint = digest.hexdigest()
         return self._fingerprint
 
@@ -164,24 +198,23 @@ def _restore(ids, embeddings, shape, columns=None):
 
 def _open_embeddings(path):
     try:
-        embeddings = np.load(path, mmap_mode="r", allow_pickle=False)
+        return read_npy(path, mmap_mode="r")
     except FileNotFoundError as error:
         raise FileNotFoundError(f"no embeddings at {path!r}; pass the path of a .npy file or an array.") from error
     except ValueError as error:
-        raise ValueError(f"embeddings must be a .npy file of numbers, {path!r} is not: {error}") from error
-    if not isinstance(embeddings, np.ndarray):
-        raise ValueError(f"embeddings must be a .npy file of one array, {path!r} holds several.")
-    return embeddings
+        raise ValueError(f"embeddings must be a .npy file of numbers, {path!r} is {error}") from error
 
 
 def _check_ids(ids):
-    if isinstance(ids, str) or np.ndim(ids) != 1 or len(ids) == 0:
+    ndim = ids.ndim if hasattr(ids, "ndim") else as_array("ids", ids).ndim
+    if isinstance(ids, str) or ndim != 1 or len(ids) == 0:
         raise ValueError(f"ids must be a non-empty list of ids, one per item, got {type(ids).__name__}: {ids!r:.80}.")
     column = ids if isinstance(ids, pd.Series) else pd.Series(ids)
     if column.isna().any():
         raise ValueError(
             f"ids must not be missing, got {column.isna().sum()} missing, first in row {column.isna().argmax()}."
         )
+    check_single_values("ids", column)
     repeated = column[column.duplicated()]
     if len(repeated):
         raise ValueError(
@@ -216,7 +249,9 @@ def _as_texts(texts, ids):
     if isinstance(texts, pd.Series):
         texts = texts.to_frame(name="text" if texts.name is None else texts.name)
     elif not isinstance(texts, pd.DataFrame):
-        texts = pd.DataFrame({"text": list(texts)})
+        if isinstance(texts, str) or not hasattr(texts, "__iter__"):
+            raise ValueError(f"texts must be a list of texts or a table of them, got {texts!r:.80}.")
+        texts = pd.DataFrame({"text": pd.Series(list(texts), dtype=object)})
     if not all(isinstance(column, str) for column in texts.columns) or texts.columns.has_duplicates:
         raise ValueError(f"texts must have columns with names of their own, got {list(texts.columns)}.")
     if len(texts) != len(ids):

@@ -1,10 +1,13 @@
 """Codes that are read together: prefixes of residual codes, pairs of parallel ones."""
 
 import re
+from collections.abc import Sequence
 from itertools import combinations
+from typing import Literal, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
@@ -54,11 +57,11 @@ class PrefixNGramEncoder(Versioned, TransformerMixin, BaseEstimator):
     [1, 2]
     """
 
-    def __init__(self, ngrams="prefix", *, n_buckets=2**20):
+    def __init__(self, ngrams: Literal["prefix", "pairs"] = "prefix", *, n_buckets: int = 2**20) -> None:
         self.ngrams = ngrams
         self.n_buckets = n_buckets
 
-    def fit(self, X, y=None):
+    def fit(self, X: pd.DataFrame | ArrayLike, y: None = None) -> Self:
         """Check the parameters and note the columns; nothing is learned.
 
         Parameters
@@ -71,6 +74,13 @@ class PrefixNGramEncoder(Versioned, TransformerMixin, BaseEstimator):
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        TypeError
+            If a column does not hold numbers.
+        ValueError
+            If a parameter is out of its range, or the columns are of several items or hold infinity.
         """
         check_option("ngrams", self.ngrams, ("prefix", "pairs"))
         if check_integer("n_buckets", self.n_buckets, 1) > _MOST_BUCKETS:
@@ -84,7 +94,7 @@ class PrefixNGramEncoder(Versioned, TransformerMixin, BaseEstimator):
         _code_values(X)
         return self
 
-    def transform(self, X):
+    def transform(self, X: pd.DataFrame | ArrayLike) -> np.ndarray:
         """Return the bucket of each combination of codes in each row.
 
         Parameters
@@ -96,6 +106,13 @@ class PrefixNGramEncoder(Versioned, TransformerMixin, BaseEstimator):
         -------
         buckets : ndarray of shape (n_rows, n_combinations), int64
             From 0 to ``n_buckets - 1``; -1 where a code of the combination is unknown.
+
+        Raises
+        ------
+        TypeError
+            If a column does not hold numbers.
+        ValueError
+            If `X` has other columns than in `fit`, or holds infinity.
         """
         check_is_fitted(self)
         codes, is_known = _code_values(check_table(self, X, reset=False))
@@ -109,7 +126,7 @@ class PrefixNGramEncoder(Versioned, TransformerMixin, BaseEstimator):
             buckets[:, field] = np.where(known, (hashed % np.uint64(self.n_buckets)).astype(np.int64), -1)
         return buckets
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Sequence[str] | np.ndarray | None = None) -> np.ndarray:
         """Return the names of the fields: ``item_id_prefix1``, ..., or ``item_id_pair0_1``, ...
 
         Parameters
@@ -176,6 +193,8 @@ def _code_values(X):
         try:
             if isinstance(column.dtype, pd.CategoricalDtype):
                 column = column.astype(column.cat.categories.dtype if not column.hasnans else "Float64")
+            if pd.api.types.is_complex_dtype(column.dtype):
+                raise TypeError("got complex ones")
             numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError) as error:
             raise TypeError(

@@ -1,10 +1,14 @@
 """From item ids to codes, inside a table of impressions."""
 
 import warnings
+from collections.abc import Sequence
 from numbers import Integral
+from typing import Literal, Self
 
+import joblib
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn import get_config
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.pipeline import Pipeline
@@ -93,8 +97,15 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
     """
 
     def __init__(
-        self, tokenizer, items, *, memory=None, handle_unknown="use_encoded_value", code_vectors=False, user=None
-    ):
+        self,
+        tokenizer: BaseEstimator,
+        items: ItemTable,
+        *,
+        memory: str | joblib.Memory | None = None,
+        handle_unknown: Literal["use_encoded_value", "error"] = "use_encoded_value",
+        code_vectors: bool = False,
+        user: str | int | None = None,
+    ) -> None:
         self.tokenizer = tokenizer
         self.items = items
         self.memory = memory
@@ -103,7 +114,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         self.user = user
 
     @all_or_nothing
-    def fit(self, X, y=None):
+    def fit(self, X: pd.DataFrame | ArrayLike, y: ArrayLike | None = None) -> Self:
         """Fit the tokenizer on the catalogue and keep the codes of all items.
 
         Parameters
@@ -135,7 +146,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         self._warn_of_unknown_ids(columns)
         return self
 
-    def transform(self, X):
+    def transform(self, X: pd.DataFrame | ArrayLike) -> np.ndarray | pd.DataFrame:
         """Return the codes of the items in each row.
 
         Parameters
@@ -148,26 +159,30 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         codes : ndarray of shape (n_impressions, n_id_columns * n_codebooks), int64
             The codes of the first id column, then those of the second, and so on; -1 for unknown items. With
             `code_vectors`, a DataFrame of categories.
+
+        Raises
+        ------
+        ValueError
+            If an id is not in the item table and ``handle_unknown="error"``, if `X` has other columns than in `fit`, or
+            if there are `code_vectors` without ``set_output(transform="pandas")``.
         """
         check_is_fitted(self)
-        index = pd.Index(self.ids_)
-        codes = np.vstack([self.codes_, np.full((1, self.codes_.shape[1]), UNKNOWN_CODE)])
         blocks = []
         for column in self._id_columns(X, reset=False):
-            rows = _find(index, column)
+            rows = _find(self._index(), column)
             if self.handle_unknown == "error" and (rows < 0).any():
                 unknown = pd.unique(column[rows < 0]).tolist()
                 raise ValueError(
                     f"ids must be in the item table, got {len(unknown)} that are not, for example {unknown[0]!r}. "
                     'Add them to items, or pass handle_unknown="use_encoded_value".'
                 )
-            blocks.append(codes[rows])
+            blocks.append(np.where(rows[:, None] < 0, UNKNOWN_CODE, self.codes_[rows]))
         if self.code_vectors:
             return self._with_code_vectors(blocks, X)
         return np.hstack(blocks)
 
     @all_or_nothing
-    def add_items(self, items):
+    def add_items(self, items: ItemTable) -> Self:
         """Give codes to items that appeared after `fit`. The tokenizer stays as it is, and so do all codes given.
 
         Codes follow from an item's content, so that new items share those of the items they resemble, and a click model
@@ -181,6 +196,11 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         Returns
         -------
         self : object
+
+        Raises
+        ------
+        TypeError
+            If `items` is not an ItemTable.
 
         Examples
         --------
@@ -196,14 +216,14 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         _check_items(items)
-        is_new = _find(pd.Index(self.ids_), pd.Index(items.ids)) < 0
+        is_new = _find(self._index(), _as_index(items.ids)) < 0
         if is_new.any():
             codes = np.asarray(self.tokenizer_.transform(items.content[is_new]))
             self.codes_ = np.vstack([self.codes_, codes])
             self.ids_ = np.concatenate([self.ids_, items.ids[is_new]])
         return self
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Sequence[str] | np.ndarray | None = None) -> np.ndarray:
         """Return the names of the code columns: ``<id column>_code0``, ``<id column>_code1``, ...
 
         Parameters
@@ -226,6 +246,9 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         names = [f"{column}_code{n}" for column in input_features for n in range(n_codebooks)]
         return np.array(names, dtype=object)
 
+    def __getstate__(self):
+        return {name: value for name, value in super().__getstate__().items() if name != "_ids_and_index"}
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.string = True
@@ -233,6 +256,17 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+    def _index(self):
+        """Return an Index of the ids that have codes, built once for them; pickles hold none."""
+        ids, index = vars(self).get("_ids_and_index", (None, None))
+        if ids is not self.ids_:
+            index = _as_index(self.ids_)
+            _find(
+                index, index[:1]
+            )  # Builds its hash table: a thread that came upon a half-built one would find nothing.
+            self._ids_and_index = self.ids_, index
+        return index
 
     def _id_columns(self, X, *, reset):
         """Return the item-id columns as Indexes, after scikit-learn's checks of the number and names of columns."""
@@ -245,7 +279,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         names, columns = split_columns(X)
         if self.user is not None:
             del columns[self._user_position(names)]
-        return [pd.Index(column) for column in columns]
+        return [_as_index(column) for column in columns]
 
     def _user_position(self, names):
         return find_column("user", self.user, list(names))
@@ -267,7 +301,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         names, columns = split_columns(check_table(self, X, reset=False))
         users = columns[self._user_position(names)].reset_index(drop=True)
         log = pd.DataFrame({"user": users, "item": id_columns[0]})
-        is_known = _find(pd.Index(self.items.ids), id_columns[0]) >= 0
+        is_known = _find(_as_index(self.items.ids), id_columns[0]) >= 0
         log = log[(y == np.unique(y)[-1]) & is_known & users.notna().to_numpy()]
         n_components = min(_INTERACTION_DIM, log["user"].nunique() - 1, log["item"].nunique() - 1)
         if n_components < 1:
@@ -310,7 +344,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         return cached(tokenizer, (__version__, self.items.fingerprint), self.items, alignment)
 
     def _warn_of_unknown_ids(self, columns):
-        index = pd.Index(self.ids_)
+        index = self._index()
         for name, column in zip(self.get_feature_names_out()[:: self.codes_.shape[1]], columns, strict=True):
             unknown = _find(index, column) < 0
             if unknown.mean() > _TOLERATED_UNKNOWN:
@@ -328,6 +362,11 @@ def _check_items(items):
         raise TypeError(
             f"items must be an ItemTable, got {type(items).__name__}; pass items=ItemTable(ids, embeddings)."
         )
+
+
+def _as_index(ids):
+    """Return ids as an Index, of which pandas has none for float16."""
+    return pd.Index(ids.astype(np.float32) if ids.dtype == np.float16 else ids)
 
 
 def _find(index, column):

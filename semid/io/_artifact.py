@@ -9,11 +9,13 @@ import re
 import shutil
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import safetensors.numpy
 from sklearn.base import BaseEstimator
 
 from semid import __version__
+from semid._typing import StrPath
 from semid.io._codec import Decoder, Encoder, parse_json
 from semid.io._errors import ArtifactError
 from semid.io._files import read_regular_file, sync_file, sync_folder, unused_beside
@@ -26,7 +28,7 @@ _LARGEST_MANIFEST = 2**26
 _PACKAGES = ("numpy", "pandas", "safetensors", "scikit-learn", "torch")
 
 
-def save(estimator, folder, *, overwrite=False):
+def save(estimator: BaseEstimator, folder: StrPath, *, overwrite: bool = False) -> Path:
     """Write a fitted estimator to a folder, without pickle: `load` restores it and executes nothing that it reads.
 
     For tokenizers, `SemanticIDEncoder` with its item table, `PrefixNGramEncoder`, `TextEmbedder`, click models, and the
@@ -98,7 +100,7 @@ def save(estimator, folder, *, overwrite=False):
     return folder
 
 
-def load(folder):
+def load(folder: StrPath) -> Any:
     """Restore what `save` wrote: an estimator that gives the same codes or probabilities, to be used or fitted anew.
 
     Checksums are compared, and then the estimator itself is checked: its classes must be those that `save` writes, its

@@ -1,10 +1,23 @@
 """Codes of a stream of Arrow record batches, for catalogues that no memory holds and for Spark."""
 
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
+from sklearn.base import BaseEstimator
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
-def encode_batches(tokenizer, batches, *, embedding="embedding", id="item_id"):
+def encode_batches(
+    tokenizer: BaseEstimator,
+    batches: "Iterable[pa.RecordBatch]",
+    *,
+    embedding: str | Sequence[str] = "embedding",
+    id: str = "item_id",
+) -> "Iterator[pa.RecordBatch]":
     """Yield a record batch of ids and codes for each record batch of ids and embeddings.
 
     One batch is in memory at a time. In Spark, with `functools.partial`, a function for ``mapInArrow``:
@@ -15,9 +28,12 @@ def encode_batches(tokenizer, batches, *, embedding="embedding", id="item_id"):
     tokenizer : estimator
         Fitted tokenizer, or a Pipeline that ends in one.
     batches : iterable of pyarrow.RecordBatch
-        Such as ``table.to_batches()``, ``ParquetFile(path).iter_batches()`` or a ``RecordBatchReader``.
+        Such as ``table.to_batches()`` or a ``RecordBatchReader``. Of a parquet file larger than memory,
+        ``ParquetFile(path).iter_batches(row_groups=[n])`` of one group after the other: over several, pyarrow keeps
+        what it has read.
     embedding : str or list of str, default "embedding"
-        One column of lists of numbers, of fixed size or not, or the columns of the single features.
+        One column of lists of numbers, of fixed size or not, or of tensors, as Ray makes of numpy arrays; or the
+        columns of the single features.
     id : str, default "item_id"
         Column of the ids, of any type.
 
@@ -121,6 +137,8 @@ def _embeddings(pa, batch, embedding, where):
 
 def _from_lists(pa, column, name, where):
     types = pa.types
+    if isinstance(column, pa.ExtensionArray):  # a tensor is stored as a list
+        column = column.storage
     kind = column.type
     if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
         raise TypeError(f"column {name!r} must hold lists of numbers, got {kind}. Name numeric columns in a list.")

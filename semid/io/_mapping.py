@@ -1,23 +1,28 @@
 """Mappings from items to codes as files, and codes as tokens of a language model."""
 
 import json
-from os import PathLike, fspath
+from collections.abc import Mapping, Sequence
+from os import fspath
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
+from semid._checks import check_single_values
+from semid._typing import StrPath
 from semid.io._files import replaced
 from semid.metrics import _mapping
 from semid.metrics._mapping import NO_CODE, ItemCodes
 
 
-def read_mapping(source):
+def read_mapping(source: StrPath | Mapping | pd.DataFrame | ArrayLike) -> ItemCodes:
     """Return the ids and the codes of all items of a mapping, as this and other projects write them.
 
     Parameters
     ----------
-    source : str or path-like, dict, DataFrame or array-like
+    source : str or path-like, dict, DataFrame, or array-like of shape (n_items, n_codebooks)
         A file: ``.parquet`` with a column of ids and columns ``code0``, ``code1``, ...; ``.json`` or ``.index.json``
         with the codes of each item, integers or tokens, ``{"0": ["<a_12>", "<b_7>"], ...}`` as LC-Rec and LETTER have
         it; ``.npy`` with an array of codes. Or what is in such a file.
@@ -42,19 +47,11 @@ def read_mapping(source):
     >>> mapping.codes.tolist()
     [[12, 7], [3, 0]]
     """
-    is_path = isinstance(source, str | PathLike)
-    try:
-        mapping = _mapping.read_mapping(source)
-    except FileNotFoundError:
-        raise
-    except (ValueError, OSError, EOFError, RecursionError) as error:
-        if not is_path:
-            raise
-        raise ValueError(f"no codes could be read from {fspath(source)!r}: {str(error)[:500]}") from error
+    mapping = _mapping.read_mapping(source)
     return ItemCodes(_checked_ids(mapping.item_ids, len(mapping.codes)), mapping.codes)
 
 
-def write_mapping(path, item_ids, codes, *, overwrite=False):
+def write_mapping(path: StrPath, item_ids: ArrayLike, codes: ArrayLike, *, overwrite: bool = False) -> None:
     """Write the codes of all items to a file, which is there as a whole or not at all.
 
     Parameters
@@ -99,7 +96,7 @@ def write_mapping(path, item_ids, codes, *, overwrite=False):
         writers[ending](staged, item_ids, codes)
 
 
-def to_tokens(codes):
+def to_tokens(codes: ArrayLike) -> list[list[str]]:
     """Return codes as tokens for a language model: ``<a_12>`` is code 12 of the first codebook, ``<b_7>`` the second's.
 
     The letters of codebooks past the 26th are those of spreadsheet columns: ..., z, aa, ab, ..., az, ba, ...
@@ -112,6 +109,11 @@ def to_tokens(codes):
     Returns
     -------
     tokens : list of list of str
+
+    Raises
+    ------
+    ValueError
+        If `codes` are not codes, or if an item has none.
 
     Examples
     --------
@@ -127,7 +129,7 @@ def to_tokens(codes):
     ]
 
 
-def from_tokens(tokens):
+def from_tokens(tokens: Sequence[Sequence[str]]) -> np.ndarray:
     """Return the codes that tokens stand for: the inverse of `to_tokens`.
 
     Parameters
@@ -151,7 +153,9 @@ def from_tokens(tokens):
     >>> from_tokens([["<a_12>", "<b_7>"], ["<a_3>"]]).tolist()
     [[12, 7], [3, -1]]
     """
-    tokens = [row if isinstance(row, str) else list(row) for row in tokens]
+    if isinstance(tokens, str | dict) or not hasattr(tokens, "__iter__"):
+        raise TypeError(f"tokens must be a list of lists of tokens, got {tokens!r:.80}.")
+    tokens = [list(row) if hasattr(row, "__iter__") and not isinstance(row, str) else row for row in tokens]
     codes = _mapping.read_mapping(dict(enumerate(tokens))).codes
     for i, (row, expected) in enumerate(zip(tokens, to_tokens(codes), strict=True)):
         if row != expected:
@@ -168,7 +172,7 @@ def _letters(n):
     return letters
 
 
-def _checked_codes(codes):
+def _checked_codes(codes: Any) -> np.ndarray:
     """Return `codes` as int64, or raise unless every row is codes and then, perhaps, NO_CODE."""
     codes = _mapping._checked(codes.to_numpy() if hasattr(codes, "to_numpy") else np.asarray(codes))
     is_code = codes != NO_CODE
@@ -182,24 +186,35 @@ def _checked_codes(codes):
     return codes
 
 
-def _checked_ids(item_ids, n_items):
+def _checked_ids(item_ids: Any, n_items: int) -> np.ndarray:
     """Return ids as an array, or raise unless there are `n_items`, different ones, none of them missing."""
-    column = pd.Series(item_ids)
+    column = _as_series(item_ids)
     if len(column) != n_items:
         raise ValueError(f"item_ids must have one entry per row of codes, got {len(column)} for {n_items} rows.")
     if column.isna().any():
         raise ValueError(
             f"item_ids must not be missing, got {column.isna().sum()}, first in row {column.isna().argmax()}."
         )
+    check_single_values("item_ids", column)
     repeated = column[column.duplicated()]
     if len(repeated):
         raise ValueError(f"item_ids must be unique, got {repeated.tolist()[0]!r} more than once. Drop repeated items.")
     return column.to_numpy()
 
 
+def _as_series(item_ids):
+    try:
+        return pd.Series(item_ids)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"item_ids must have one entry per row of codes, got a {type(item_ids).__name__}.") from error
+
+
 def _write_parquet(path, item_ids, codes):
     columns = {f"code{n}": column for n, column in enumerate(codes.T)}
-    pd.DataFrame({"item_id": item_ids, **columns}).to_parquet(path, index=False)
+    try:
+        pd.DataFrame({"item_id": item_ids, **columns}).to_parquet(path, index=False)
+    except (ValueError, TypeError, NotImplementedError, OverflowError) as error:
+        raise TypeError(f"item_ids must be text or numbers, got {item_ids.tolist()[0]!r:.80}.") from error
 
 
 def _write_tokens(path, item_ids, codes):

@@ -3,14 +3,18 @@
 import json
 
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from semid import __version__
 from semid._tables import check_table
+from semid._typing import StrPath
 from semid.io._files import replaced
 
 
-def to_onnx(estimator, path, *, overwrite=False):
+def to_onnx(estimator: BaseEstimator, path: StrPath, *, overwrite: bool = False) -> None:
     """Write a fitted tokenizer or click model as an ONNX file, which is there as a whole or not at all.
 
     A tokenizer becomes a graph from ``embeddings``, float32 (batch, n_features), to ``codes``, int64 (batch,
@@ -86,7 +90,7 @@ def to_onnx(estimator, path, *, overwrite=False):
         staged.write_bytes(model.SerializeToString())
 
 
-def encode_for_onnx(classifier, X):
+def encode_for_onnx(classifier: BaseEstimator, X: pd.DataFrame | ArrayLike) -> dict[str, np.ndarray]:
     """Return what the graph of a click model takes for a table of impressions.
 
     Parameters

@@ -8,7 +8,7 @@ from torch import nn
 from semid.nn._autoencoder import LinearPlusMLP
 from semid.nn._mlp import MLP, LogitHead, SeededDropout
 
-_CONVERTERS = {}
+_CONVERTERS: dict = {}
 
 
 def converts(*kinds):

@@ -1,11 +1,17 @@
 """What the metrics take: checks of arrays, and their distinct rows."""
 
+from typing import Any
+
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from semid._checks import as_array, check_single_values
 
 
-def check_codes(codes):
+def check_codes(codes: ArrayLike) -> np.ndarray:
     """Return `codes` as an array, or raise unless they are integers, one row per item."""
-    codes = np.asarray(codes)
+    codes = as_array("codes", codes)
     if codes.ndim != 2 or codes.size == 0:
         raise ValueError(f"codes must have shape (n_items, n_codebooks) and not be empty, got {codes.shape}.")
     if codes.dtype.kind not in "iu":
@@ -13,9 +19,9 @@ def check_codes(codes):
     return codes
 
 
-def one_size_each(codebook_size, n_codebooks):
+def one_size_each(codebook_size: int | ArrayLike, n_codebooks: int) -> np.ndarray:
     """Return `codebook_size` as one integer per codebook, (n_codebooks,)."""
-    sizes = np.asarray(codebook_size)
+    sizes = as_array("codebook_size", codebook_size)
     if sizes.dtype.kind not in "iu" or sizes.shape not in ((), (n_codebooks,)):
         raise ValueError(
             f"codebook_size must be one integer, or one for each of {n_codebooks} codebooks, got {codebook_size!r}."
@@ -23,7 +29,7 @@ def one_size_each(codebook_size, n_codebooks):
     return np.broadcast_to(sizes, n_codebooks)
 
 
-def check_sizes(codes, codebook_size):
+def check_sizes(codes: np.ndarray, codebook_size: Any) -> np.ndarray:
     """Return one size per codebook, or raise unless all `codes` lie below them."""
     sizes = one_size_each(codebook_size, codes.shape[1])
     if codes.min() < 0 or (codes.max(axis=0) >= sizes).any():
@@ -34,9 +40,9 @@ def check_sizes(codes, codebook_size):
     return sizes
 
 
-def check_rows(name, X, n_items=None):
+def check_rows(name: str, X: ArrayLike, n_items: int | None = None) -> np.ndarray:
     """Return `X` as a 2-D array of finite floats, in float32 if it has no more digits than that."""
-    X = np.asarray(X)
+    X = as_array(name, X)
     if X.ndim != 2 or X.size == 0:
         raise ValueError(f"{name} must be 2-D, one row per item, and not be empty, got shape {X.shape}.")
     if X.dtype.kind not in "biuf":
@@ -49,18 +55,37 @@ def check_rows(name, X, n_items=None):
     return X
 
 
-def check_labels(name, y, n_rows):
+def check_labels(name: str, y: ArrayLike, n_rows: int) -> np.ndarray:
     """Return `y` as a 1-D array with one entry per row."""
-    y = np.asarray(y)
+    y = as_array(name, y)
     if y.shape != (n_rows,):
         raise ValueError(f"{name} must have shape ({n_rows},), one entry per row, got {y.shape}.")
     return y
 
 
-def distinct_rows(X):
+def numbered_labels(name: str, y: ArrayLike, n_rows: int) -> np.ndarray:
+    """Return the number of the label of each row, an integer array, or raise where one is missing."""
+    y = check_labels(name, y, n_rows)
+    check_single_values(name, pd.Series(y))
+    numbers, _ = pd.factorize(y)
+    if (numbers < 0).any():
+        raise ValueError(f"{name} must not be missing, got {np.count_nonzero(numbers < 0)} missing of {n_rows}.")
+    return numbers
+
+
+def distinct_rows(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return where each distinct row of `X` is first, (n_distinct,), and which of them each row equals, (n_items,)."""
     X = np.ascontiguousarray(X) + X.dtype.type(0)  # -0.0 → 0.0: equal numbers, equal bytes
     # Compared byte by byte, ten times as fast as np.unique(axis=0) on wide rows; their order means nothing.
     rows = X.view(np.dtype((np.void, X.shape[1] * X.itemsize))).ravel()
     _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
     return first, inverse
+
+
+def rescaled(X, *others):
+    """Return `X`, and `others`, times the power of two that brings the largest number of `X` near 1.
+
+    For what does not depend on the scale: no digit changes, and squares stay within the range of floats.
+    """
+    exponent = -np.frexp(np.abs(X).max())[1]
+    return np.ldexp(X, exponent) if not others else tuple(np.ldexp(array, exponent) for array in (X, *others))

@@ -3,18 +3,34 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from semid.metrics._arrays import check_codes
 
 
 class CodeChurn(NamedTuple):
-    """What `code_churn` returns."""
+    """What `code_churn` returns.
 
-    items: float  # share of items of which at least one code changed
-    codes: np.ndarray  # (n_codebooks,), share of items whose code of this codebook changed
+    Parameters
+    ----------
+    items : float
+        Share of items of which at least one code changed.
+    codes : ndarray of shape (n_codebooks,), float
+        Share of items whose code of this codebook changed.
+
+    Examples
+    --------
+    >>> from semid.metrics import code_churn
+    >>> items, codes = code_churn([[0, 1], [0, 2]], [[0, 1], [1, 2]])
+    >>> items, codes.tolist()
+    (0.5, [0.5, 0.0])
+    """
+
+    items: float
+    codes: np.ndarray
 
 
-def code_churn(old, new):
+def code_churn(old: ArrayLike, new: ArrayLike) -> CodeChurn:
     """Return what share of items changed their codes: any of them, and those of each codebook.
 
     ``items = mean_i [old_i ≠ new_i]`` and ``codes[n] = mean_i [old_in ≠ new_in]``: each codebook's share is at most

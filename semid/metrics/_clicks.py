@@ -1,25 +1,49 @@
 """What predicted clicks are worth beyond one AUC. Arrays in, numbers out."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats import entropy
 from sklearn.metrics import log_loss
 
-from semid._checks import check_integer, check_option, check_sample_weight
+from semid._checks import as_array, as_numbers, check_integer, check_option, check_sample_weight, check_single_values
 from semid.metrics._arrays import check_labels
 
 
 class GroupAUC(NamedTuple):
-    """What `gauc_score` returns."""
+    """What `gauc_score` returns.
 
-    score: float  # mean AUC over the groups that have both clicks and non-clicks
-    coverage: float  # share of the impressions that are in those groups
-    n_groups: int  # number of those groups
+    Parameters
+    ----------
+    score : float
+        Mean AUC over the groups that have both clicks and non-clicks.
+    coverage : float
+        Share of the impressions that are in those groups.
+    n_groups : int
+        Number of those groups.
+
+    Examples
+    --------
+    >>> from semid.metrics import gauc_score
+    >>> gauc_score([1, 0, 1, 1], [0.9, 0.2, 0.1, 0.3], ["ann", "ann", "bob", "bob"]).coverage
+    0.5
+    """
+
+    score: float
+    coverage: float
+    n_groups: int
 
 
-def gauc_score(y_true, y_score, groups, *, weighting="impressions", sample_weight=None):
+def gauc_score(
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    groups: ArrayLike,
+    *,
+    weighting: Literal["impressions", "clicks", "uniform"] = "impressions",
+    sample_weight: ArrayLike | None = None,
+) -> GroupAUC:
     """Return the mean AUC within groups, for example users: how well each one's own impressions are ranked.
 
     ``Σ_g w_g AUC_g / Σ_g w_g`` (Zhou et al., 2018, "Deep Interest Network", arXiv:1706.06978, from memory), where
@@ -63,7 +87,9 @@ def gauc_score(y_true, y_score, groups, *, weighting="impressions", sample_weigh
     y_true = _check_clicks(y_true)
     y_score = _check_scores("y_score", y_score, len(y_true))
     weights = check_sample_weight(sample_weight, len(y_true))
-    group, names = pd.factorize(check_labels("groups", groups, len(y_true)))
+    groups = check_labels("groups", groups, len(y_true))
+    check_single_values("groups", pd.Series(groups))
+    group, names = pd.factorize(groups)
     if (group < 0).any():
         raise ValueError(
             f"groups must not be missing, got {np.count_nonzero(group < 0)} missing of {len(group)}. "
@@ -81,7 +107,7 @@ def gauc_score(y_true, y_score, groups, *, weighting="impressions", sample_weigh
     return GroupAUC(float(np.average(aucs, weights=group_weights[is_used])), float(coverage), int(is_used.sum()))
 
 
-def normalized_entropy(y_true, y_prob, sample_weight=None):
+def normalized_entropy(y_true: ArrayLike, y_prob: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
     """Return the log loss of click probabilities, relative to that of the click rate for every impression.
 
     ``log_loss(y, p) / -(r log r + (1 - r) log(1 - r))`` with r the mean of `y_true` (He et al., 2014, "Practical
@@ -124,7 +150,9 @@ def normalized_entropy(y_true, y_prob, sample_weight=None):
     return float(log_loss(y_true, y_prob, sample_weight=weights, labels=[False, True]) / entropy([rate, 1 - rate]))
 
 
-def expected_calibration_error(y_true, y_prob, *, n_bins=10, strategy="uniform"):
+def expected_calibration_error(
+    y_true: ArrayLike, y_prob: ArrayLike, *, n_bins: int = 10, strategy: Literal["uniform", "quantile"] = "uniform"
+) -> float:
     """Return the mean distance between predicted and observed click rates, over bins of the predictions.
 
     ``Σ_b n_b / n |mean(y in b) - mean(p in b)|`` (Naeini et al., 2015, "Obtaining well calibrated probabilities using
@@ -191,8 +219,8 @@ def _pairs_in_order(y_true, y_score, weights, group, n_groups):
     return np.bincount(group, clicks * (below + non_clicks / 2), n_groups)
 
 
-def _check_clicks(y_true):
-    y_true = np.asarray(y_true)
+def _check_clicks(y_true: ArrayLike) -> np.ndarray:
+    y_true = as_numbers("y_true", y_true)
     if y_true.ndim != 1 or y_true.size == 0:
         raise ValueError(f"y_true must have shape (n_impressions,) and not be empty, got {y_true.shape}.")
     is_wrong = ~np.isin(y_true, (0, 1))
@@ -201,8 +229,8 @@ def _check_clicks(y_true):
     return y_true.astype(bool)
 
 
-def _check_scores(name, scores, n_rows):
-    scores = np.asarray(scores)
+def _check_scores(name: str, scores: ArrayLike, n_rows: int) -> np.ndarray:
+    scores = as_array(name, scores)
     if scores.shape != (n_rows,):
         hint = " Pass the second column of predict_proba." if scores.ndim == 2 else ""
         raise ValueError(f"{name} must have shape ({n_rows},), one number per impression, got {scores.shape}.{hint}")
@@ -211,7 +239,7 @@ def _check_scores(name, scores, n_rows):
     return scores
 
 
-def _check_probabilities(y_prob, n_rows):
+def _check_probabilities(y_prob: ArrayLike, n_rows: int) -> np.ndarray:
     y_prob = _check_scores("y_prob", y_prob, n_rows)
     if y_prob.min() < 0 or y_prob.max() > 1:
         raise ValueError(f"y_prob must lie in [0, 1], got {y_prob.min():g} to {y_prob.max():g}. Are these logits?")

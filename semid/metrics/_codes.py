@@ -3,13 +3,14 @@
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.stats import entropy
 from sklearn.metrics import normalized_mutual_info_score
 
-from semid.metrics._arrays import check_codes, check_labels, check_rows, check_sizes, distinct_rows
+from semid.metrics._arrays import check_codes, check_rows, check_sizes, distinct_rows, numbered_labels, rescaled
 
 
-def collision_rate(codes, X=None):
+def collision_rate(codes: ArrayLike, X: ArrayLike | None = None) -> float:
     """Return the share of items that add no new row of codes: ``1 - n_distinct / n_items``.
 
     0 when every item has codes of its own, close to 1 when all share one row. ``1 - collision_rate`` is the
@@ -21,6 +22,7 @@ def collision_rate(codes, X=None):
     Parameters
     ----------
     codes : array-like of shape (n_items, n_codebooks), int
+        Codes of each item.
     X : array-like of shape (n_items, n_features), default None
         Embeddings. Of the items whose rows are equal, number by number, the first alone is looked at, so that
         `n_items` in the formula is the number of distinct embeddings. None looks at all items.
@@ -42,14 +44,14 @@ def collision_rate(codes, X=None):
     >>> collision_rate([[0, 1], [0, 2], [0, 1], [3, 1]], X=[[0.5], [0.7], [0.5], [0.1]])
     0.0
     """
-    codes = check_codes(codes)
+    rows = check_codes(codes)
     if X is not None:
-        first, _ = distinct_rows(check_rows("X", X, len(codes)))
-        codes = codes[first]
-    return 1.0 - len(distinct_rows(codes)[0]) / len(codes)
+        first, _ = distinct_rows(check_rows("X", X, len(rows)))
+        rows = rows[first]
+    return 1.0 - len(distinct_rows(rows)[0]) / len(rows)
 
 
-def prefix_collision_rates(codes):
+def prefix_collision_rates(codes: ArrayLike) -> np.ndarray:
     """Return the `collision_rate` of the first code alone, of the first two, ..., and of all codes.
 
     ``rates[n] = 1 - n_distinct(codes[:, :n + 1]) / n_items``, which never rises. A map whose last codebook was made to
@@ -58,10 +60,16 @@ def prefix_collision_rates(codes):
     Parameters
     ----------
     codes : array-like of shape (n_items, n_codebooks), int
+        Codes of each item.
 
     Returns
     -------
     rates : ndarray of shape (n_codebooks,), float in [0, 1)
+
+    Raises
+    ------
+    ValueError
+        If `codes` are not integers, or are empty.
 
     Examples
     --------
@@ -73,18 +81,24 @@ def prefix_collision_rates(codes):
     return np.array([collision_rate(codes[:, :n]) for n in range(1, codes.shape[1] + 1)])
 
 
-def codebook_usage(codes, codebook_size):
+def codebook_usage(codes: ArrayLike, codebook_size: int | ArrayLike) -> np.ndarray:
     """Return the share of each codebook's codes that at least one item has.
 
     Parameters
     ----------
     codes : array-like of shape (n_items, n_codebooks), int
+        Codes of each item.
     codebook_size : int or array-like of shape (n_codebooks,), int
         Number of codes in each codebook.
 
     Returns
     -------
     usage : ndarray of shape (n_codebooks,), float in (0, 1]
+
+    Raises
+    ------
+    ValueError
+        If `codes` are not integers in ``[0, codebook_size)``.
 
     Examples
     --------
@@ -97,7 +111,7 @@ def codebook_usage(codes, codebook_size):
     return np.array([len(np.unique(column)) for column in codes.T]) / sizes
 
 
-def codebook_perplexity(codes):
+def codebook_perplexity(codes: ArrayLike) -> np.ndarray:
     """Return the effective number of codes in use per codebook: ``exp(-Σ p log p)``, p the share of items per code.
 
     Between 1 (all items have one code) and the codebook size (all codes equally frequent).
@@ -105,10 +119,16 @@ def codebook_perplexity(codes):
     Parameters
     ----------
     codes : array-like of shape (n_items, n_codebooks), int
+        Codes of each item.
 
     Returns
     -------
     perplexity : ndarray of shape (n_codebooks,), float
+
+    Raises
+    ------
+    ValueError
+        If `codes` are not integers, or are empty.
 
     Examples
     --------
@@ -121,7 +141,7 @@ def codebook_perplexity(codes):
     return np.array([np.exp(entropy(count)) for count in counts])
 
 
-def codebook_gini(codes, codebook_size):
+def codebook_gini(codes: ArrayLike, codebook_size: int | ArrayLike) -> np.ndarray:
     """Return how unevenly items are spread over each codebook: the Gini coefficient of the items per code.
 
     ``Σ_i (2i - K - 1) c_i / (K Σ_i c_i)`` with the counts ``c_1 ≤ ... ≤ c_K`` of all K codes, also of those that no
@@ -131,6 +151,7 @@ def codebook_gini(codes, codebook_size):
     Parameters
     ----------
     codes : array-like of shape (n_items, n_codebooks), int
+        Codes of each item.
     codebook_size : int or array-like of shape (n_codebooks,), int
         Number of codes in each codebook.
 
@@ -154,7 +175,7 @@ def codebook_gini(codes, codebook_size):
     return np.array([_gini(column, size) for column, size in zip(codes.T, sizes, strict=True)])
 
 
-def code_nmi(codes, y):
+def code_nmi(codes: ArrayLike, y: ArrayLike) -> np.ndarray:
     """Return the normalized mutual information (NMI) between each codebook's codes and labels.
 
     ``2 I(code; y) / (H(code) + H(y))``: 0 when the codes say nothing of the labels, 1 when each says all of the other.
@@ -184,11 +205,11 @@ def code_nmi(codes, y):
     array([1., 0.])
     """
     codes = check_codes(codes)
-    y = check_labels("y", y, len(codes))
+    y = numbered_labels("y", y, len(codes))
     return np.array([normalized_mutual_info_score(y, column) for column in codes.T])
 
 
-def redundancy_matrix(codes):
+def redundancy_matrix(codes: ArrayLike) -> np.ndarray:
     """Return the normalized mutual information (NMI) between each two codebooks.
 
     ``2 I(a; b) / (H(a) + H(b))``, what codebook b says of codebook a and the other way round: 1 for relabelled copies.
@@ -197,11 +218,17 @@ def redundancy_matrix(codes):
     Parameters
     ----------
     codes : array-like of shape (n_items, n_codebooks), int
+        Codes of each item.
 
     Returns
     -------
     redundancy : ndarray of shape (n_codebooks, n_codebooks), float in [0, 1]
         Symmetric, with ones on the diagonal.
+
+    Raises
+    ------
+    ValueError
+        If `codes` are not integers, or are empty.
 
     Examples
     --------
@@ -218,7 +245,7 @@ def redundancy_matrix(codes):
     return redundancy
 
 
-def codebook_redundancy(codes):
+def codebook_redundancy(codes: ArrayLike) -> float:
     """Return the mean normalized mutual information (NMI) over all pairs of codebooks.
 
     1 when all codebooks are relabelled copies of one; what independent codebooks reach depends on their sizes and the
@@ -234,6 +261,11 @@ def codebook_redundancy(codes):
     -------
     redundancy : float in [0, 1]
 
+    Raises
+    ------
+    ValueError
+        If `codes` are not integers, or of fewer than two codebooks.
+
     Examples
     --------
     >>> from semid.metrics import codebook_redundancy
@@ -248,7 +280,7 @@ def codebook_redundancy(codes):
     return float(redundancy_matrix(codes)[np.triu_indices(codes.shape[1], k=1)].mean())
 
 
-def reconstruction_r2(X, reconstruction):
+def reconstruction_r2(X: ArrayLike, reconstruction: ArrayLike) -> float:
     """Return ``1 - Σ‖x - x̂‖² / Σ‖x - mean(x)‖²``, over all items and features together.
 
     1 is perfect, 0 is as good as the mean, negative is worse. When `X` has no variance: 1 for an exact
@@ -257,10 +289,16 @@ def reconstruction_r2(X, reconstruction):
     Parameters
     ----------
     X, reconstruction : array-like of shape (n_items, n_features)
+        Embeddings, and what their codes stand for.
 
     Returns
     -------
-    r2 : float in (-inf, 1]
+    r2 : float in [-inf, 1]
+
+    Raises
+    ------
+    ValueError
+        If `X` and `reconstruction` differ in shape, or are not matrices of finite numbers.
 
     Examples
     --------
@@ -268,12 +306,14 @@ def reconstruction_r2(X, reconstruction):
     >>> reconstruction_r2([[0.0, 0.0], [2.0, 2.0]], [[0.0, 0.0], [2.0, 1.0]])
     0.75
     """
-    X = np.asarray(X, dtype=np.float64)
-    error = np.asarray(reconstruction, dtype=np.float64)
-    if X.ndim != 2 or X.shape != error.shape:
-        raise ValueError(f"X and reconstruction must have one 2-D shape, got {X.shape} and {error.shape}.")
-    residual = np.square(X - error).sum()
-    total = np.square(X - X.mean(axis=0)).sum()
+    X = check_rows("X", X).astype(np.float64)
+    reconstruction = check_rows("reconstruction", reconstruction).astype(np.float64)
+    if X.shape != reconstruction.shape:
+        raise ValueError(f"X and reconstruction must have one 2-D shape, got {X.shape} and {reconstruction.shape}.")
+    x, decoded = rescaled(X, reconstruction)
+    with np.errstate(over="ignore"):  # of a reconstruction beyond all measure
+        residual = np.square(x - decoded).sum()
+    total = np.square(x - x.mean(axis=0)).sum()
     if total == 0:
         return float(residual == 0)
     return float(1 - residual / total)
@@ -282,4 +322,5 @@ def reconstruction_r2(X, reconstruction):
 def _gini(column, size):
     counts = np.sort(np.unique(column, return_counts=True)[1])
     ranks = np.arange(size - len(counts) + 1, size + 1)  # codes that no item has come first, and add nothing
-    return float(((2 * ranks - size - 1) * counts).sum() / (size * counts.sum()))
+    shares = counts / counts.sum()
+    return float(((2.0 * ranks - size - 1) / size * shares).sum())

@@ -16,8 +16,11 @@ _COLLISIONS = 0.01
 # How many times lower the collision rate is with the last codebook than without it. One more level of residual k-means
 # lowers it 2 to 4 times, last codebooks of public maps that were made to tell items apart 13 to 88 times.
 _HIDES = 10
-# Random codes of the same sizes collide as well: a prefix is crowded if it does so several times as often.
+# Random codes of the same sizes collide as well: a prefix is crowded if the odds of its collision rate, collisions per
+# distinct row, are several times theirs.
 _CROWDED = 5
+# Fewer items than these may be where a suffix would have them by chance.
+_LEAST_EVIDENCE = 10
 # More than half of the items have one code: nothing is so common but "first of its kind".
 _DOMINANT = 0.5
 # How far the redundancy lies on the way from chance to copies. Codebooks that quantize one vector side by side have
@@ -103,9 +106,10 @@ def _about_even_use(audit, codebooks):
         yield (
             f"Codebook {n} uses {_n_used(audit, n)} of {audit.sizes[n]} codes, as evenly as {audit.perplexity[n]:.0f} "
             f"would (perplexity {audit.perplexity[n]:.1f}){_so_do(uneven[1:])}.{_if_sizes_are_guessed(audit)} Most "
-            "items crowd on few codes, which say little, and the other codebooks must tell them apart. Fit with "
-            "assignment='sinkhorn', start from k-means (ResidualKMeansTokenizer has nothing else), or pass a smaller "
-            "codebook_size."
+            "items crowd on few codes, which say little, and the other codebooks must tell them apart. If the "
+            "embeddings differ much in norm, scale them to one length (sklearn.preprocessing.normalize). Else fit with "
+            "assignment='sinkhorn', start from k-means if they did not (the learned tokenizers here do), or pass a "
+            "smaller codebook_size."
         )
 
 
@@ -143,8 +147,28 @@ def _about_collisions(audit):
 
 
 def _last_codebook_is_a_suffix(audit):
-    """Whether the last codebook counts the items that share the other codes, most of them being the first."""
-    return bool(_last_codebook_hides_collisions(audit)) and _dominant_share(audit.codes[:, -1]) > _DOMINANT
+    """Whether the last codebook counts the items that share the other codes."""
+    if not _last_codebook_hides_collisions(audit):
+        return False
+    return bool(
+        _dominant_share(audit.codes[:, -1]) > _DOMINANT or _counts_from_one_code_up(audit.codes, audit.sizes[-1])
+    )
+
+
+def _counts_from_one_code_up(codes, size):
+    """Whether items that share the other codes have the most frequent codes of the last codebook, and no others.
+
+    The first of k such items has the most frequent code of all, the k-th the k-th most frequent. By chance, an item has
+    one of these k codes as often as they are of those in use.
+    """
+    rows = codes[distinct_rows(codes)[0]]
+    _, groups = distinct_rows(rows[:, :-1])
+    group_sizes = np.bincount(groups)[groups]
+    frequencies = np.bincount(rows[:, -1], minlength=size)
+    ranks = np.argsort(np.argsort(-frequencies, kind="stable"))[rows[:, -1]]
+    n_others = np.count_nonzero(ranks >= group_sizes)
+    n_others_by_chance = np.sum(1 - group_sizes / np.count_nonzero(frequencies))
+    return n_others_by_chance >= _LEAST_EVIDENCE and n_others <= n_others_by_chance / _HIDES
 
 
 def _last_codebook_hides_collisions(audit):
@@ -154,11 +178,22 @@ def _last_codebook_hides_collisions(audit):
 
 def _about_the_suffix(audit):
     share, (*_, before, after) = _dominant_share(audit.codes[:, -1]), audit.prefix_collision_rates
+    n_rows = np.prod(audit.sizes[:-1].astype(float))
+    if share > _DOMINANT:
+        sign = f"{share:.1%} of the items have one code there"
+    else:
+        sign = "among these, it counts from the same code up"
+    if len(audit.codes) <= n_rows:
+        advice = "UniqueTokenizer(strategy='reassign') tells items apart without an extra codebook."
+    else:
+        advice = (
+            f"The other codebooks have {n_rows:,.0f} rows of codes, fewer than items: add one that is learned, and "
+            "wrap the tokenizer in UniqueTokenizer(strategy='reassign')."
+        )
     yield (
-        f"The last codebook only tells apart items whose other codes are equal: {share:.1%} of the items have one code "
-        f"there, and the collision rate is {before:.2%} without it, {after:.2%} with it. Items that share such a code "
-        "have nothing in common, so that it teaches a model nothing about others. UniqueTokenizer(strategy='reassign') "
-        "tells items apart without an extra codebook."
+        f"The last codebook only tells apart items whose other codes are equal: {sign}, and the collision rate is "
+        f"{before:.2%} without it, {after:.2%} with it. Items that share such a code have nothing in common, so that "
+        f"it teaches a model nothing about others. {advice}"
     )
 
 
@@ -167,7 +202,7 @@ def _about_prefixes(audit):
         return
     before, after = audit.prefix_collision_rates[-2:]
     chance = _collision_rate_by_chance(len(audit.codes), np.prod(audit.sizes[:-1].astype(float)))
-    if before >= max(_COLLISIONS, _CROWDED * chance):
+    if before >= _COLLISIONS and _odds(before) >= _CROWDED * _odds(chance):
         yield (
             f"The last codebook hides collisions: without it the collision rate is {before:.2%}, with it {after:.2%}; "
             f"random codes of the same sizes have {chance:.2%} without it. The codes before it crowd, and what reads "
@@ -194,7 +229,8 @@ def _about_copies(audit):
 
 def _reach_of_chance(audit):
     """Number of codes of each codebook that even random codes would use, with so many items."""
-    return audit.sizes * (1 - (1 - 1 / audit.sizes) ** len(audit.codes))
+    n_items = len(audit.codes)
+    return np.array([n_items * (1 - _collision_rate_by_chance(n_items, int(size))) for size in audit.sizes])
 
 
 def _collision_rate_by_chance(n_items, n_rows):
@@ -202,6 +238,10 @@ def _collision_rate_by_chance(n_items, n_rows):
     # log1p and expm1: 256^7 rows of codes leave no digits to (1 - 1 / n_rows) ** n_items.
     n_distinct = -n_rows * np.expm1(n_items * np.log1p(-1 / n_rows)) if n_rows > 1 else 1
     return 1 - n_distinct / n_items
+
+
+def _odds(rate):
+    return rate / (1 - rate)
 
 
 def _dominant_share(codes):

@@ -5,11 +5,15 @@ import re
 from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from semid._tables import from_arrow, read_npy
+
+_LARGEST_CODE = 2**62  # what codes and codebook sizes can be added to without leaving int64
+_NO_NUMBERS = ("complex", "datetime64", "datetime", "date", "timedelta64", "timedelta", "period", "interval")
 NO_CODE = -1  # stands where an item has fewer codes than others
 
 _TOKEN = re.compile(r"<([A-Za-z]+)_(\d+)>")
@@ -24,7 +28,7 @@ class ItemCodes(NamedTuple):
     codes: np.ndarray  # (n_items, n_codebooks) int64, NO_CODE after the end of shorter IDs
 
 
-def read_mapping(source):
+def read_mapping(source: Any) -> ItemCodes:
     """Return the ids and codes of all items of a mapping: a path, a dict, a DataFrame or an array.
 
     Items of a dict or JSON file whose keys are all whole numbers are in the order of these numbers, others in that of
@@ -38,20 +42,23 @@ def read_mapping(source):
         return _read_file(Path(source))
     if isinstance(source, Mapping):
         return _from_dict(source)
-    if hasattr(source, "to_pandas"):  # polars, pyarrow
-        source = source.to_pandas()
+    if hasattr(source, "__arrow_c_stream__") and not isinstance(source, pd.DataFrame | pd.Series):  # polars, pyarrow
+        source = from_arrow("codes", source)
     if isinstance(source, pd.DataFrame):
         return _from_frame(source)
     return _from_array(source)
 
 
 def _read_file(path):
-    readers = {".json": _read_json, ".npy": np.load, ".parquet": pd.read_parquet}
+    readers = {".json": _read_json, ".npy": read_npy, ".parquet": pd.read_parquet}
     if path.suffix not in readers:
         raise ValueError(f"codes given as a path must end in {', '.join(readers)}, got {fspath(path)!r}.")
     if not path.is_file():
         raise FileNotFoundError(f"codes must be the path of a file that exists, got {fspath(path)!r}.")
-    return read_mapping(readers[path.suffix](path))
+    try:
+        return read_mapping(readers[path.suffix](path))
+    except (ValueError, TypeError, NotImplementedError, OSError, RecursionError) as error:
+        raise ValueError(f"no codes could be read from {fspath(path)!r}: {str(error)[:500]}") from error
 
 
 def _read_json(path):
@@ -111,11 +118,16 @@ def _is_id(name):
 
 def _whole_numbers(column):
     """Return a column of integers, categories of integers, or whole floats, missing ones as NO_CODE."""
+    values = pd.Series(column.to_numpy(dtype=object, na_value=None))
     try:
-        numbers = pd.to_numeric(pd.Series(column.to_numpy(dtype=object, na_value=None)))
+        numbers = pd.to_numeric(values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"codes in column {column.name!r} must be integers, got {column.dtype}.") from error
+    if pd.api.types.infer_dtype(values) in _NO_NUMBERS:  # though they become some in pandas
+        raise ValueError(f"codes in column {column.name!r} must be integers, got other values, of {column.dtype}.")
     numbers = numbers.fillna(NO_CODE)
+    if (numbers.abs() > _LARGEST_CODE).any():
+        raise ValueError(f"codes in column {column.name!r} must be at most {_LARGEST_CODE}, got {numbers.abs().max()}.")
     if numbers.dtype.kind == "f" and (numbers != numbers.round()).any():
         raise ValueError(f"codes in column {column.name!r} must be whole numbers, got {column.dtype} with fractions.")
     return numbers.to_numpy(dtype=np.int64)
@@ -151,19 +163,21 @@ def _numbers_of(key, tokens):
 
 
 def _number_of(key, token):
-    if isinstance(token, int | np.integer) and not isinstance(token, bool):
+    if isinstance(token, int | np.integer) and not isinstance(token, bool) and abs(token) <= _LARGEST_CODE:
         return None, int(token)
     match = _TOKEN.fullmatch(token) if isinstance(token, str) else None
-    if match is None:
+    if match is None or len(match[2]) > len(str(_LARGEST_CODE)) or int(match[2]) > _LARGEST_CODE:
         raise ValueError(f'codes of item {key!r} must be integers or tokens like "<a_12>", got {token!r}.')
     return match[1], int(match[2])
 
 
-def _checked(codes):
+def _checked(codes: np.ndarray) -> np.ndarray:
     if codes.ndim != 2 or codes.size == 0:
         raise ValueError(f"codes must have shape (n_items, n_codebooks) and not be empty, got {codes.shape}.")
     if codes.dtype.kind not in "iu":
         raise ValueError(f"codes must be integers, got an array of {codes.dtype}.")
     if codes.min() < NO_CODE:
         raise ValueError(f"codes must be at least 0, or {NO_CODE} for no code, got {codes.min()}.")
+    if codes.max() > _LARGEST_CODE:
+        raise ValueError(f"codes must be at most {_LARGEST_CODE}, got {codes.max()}.")
     return codes.astype(np.int64, copy=False)

@@ -1,14 +1,17 @@
 """Is my semantic ID any good? One call over a mapping from items to codes, whoever made it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from textwrap import fill
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
 from semid._checks import check_integer
+from semid._typing import RandomState, StrPath
 from semid.metrics._arrays import check_rows, check_sizes, distinct_rows, one_size_each
 from semid.metrics._codes import (
     code_nmi,
@@ -73,7 +76,16 @@ class TokenizerReport:
         )
 
 
-def tokenizer_report(codes, X=None, *, reconstruction=None, codebook_size=None, y=None, k=10, random_state=0):
+def tokenizer_report(
+    codes: StrPath | Mapping | pd.DataFrame | ArrayLike,
+    X: ArrayLike | None = None,
+    *,
+    reconstruction: ArrayLike | None = None,
+    codebook_size: int | ArrayLike | None = None,
+    y: ArrayLike | None = None,
+    k: int = 10,
+    random_state: RandomState | None = 0,
+) -> TokenizerReport:
     """Return how good a mapping from items to codes is, what is wrong with it, and what to do.
 
     For codes of any origin. The collision rate hides most of what goes wrong: codebooks that are hardly used, a last

@@ -1,6 +1,7 @@
 """What a representation of items still tells: its spectrum, its labels, its neighbours. Arrays in, numbers out."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import svdvals
 from scipy.stats import entropy
 from sklearn.cluster import MiniBatchKMeans
@@ -8,12 +9,13 @@ from sklearn.metrics import normalized_mutual_info_score
 from sklearn.utils import check_random_state
 
 from semid._checks import check_integer
-from semid.metrics._arrays import check_labels, check_rows, distinct_rows
+from semid._typing import RandomState
+from semid.metrics._arrays import check_rows, distinct_rows, numbered_labels, rescaled
 
 _DISTANCES_AT_ONCE = 2**22  # 16 MB in float32
 
 
-def singular_spectrum(representation, *, center=False, normalize=False):
+def singular_spectrum(representation: ArrayLike, *, center: bool = False, normalize: bool = False) -> np.ndarray:
     """Return the singular values of a representation matrix, the largest first.
 
     Definition 3.2, dimension robustness, of arXiv:2410.09560v1 compares these spectra: the flatter, the more
@@ -54,7 +56,7 @@ def singular_spectrum(representation, *, center=False, normalize=False):
     return spectrum / _largest(spectrum) if normalize else spectrum
 
 
-def information_abundance(representation):
+def information_abundance(representation: ArrayLike) -> float:
     """Return ``Σσ / σ_1`` of a representation matrix: the number of dimensions it uses, by their singular values.
 
     1 when all rows are multiples of one, the rank when all directions are equally strong; an embedding that collapses
@@ -85,7 +87,7 @@ def information_abundance(representation):
     return float(spectrum.sum() / _largest(spectrum))
 
 
-def effective_rank(representation):
+def effective_rank(representation: ArrayLike) -> float:
     """Return ``exp(-Σ p log p)`` with ``p = σ / Σσ``: how many equally strong directions a representation is worth.
 
     1 when all rows are multiples of one, the rank when all directions are equally strong. Roy & Vetterli, 2007, "The
@@ -116,7 +118,9 @@ def effective_rank(representation):
     return float(np.exp(entropy(spectrum / _largest(spectrum))))
 
 
-def discriminability(representation, y, *, n_clusters=50, random_state=None):
+def discriminability(
+    representation: ArrayLike, y: ArrayLike, *, n_clusters: int = 50, random_state: RandomState | None = None
+) -> float:
     """Return the normalized mutual information (NMI) between clusters of a representation and labels.
 
     Definition 3.1, discriminability, of arXiv:2410.09560v1, as its public scripts have it: mini-batch k-means with 50
@@ -155,15 +159,17 @@ def discriminability(representation, y, *, n_clusters=50, random_state=None):
     True
     """
     representation = check_rows("representation", representation)
-    y = check_labels("y", y, len(representation))
+    y = numbered_labels("y", y, len(representation))
     n_clusters = check_integer("n_clusters", n_clusters, 2)
     if n_clusters > len(representation):
         raise ValueError(f"n_clusters must be at most the number of rows, got {n_clusters} for {len(representation)}.")
-    clusters = MiniBatchKMeans(n_clusters, random_state=random_state).fit_predict(representation)
+    clusters = MiniBatchKMeans(n_clusters, random_state=random_state).fit_predict(rescaled(representation))
     return float(normalized_mutual_info_score(y, clusters))
 
 
-def neighbor_overlap(X, other, *, k=10, n_queries=2000, random_state=None):
+def neighbor_overlap(
+    X: ArrayLike, other: ArrayLike, *, k: int = 10, n_queries: int = 2000, random_state: RandomState | None = None
+) -> float:
     """Return the share of an item's nearest neighbours that are its nearest in another representation too.
 
     Averaged over a sample of items; the item itself is no neighbour::
@@ -233,6 +239,7 @@ class _SquaredDistances:
     def __init__(self, name, X, n_items=None):
         X = check_rows(name, X, n_items)
         first, self._inverse = distinct_rows(X)
+        X = rescaled(X)
         self._rows = X[first] - X.mean(axis=0, dtype=np.float64).astype(X.dtype)  # small norms lose fewer digits
         self._norms = np.square(self._rows).sum(axis=1)
 

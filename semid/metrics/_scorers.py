@@ -11,6 +11,8 @@ one. Collisions may only be a price, beside a score that falls when codes lose t
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from semid._checks import check_number, check_option
 from semid.metrics._codes import collision_rate, reconstruction_r2
@@ -36,7 +38,7 @@ class R2Scorer:
     {'n_codebooks': 3}
     """
 
-    def __call__(self, estimator, X, y=None):
+    def __call__(self, estimator: BaseEstimator, X: ArrayLike, y: ArrayLike | None = None) -> float:
         """Return the R² of the reconstruction of `X` by the fitted `estimator`; `y` is ignored."""
         return reconstruction_r2(X, estimator.inverse_transform(estimator.transform(X)))
 
@@ -78,7 +80,7 @@ class NeighborOverlapScorer:
     n_queries: int = 2000
     random_state: int = 0
 
-    def __call__(self, estimator, X, y=None):
+    def __call__(self, estimator: BaseEstimator, X: ArrayLike, y: ArrayLike | None = None) -> float:
         """Return the overlap for the rows of `X` and the fitted `estimator`; `y` is ignored."""
         check_option("of", self.of, ("reconstruction", "codes"))
         other = np.asarray(estimator.transform(X))
@@ -118,7 +120,7 @@ class R2MinusCollisionsScorer:
 
     penalty: float = 1.0
 
-    def __call__(self, estimator, X, y=None):
+    def __call__(self, estimator: BaseEstimator, X: ArrayLike, y: ArrayLike | None = None) -> float:
         """Return the score of the fitted `estimator` for the rows of `X`; `y` is ignored."""
         check_number("penalty", self.penalty)
         codes = np.asarray(estimator.transform(X))

@@ -1,16 +1,24 @@
 """Whether a click model is right about the items of each code."""
 
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
 from scipy.stats import norm
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from semid._checks import check_integer
 from semid._tables import find_column, split_columns
 from semid.plots._style import COLORS, GREY, SMALL, axes_for, spread, tidy
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _UNKNOWN_CODE = -1
 _LARGEST_BUBBLE = 250  # points²
-_BUBBLE = {"color": COLORS[0], "alpha": 0.6, "linewidths": 0}
+_BUBBLE: dict = {"color": COLORS[0], "alpha": 0.6, "linewidths": 0}
 _COLOR_OF_UNKNOWN = COLORS[1]
 _LINE = 1.4 * SMALL  # points, height of a line of text
 _LABEL_DISTANCE, _LABEL_RISE = 36, 30  # points from a bubble to its name, sideways and away from the diagonal
@@ -56,7 +64,16 @@ class CalibrationByCodeDisplay:
     0.25
     """
 
-    def __init__(self, codes, predicted, observed, interval, n_impressions, *, name="code"):
+    def __init__(
+        self,
+        codes: np.ndarray,
+        predicted: np.ndarray,
+        observed: np.ndarray,
+        interval: np.ndarray,
+        n_impressions: np.ndarray,
+        *,
+        name: str = "code",
+    ) -> None:
         self.codes = codes
         self.predicted = predicted
         self.observed = observed
@@ -65,7 +82,7 @@ class CalibrationByCodeDisplay:
         self.name = name
 
     @classmethod
-    def from_predictions(cls, y_true, y_prob, codes, *, name="code"):
+    def from_predictions(cls, y_true: ArrayLike, y_prob: ArrayLike, codes: ArrayLike, *, name: str = "code") -> Self:
         """Compare clicks with predicted probabilities.
 
         Parameters
@@ -96,7 +113,9 @@ class CalibrationByCodeDisplay:
         return cls(codes, predicted, observed, _wilson(observed, n_impressions), n_impressions, name=name)
 
     @classmethod
-    def from_estimator(cls, classifier, X, y, code_column):
+    def from_estimator(
+        cls, classifier: BaseEstimator, X: pd.DataFrame | ArrayLike, y: ArrayLike, code_column: str | int
+    ) -> Self:
         """Compare clicks with the predictions of a fitted click model.
 
         Parameters
@@ -121,11 +140,12 @@ class CalibrationByCodeDisplay:
         return cls.from_predictions(is_click, probability, column, name=str(code_column))
 
     @property
-    def calibration_error(self):
+    def calibration_error(self) -> float:
+        """Mean over impressions of the distance between observed and predicted of their code."""
         gaps = np.abs(self.observed - self.predicted)
         return float(np.average(gaps, weights=self.n_impressions))
 
-    def plot(self, ax=None, *, n_labels=5, **kwargs):
+    def plot(self, ax: "Axes | None" = None, *, n_labels: int = 5, **kwargs: Any) -> Self:
         """Draw one bubble per code, its area the number of impressions.
 
         Parameters
@@ -141,6 +161,11 @@ class CalibrationByCodeDisplay:
         Returns
         -------
         self : CalibrationByCodeDisplay
+
+        Raises
+        ------
+        ValueError
+            If `n_labels` is negative.
         """
         check_integer("n_labels", n_labels, 0)
         ax = axes_for(ax)
@@ -207,7 +232,7 @@ class CalibrationByCodeDisplay:
         return _LARGEST_BUBBLE * n_impressions / self.n_impressions.max()
 
 
-def _check_impressions(y_true, y_prob, codes):
+def _check_impressions(y_true: Any, y_prob: Any, codes: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     codes = codes.to_numpy() if hasattr(codes, "to_numpy") else np.asarray(codes)
     y_true, y_prob = np.asarray(y_true), np.asarray(y_prob, dtype=np.float64)
     if y_prob.ndim != 1 or len(y_prob) == 0:

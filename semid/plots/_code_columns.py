@@ -1,11 +1,13 @@
 """Codes as the Displays take them."""
 
+from typing import Any
+
 import numpy as np
 
 from semid._checks import check_codes
 
 
-def check_code_table(codes, codebook_size=None):
+def check_code_table(codes: Any, codebook_size: Any = None) -> tuple[np.ndarray, list[int]]:
     """Return `codes` as int64 of shape (n_items, n_codebooks) and one size per codebook, from the codes if None."""
     table = codes.to_numpy() if hasattr(codes, "to_numpy") else np.asarray(codes)
     if table.ndim != 2 or table.size == 0:

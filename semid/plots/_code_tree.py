@@ -1,28 +1,52 @@
 """Residual codes as the tree that they are."""
 
 from collections import Counter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from semid._checks import check_integer
 from semid.plots._code_columns import check_code_table
 from semid.plots._style import COLORS, GREY, SMALL, axes_for, spread
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _COLORS = COLORS[:-1]  # without black, on which codes could not be read
 _LABEL_WIDTH = 34  # characters
 _LINE = 1.4 * SMALL  # points, height of a line of text
+_CHARACTER = 0.6 * SMALL  # points, width of most characters
 _THINNEST_FRAMED = 3.0  # points
 
 
 class Branch(NamedTuple):
-    """The items that share their first codes."""
+    """The items that share their first codes.
 
-    codes: tuple[int, ...]  # one code per level down to this branch
-    start: int  # number of items before it, in the order of the picture
+    Parameters
+    ----------
+    codes : tuple of int
+        One code per level down to this branch.
+    start : int
+        Number of items before it, in the order of the picture.
+    n_items : int
+        Number of its items.
+    label : str
+        The most frequent label of its items; empty without labels.
+
+    Examples
+    --------
+    >>> from semid.plots import CodeTreeDisplay
+    >>> CodeTreeDisplay.from_codes([[1, 0], [0, 2], [0, 1]], max_depth=1).branches[0][0]
+    Branch(codes=(0,), start=0, n_items=2, label='')
+    """
+
+    codes: tuple[int, ...]
+    start: int
     n_items: int
-    label: str  # the most frequent label of its items; empty without labels
+    label: str
 
 
 class CodeTreeDisplay:
@@ -59,21 +83,21 @@ class CodeTreeDisplay:
     Branch(codes=(1, 0), start=3, n_items=1, label='a brush')
     """
 
-    def __init__(self, branches, n_items):
+    def __init__(self, branches: list[list[Branch]], n_items: int) -> None:
         self.branches = branches
         self.n_items = n_items
 
     @classmethod
-    def from_codes(cls, codes, labels=None, *, max_depth=3):
+    def from_codes(cls, codes: ArrayLike, labels: ArrayLike | None = None, *, max_depth: int = 3) -> Self:
         """Group the items by their first codes.
 
         Parameters
         ----------
         codes : array-like of shape (n_items, n_codebooks), int
             Codes from coarse to fine.
-        labels : array-like of shape (n_items,), default None
-            Text for each item, such as its title or its brand. A branch is called by the most frequent one of its
-            items, the first of those in case of a tie.
+        labels : array-like of shape (n_items,) or (n_items, n_levels), default None
+            Text for each item, such as its title or its brand; or one for each level, such as category and brand. A
+            branch is called by the most frequent one of its items, the first of those in case of a tie.
         max_depth : int, default 3
             Number of levels, at most.
 
@@ -84,14 +108,17 @@ class CodeTreeDisplay:
         Raises
         ------
         ValueError
-            If codes are not whole numbers from 0, or if there is not one label for each item.
+            If codes are not whole numbers from 0, or if there is not one label for each item, or for each item and
+            level.
         """
         codes, _ = check_code_table(codes)
         depth = min(check_integer("max_depth", max_depth, 1), codes.shape[1])
-        return cls(_grow(codes[:, :depth], _check_labels(labels, len(codes))), len(codes))
+        return cls(_grow(codes[:, :depth], _check_labels(labels, len(codes), depth)), len(codes))
 
     @classmethod
-    def from_estimator(cls, tokenizer, X, labels=None, *, max_depth=3):
+    def from_estimator(
+        cls, tokenizer: BaseEstimator, X: ArrayLike, labels: ArrayLike | None = None, *, max_depth: int = 3
+    ) -> Self:
         """Group items by the first codes that a fitted tokenizer gives them.
 
         Parameters
@@ -100,19 +127,24 @@ class CodeTreeDisplay:
             Fitted tokenizer of codes from coarse to fine, such as `RQVAETokenizer`.
         X : array-like of shape (n_items, n_features)
             Embeddings.
-        labels : array-like of shape (n_items,), default None
-            Text for each item. A branch is called by the most frequent one of its items and, in case of a tie, as
-            among titles, by that of the item nearest to what the codes of the branch are decoded to.
+        labels : array-like of shape (n_items,) or (n_items, n_levels), default None
+            Text for each item, or one for each level. A branch is called by the most frequent one of its items and, in
+            case of a tie, as among titles, by that of the item nearest to what the codes of the branch are decoded to.
         max_depth : int, default 3
             Number of levels, at most.
 
         Returns
         -------
         display : CodeTreeDisplay
+
+        Raises
+        ------
+        ValueError
+            If `max_depth` is less than 1, or there is not one label for each item, or for each item and level.
         """
         codes, _ = check_code_table(tokenizer.transform(X))
         depth = min(check_integer("max_depth", max_depth, 1), codes.shape[1])
-        labels = _check_labels(labels, len(codes))
+        labels = _check_labels(labels, len(codes), depth)
         distances = None
         if labels is not None:
             embeddings = np.asarray(X, dtype=np.float32)
@@ -120,7 +152,7 @@ class CodeTreeDisplay:
             distances = [np.square(embeddings - center).sum(axis=1) for center in decoded]
         return cls(_grow(codes[:, :depth], labels, distances), len(codes))
 
-    def plot(self, ax=None, *, label_level=0, n_labels=12, **kwargs):
+    def plot(self, ax: "Axes | None" = None, *, label_level: int = 0, n_labels: int = 12, **kwargs: Any) -> Self:
         """Draw the levels from left to right.
 
         Parameters
@@ -130,7 +162,7 @@ class CodeTreeDisplay:
             with ``layout="constrained"`` do.
         label_level : int, default 0
             Level whose branches are labelled at the right, where there are labels; 0 is the first, -1 the last. The
-            label of a branch stands at half its height.
+            label of a branch stands at half its height. Those of the levels before stand in their boxes.
         n_labels : int, default 12
             How many of the largest branches of that level are labelled.
         **kwargs : dict
@@ -139,6 +171,11 @@ class CodeTreeDisplay:
         Returns
         -------
         self : CodeTreeDisplay
+
+        Raises
+        ------
+        ValueError
+            If there is no level `label_level`, or `n_labels` is negative.
         """
         n_levels = len(self.branches)
         if label_level not in range(-n_levels, n_levels):
@@ -152,7 +189,9 @@ class CodeTreeDisplay:
         ax.set_ylabel("items, grouped by their first codes")
         ax.tick_params(axis="x", length=0)
         ax.spines[:].set_visible(False)
-        self.text_ = self._write_codes(ax) + self._write_labels(ax, self.branches[label_level], n_labels)
+        self.text_ = self._write_codes(ax, label_level % n_levels) + self._write_labels(
+            ax, self.branches[label_level], n_labels
+        )
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
@@ -180,14 +219,17 @@ class CodeTreeDisplay:
             colors.append(1 - (1 - color) * (1 - paleness))
         return colors
 
-    def _write_codes(self, ax):
-        """Write code and size of the branches that have the height for it."""
+    def _write_codes(self, ax, label_level):
+        """Write code and size of the branches that have the height for it, and the labels of those left of a level."""
         texts = []
+        room = int(_width(ax) / len(self.branches) / _CHARACTER)  # characters
         for level, branches in enumerate(self.branches):
             for branch in branches:
                 if branch.n_items * _height(ax) > _LINE * self.n_items:
                     place = level + 0.04, _middle(branch)
-                    text = f"{branch.codes[-1]}  ({branch.n_items:,})"
+                    label = f": {branch.label}" if branch.label and level < label_level else " "
+                    size = f" ({branch.n_items:,})"
+                    text = _shortened(f"{branch.codes[-1]}{label}", room - len(size)) + size
                     texts.append(ax.text(*place, text, fontsize=SMALL, va="center", clip_on=True))
         return texts
 
@@ -202,7 +244,7 @@ class CodeTreeDisplay:
             codes = "-".join(map(str, branch.codes))
             texts.append(
                 ax.annotate(
-                    f"{codes}: {_shortened(branch.label)} ({branch.n_items:,})",
+                    f"{codes}: {_shortened(branch.label, _LABEL_WIDTH)} ({branch.n_items:,})",
                     (len(self.branches), middle),
                     xytext=(1.04, 1 - place / self.n_items),
                     textcoords="axes fraction",
@@ -219,16 +261,24 @@ def _height(ax):
     return ax.get_window_extent().height / ax.figure.dpi * 72
 
 
+def _width(ax):
+    """Return the width of `ax` in points."""
+    return ax.get_window_extent().width / ax.figure.dpi * 72
+
+
 def _middle(branch):
     return branch.start + branch.n_items / 2
 
 
-def _shortened(label):
-    return label if len(label) <= _LABEL_WIDTH else label[: _LABEL_WIDTH - 1].rstrip() + "…"
+def _shortened(text, n_characters):
+    return text if len(text) <= n_characters else text[: max(n_characters - 1, 0)].rstrip() + "…"
 
 
 def _grow(codes, labels, distances=None):
-    """Return the branches of each level of `codes`; `distances` (n_items,) per level rank the items of a branch."""
+    """Return the branches of each level of `codes`.
+
+    `labels` has one list of texts for each level, `distances` one array (n_items,) that ranks the items of a branch.
+    """
     order = _order(codes)
     levels = []
     for level in range(1, codes.shape[1] + 1):
@@ -240,7 +290,8 @@ def _grow(codes, labels, distances=None):
             items = order[start:end]
             if distances is not None:
                 items = items[np.argsort(distances[level - 1][items], kind="stable")]
-            branches.append(Branch(tuple(prefixes[start].tolist()), start, end - start, _most_frequent(labels, items)))
+            label = "" if labels is None else _most_frequent(labels[level - 1], items)
+            branches.append(Branch(tuple(prefixes[start].tolist()), start, end - start, label))
         levels.append(branches)
     return levels
 
@@ -255,17 +306,23 @@ def _order(codes):
 
 
 def _most_frequent(labels, items):
-    if labels is None:
-        return ""
     known = [labels[item] for item in items if labels[item]]
     return Counter(known).most_common(1)[0][0] if known else ""
 
 
-def _check_labels(labels, n_items):
-    """Return one text per item, empty where there is none."""
+def _check_labels(labels, n_items, depth):
+    """Return, for each level, one text per item, empty where there is none."""
     if labels is None:
         return None
-    labels = pd.Series(np.asarray(labels, dtype=object))
-    if len(labels) != n_items:
-        raise ValueError(f"labels must have one entry per item, got {len(labels)} for {n_items} items.")
-    return [" ".join(str(label).split()) for label in labels.where(labels.notna(), "")]
+    table = pd.DataFrame(np.asarray(labels, dtype=object))
+    if len(table) != n_items:
+        raise ValueError(f"labels must have one entry per item, got {len(table)} for {n_items} items.")
+    if table.shape[1] not in (1, depth):
+        raise ValueError(
+            f"labels must have one column, or one for each of the {depth} levels, got {table.shape[1]}; "
+            "max_depth is the number of levels."
+        )
+    columns = [
+        [" ".join(str(label).split()) for label in column.where(column.notna(), "")] for _, column in table.items()
+    ]
+    return columns * depth if len(columns) == 1 else columns

@@ -1,10 +1,17 @@
 """How many items each code has."""
 
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 
 from semid.metrics import codebook_perplexity
 from semid.plots._code_columns import check_code_table
 from semid.plots._style import SMALL, axes_for, ordered_colors, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _LONGEST_LEGEND = 8  # lines
 
@@ -40,13 +47,13 @@ class CodeUsageDisplay:
     array([1.75, 2.  ])
     """
 
-    def __init__(self, counts, perplexity, *, sizes_are_known=True):
+    def __init__(self, counts: list[np.ndarray], perplexity: np.ndarray, *, sizes_are_known: bool = True) -> None:
         self.counts = counts
         self.perplexity = perplexity
         self.sizes_are_known = sizes_are_known
 
     @classmethod
-    def from_codes(cls, codes, codebook_size=None):
+    def from_codes(cls, codes: ArrayLike, codebook_size: int | ArrayLike | None = None) -> Self:
         """Count the items of each code.
 
         Parameters
@@ -73,7 +80,7 @@ class CodeUsageDisplay:
         return cls(counts, codebook_perplexity(codes), sizes_are_known=codebook_size is not None)
 
     @classmethod
-    def from_estimator(cls, tokenizer, X):
+    def from_estimator(cls, tokenizer: BaseEstimator, X: ArrayLike) -> Self:
         """Count the items of each code of a fitted tokenizer.
 
         Parameters
@@ -90,7 +97,7 @@ class CodeUsageDisplay:
         codes = tokenizer.transform(X)
         return cls.from_codes(codes, getattr(tokenizer, "codebook_sizes_", None))
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> Self:
         """Draw one line per codebook.
 
         Parameters
@@ -105,7 +112,7 @@ class CodeUsageDisplay:
         self : CodeUsageDisplay
         """
         ax = axes_for(ax)
-        self.lines_ = []
+        self.lines_: list = []
         # Of many codebooks, the legend names some: the colors of the others lie in between.
         named = np.linspace(0, len(self.counts) - 1, min(len(self.counts), _LONGEST_LEGEND)).round().astype(int)
         for n, (color, count) in enumerate(zip(ordered_colors(len(self.counts)), self.counts, strict=True)):

@@ -10,12 +10,31 @@ _LARGEST_LINEAR_RATIO = 16  # of the largest to the smallest number of codes, be
 
 
 class Curve(NamedTuple):
-    """A score at each of several scales, over repeated runs."""
+    """A score at each of several scales, over repeated runs.
 
-    x: np.ndarray  # (n_scales,), increasing
-    mean: np.ndarray  # (n_scales,)
-    standard_error: np.ndarray  # (n_scales,), of the mean; NaN where there is one run
-    n_runs: np.ndarray  # (n_scales,), int
+    Parameters
+    ----------
+    x : ndarray of shape (n_scales,)
+        The scales, increasing.
+    mean : ndarray of shape (n_scales,)
+        Mean score of the runs.
+    standard_error : ndarray of shape (n_scales,)
+        Of the mean; NaN where there is one run.
+    n_runs : ndarray of shape (n_scales,), int
+        Number of runs.
+
+    Examples
+    --------
+    >>> from semid.plots import ReconstructionDisplay
+    >>> display = ReconstructionDisplay.from_values({"RQ-VAE": ([1, 3], [[0.6, 0.5], [0.3, 0.3]])})
+    >>> display.curves["RQ-VAE"].mean
+    array([0.55, 0.3 ])
+    """
+
+    x: np.ndarray
+    mean: np.ndarray
+    standard_error: np.ndarray
+    n_runs: np.ndarray
 
 
 def curve_of(name, x, runs):

@@ -1,13 +1,20 @@
 """Figure 1 of the Mixture-of-Codes paper: how much of the embeddings do more codes bring back?"""
 
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
 import numpy as np
-from sklearn.base import clone
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from semid._checks import check_integer, check_option
 from semid.metrics import reconstruction_r2
-from semid.plots._curves import check_curves, curve_of, draw_curves, draw_legend, repeats
+from semid.plots._curves import Curve, check_curves, curve_of, draw_curves, draw_legend, repeats
 from semid.plots._style import axes_for, by_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _WORDS = {"1 - r2": "reconstruction error, 1 - R²", "mse": "reconstruction error, mean squared per feature"}
 
@@ -47,14 +54,21 @@ class ReconstructionDisplay:
     True
     """
 
-    def __init__(self, curves, *, measure="1 - r2"):
+    def __init__(self, curves: dict[str, Curve], *, measure: Literal["1 - r2", "mse"] = "1 - r2") -> None:
         self.curves = check_curves(curves)
         self.measure = check_option("measure", measure, tuple(_WORDS))
 
     @classmethod
     def from_estimator(
-        cls, tokenizer, X, *, n_codebooks=(1, 2, 3, 7), random_states=None, X_test=None, measure="1 - r2"
-    ):
+        cls,
+        tokenizer: BaseEstimator | Mapping[str, BaseEstimator],
+        X: ArrayLike,
+        *,
+        n_codebooks: Sequence[int] = (1, 2, 3, 7),
+        random_states: Sequence[int] | None = None,
+        X_test: ArrayLike | None = None,
+        measure: Literal["1 - r2", "mse"] = "1 - r2",
+    ) -> Self:
         """Fit a clone for each number of codebooks and measure its reconstruction.
 
         Parameters
@@ -75,6 +89,11 @@ class ReconstructionDisplay:
         Returns
         -------
         display : ReconstructionDisplay
+
+        Raises
+        ------
+        ValueError
+            If `n_codebooks` or `random_states` is empty, `measure` unknown, and whatever the tokenizer raises.
         """
         check_option("measure", measure, tuple(_WORDS))
         n_codebooks = _check_numbers(n_codebooks)
@@ -96,7 +115,14 @@ class ReconstructionDisplay:
         )
 
     @classmethod
-    def from_first_codes(cls, tokenizer, X, *, n_codebooks=None, measure="1 - r2"):
+    def from_first_codes(
+        cls,
+        tokenizer: BaseEstimator | Mapping[str, BaseEstimator],
+        X: ArrayLike,
+        *,
+        n_codebooks: Sequence[int] | None = None,
+        measure: Literal["1 - r2", "mse"] = "1 - r2",
+    ) -> Self:
         """Decode the first code, the first two codes, ... of fitted tokenizers: one fit, all scales.
 
         For residual codes this is what each level adds. Other codes are learned to be read together, and the first few
@@ -116,6 +142,13 @@ class ReconstructionDisplay:
         Returns
         -------
         display : ReconstructionDisplay
+
+        Raises
+        ------
+        NotFittedError
+            If a tokenizer is not fitted.
+        ValueError
+            If `n_codebooks` is more than a tokenizer has, or `measure` is unknown.
         """
         check_option("measure", measure, tuple(_WORDS))
         values = {}
@@ -129,7 +162,9 @@ class ReconstructionDisplay:
         return cls.from_values(values, measure=measure)
 
     @classmethod
-    def from_values(cls, values, *, measure="1 - r2"):
+    def from_values(
+        cls, values: Mapping[str, tuple[ArrayLike, ArrayLike]], *, measure: Literal["1 - r2", "mse"] = "1 - r2"
+    ) -> Self:
         """Take errors that were measured elsewhere.
 
         Parameters
@@ -148,7 +183,7 @@ class ReconstructionDisplay:
         ValueError
             If numbers and errors differ in length, or an error is not finite.
         """
-        if not isinstance(values, dict):
+        if not isinstance(values, Mapping):
             raise TypeError(f"values must be a dict of name to (n_codes, errors), got {type(values).__name__}.")
         curves = {}
         for name, pair in by_name("values", values).items():
@@ -157,7 +192,7 @@ class ReconstructionDisplay:
             curves[name] = curve_of(f"values[{name!r}]", *pair)
         return cls(curves, measure=measure)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> Self:
         """Draw one line per tokenizer.
 
         Parameters

@@ -1,11 +1,19 @@
 """How much the codebooks repeat one another."""
 
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
+from semid._typing import RandomState
 from semid.metrics import redundancy_matrix
 from semid.plots._code_columns import check_code_table
 from semid.plots._style import SMALL, axes_for
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _MOST_VALUES = 16  # codebooks, beyond which numbers in the cells cannot be read, nor a name for each
 
@@ -42,12 +50,12 @@ class CodebookRedundancyDisplay:
            [0., 0., 1.]])
     """
 
-    def __init__(self, redundancy, *, chance=None):
+    def __init__(self, redundancy: np.ndarray, *, chance: float | None = None) -> None:
         self.redundancy = redundancy
         self.chance = chance
 
     @classmethod
-    def from_codes(cls, codes, *, random_state=None):
+    def from_codes(cls, codes: ArrayLike, *, random_state: RandomState | None = None) -> Self:
         """Compare all pairs of codebooks.
 
         Parameters
@@ -69,12 +77,12 @@ class CodebookRedundancyDisplay:
         codes, _ = check_code_table(codes)
         if codes.shape[1] < 2:
             raise ValueError(f"codes must have at least 2 codebooks to compare, got {codes.shape[1]}.")
-        random_state = check_random_state(random_state)
-        shuffled = np.column_stack([random_state.permutation(column) for column in codes.T])
+        rng = check_random_state(random_state)
+        shuffled = np.column_stack([rng.permutation(column) for column in codes.T])
         return cls(redundancy_matrix(codes), chance=_mean_of_pairs(redundancy_matrix(shuffled)))
 
     @classmethod
-    def from_estimator(cls, tokenizer, X, *, random_state=None):
+    def from_estimator(cls, tokenizer: BaseEstimator, X: ArrayLike, *, random_state: RandomState | None = None) -> Self:
         """Compare all pairs of codebooks of a fitted tokenizer.
 
         Parameters
@@ -92,7 +100,7 @@ class CodebookRedundancyDisplay:
         """
         return cls.from_codes(tokenizer.transform(X), random_state=random_state)
 
-    def plot(self, ax=None, *, include_values=True, **kwargs):
+    def plot(self, ax: "Axes | None" = None, *, include_values: bool = True, **kwargs: Any) -> Self:
         """Draw the map.
 
         Parameters

@@ -1,12 +1,16 @@
 """Figure 2 of the Mixture-of-Codes paper, for any score: does it get better with more codes?"""
 
 from numbers import Real
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pandas as pd
 
 from semid.plots._curves import Curve, check_curves, curve_of, draw_curves, draw_legend, repeats
 from semid.plots._style import GREY, axes_for
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _WORDS = {
     "auc": "AUC",
@@ -69,14 +73,14 @@ class ScalingDisplay:
 
     def __init__(
         self,
-        curves,
+        curves: dict[str, Curve],
         *,
-        x_label="number of codebooks",
-        y_label="score",
-        unit="seeds",
-        baseline=None,
-        baseline_label="no codes",
-    ):
+        x_label: str = "number of codebooks",
+        y_label: str = "score",
+        unit: str = "seeds",
+        baseline: Curve | None = None,
+        baseline_label: str = "no codes",
+    ) -> None:
         self.curves = check_curves(curves)
         self.x_label = x_label
         self.y_label = y_label
@@ -85,7 +89,16 @@ class ScalingDisplay:
         self.baseline_label = baseline_label
 
     @classmethod
-    def from_runs(cls, runs, *, x="n_codebooks", y="auc", by="method", unit="seeds", baseline=None):
+    def from_runs(
+        cls,
+        runs: pd.DataFrame,
+        *,
+        x: str = "n_codebooks",
+        y: str = "auc",
+        by: str | None = "method",
+        unit: str = "seeds",
+        baseline: Any = None,
+    ) -> Self:
         """Summarize a table of runs.
 
         Parameters
@@ -132,7 +145,16 @@ class ScalingDisplay:
         )
 
     @classmethod
-    def from_cv_results(cls, cv_results, *, x="n_codebooks", by=None, score="score", y_label=None, baseline=None):
+    def from_cv_results(
+        cls,
+        cv_results: dict[str, Any],
+        *,
+        x: str = "n_codebooks",
+        by: str | None = None,
+        score: str = "score",
+        y_label: str | None = None,
+        baseline: float | None = None,
+    ) -> Self:
         """Summarize ``cv_results_`` of a `GridSearchCV`: test scores over the folds.
 
         Where the grid has more parameters than `x` and `by`, each point is the best combination of the others, by its
@@ -147,7 +169,7 @@ class ScalingDisplay:
             Parameter of the scale; the end of its name suffices, as ``"n_codebooks"`` for
             ``features__codes__tokenizer__n_codebooks``.
         by : str, default None
-            Parameter whose values become lines, named in the same way; None for one line.
+            Parameter whose values become lines, named in the same way; None for one line, named "codes".
         score : str, default "score"
             Name of the score; with several in ``scoring``, the name of one of them.
         y_label : str, default None
@@ -173,7 +195,7 @@ class ScalingDisplay:
         # Where the grid is a list, candidates without the parameter are masked.
         scales = list(cv_results[_parameter("x", x, cv_results)])
         has_scale = [scale is not np.ma.masked for scale in scales]
-        table["by"] = "all" if by is None else _values_in_words(cv_results[_parameter("by", by, cv_results)])
+        table["by"] = "codes" if by is None else _values_in_words(cv_results[_parameter("by", by, cv_results)])
         table = table[has_scale].assign(x=[scale for scale in scales if scale is not np.ma.masked])
         if not np.isfinite(table["mean"]).all():
             raise ValueError(
@@ -189,7 +211,7 @@ class ScalingDisplay:
         name = _in_words(score) if y_label is None else y_label
         return cls(curves, x_label=_in_words(x), y_label=name, unit="folds", baseline=level)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> Self:
         """Draw one line per method, and the baseline.
 
         Parameters
@@ -231,7 +253,7 @@ def _take_baseline(runs, y, by, baseline):
     return runs, "no codes", curve_of("baseline", [0], [baseline])
 
 
-def _curve_of_runs(name, runs, x, y) -> Curve:
+def _curve_of_runs(name: str, runs: pd.DataFrame, x: str, y: str) -> Curve:
     scales = runs[x].unique()
     return curve_of(name, scales, [runs.loc[runs[x] == scale, y] for scale in scales])
 

@@ -1,10 +1,19 @@
 """Figure 4 of the Mixture-of-Codes paper: do all dimensions of a representation carry signal?"""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
 import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from semid.metrics import effective_rank, information_abundance, singular_spectrum
 from semid.plots._style import SMALL, axes_for, by_name, line_styles, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _ROUNDING = 1e-6  # share of the largest singular value that float32 cannot tell from 0
 _MARGIN = 1.5  # factor
@@ -45,14 +54,23 @@ class SpectrumDisplay:
     1.25
     """
 
-    def __init__(self, spectra, information_abundance, effective_rank, *, normalize=False):
+    def __init__(
+        self,
+        spectra: dict[str, np.ndarray],
+        information_abundance: dict[str, float],
+        effective_rank: dict[str, float],
+        *,
+        normalize: bool = False,
+    ) -> None:
         self.spectra = spectra
         self.information_abundance = information_abundance
         self.effective_rank = effective_rank
         self.normalize = normalize
 
     @classmethod
-    def from_representations(cls, representations, *, center=False, normalize=False):
+    def from_representations(
+        cls, representations: ArrayLike | Mapping[str, ArrayLike], *, center: bool = False, normalize: bool = False
+    ) -> Self:
         """Compute the spectra of arrays.
 
         Parameters
@@ -68,10 +86,9 @@ class SpectrumDisplay:
         -------
         display : SpectrumDisplay
         """
-        if not isinstance(representations, dict):
-            representations = {"representation": representations}
-        representations = by_name("representations", representations)
-        spectra = {name: singular_spectrum(array, center=center) for name, array in representations.items()}
+        is_mapping = isinstance(representations, Mapping)
+        arrays = by_name("representations", representations if is_mapping else {"representation": representations})
+        spectra = {name: singular_spectrum(array, center=center) for name, array in arrays.items()}
         # A diagonal matrix has its diagonal as spectrum: no second decomposition of many rows.
         diagonals = {name: np.diag(spectrum) for name, spectrum in spectra.items()}
         return cls(
@@ -82,7 +99,14 @@ class SpectrumDisplay:
         )
 
     @classmethod
-    def from_estimator(cls, classifier, X, *, center=False, normalize=False):
+    def from_estimator(
+        cls,
+        classifier: BaseEstimator | Mapping[str, BaseEstimator],
+        X: pd.DataFrame | ArrayLike,
+        *,
+        center: bool = False,
+        normalize: bool = False,
+    ) -> Self:
         """Compute the spectra of what fitted click models make of impressions: ``classifier.representation(X)``.
 
         Parameters
@@ -111,7 +135,7 @@ class SpectrumDisplay:
         representations = {name: _representation(model, X) for name, model in classifiers.items()}
         return cls.from_representations(representations, center=center, normalize=normalize)
 
-    def plot(self, ax=None, **kwargs):
+    def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> Self:
         """Draw the spectra.
 
         Parameters

@@ -1,12 +1,17 @@
 """New codes in the labels of old ones, so that what was learned per code stays of use."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
-from semid._checks import check_codes, check_sample_weight
+from semid._checks import as_array, check_codes, check_sample_weight
+
+_MOST_CODES = 2**15  # whose overlaps, each with each, are 8 GB
 
 
-def align_codes(old, new, *, codebook_sizes=None, sample_weight=None):
+def align_codes(
+    old: ArrayLike, new: ArrayLike, *, codebook_sizes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+) -> np.ndarray:
     """Return the codes `new` in the labels of `old`, such that as many items as possible keep their code.
 
     Which code means what is arbitrary in every fit. Relabelling one codebook at a time leaves all that matters as it
@@ -41,14 +46,20 @@ def align_codes(old, new, *, codebook_sizes=None, sample_weight=None):
     [0, 0, 0, 2]
     """
     old, new = check_pair(old, new)
-    sizes = 1 + np.maximum(old.max(axis=0), new.max(axis=0)) if codebook_sizes is None else np.asarray(codebook_sizes)
+    sizes = (
+        1 + np.maximum(old.max(axis=0), new.max(axis=0))
+        if codebook_sizes is None
+        else as_array("codebook_sizes", codebook_sizes)
+    )
     new = check_codes(new, sizes)
+    if np.max(sizes) > _MOST_CODES:
+        raise ValueError(f"codes must be less than {_MOST_CODES}, got a codebook of {np.max(sizes)} to be aligned.")
     weights = check_sample_weight(sample_weight, len(new))
     columns = [best_labels(*pair, weights)[pair[1]] for pair in zip(old.T, new.T, sizes, strict=True)]
     return np.stack(columns, axis=1)
 
 
-def best_labels(old, new, size, weights):
+def best_labels(old: np.ndarray, new: np.ndarray, size: int, weights: np.ndarray) -> np.ndarray:
     """Return the label (size,) of each new code, a permutation under which most weight has its old code.
 
     Old codes from `size` on are no labels, and match nothing.
@@ -59,9 +70,9 @@ def best_labels(old, new, size, weights):
     return linear_sum_assignment(overlaps, maximize=True)[1]
 
 
-def check_pair(old, new):
+def check_pair(old: ArrayLike, new: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return two arrays of codes as int64, or raise unless they have one shape and hold codes."""
-    old, new = np.asarray(old), np.asarray(new)
+    old, new = as_array("old", old), as_array("new", new)
     if old.shape != new.shape or old.ndim != 2 or old.size == 0:
         raise ValueError(
             f"old and new must have one shape (n_items, n_codebooks) and not be empty, got {old.shape} and {new.shape}."

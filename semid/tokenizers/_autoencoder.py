@@ -29,7 +29,7 @@ _ENCODE_ROWS = 8_192
 class BaseAutoencoderTokenizer(BaseTokenizer):
     """A tokenizer that quantizes the latent of an autoencoder; a subclass gives ``_build_quantizer(dim)``."""
 
-    _architecture_parameters = (
+    _architecture_parameters: tuple[str, ...] = (
         "codebook_size",
         "latent_dim",
         "hidden_layer_sizes",
@@ -58,7 +58,8 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         ----------
         X : array-like of shape (n_items, n_features)
             One embedding per item of the catalogue; computed with in float32. A float32 memmap is read as it is
-            needed: beyond 512 MB of embeddings, 512 MB are held at once (see ``docs/benchmarks.md``).
+            needed: beyond 512 MB of embeddings, 512 MB are held at once. One epoch of `RQVAETokenizer` over 4 GB took
+            1.2 GB beside the pages of the file.
         y : None
             Ignored, present for Pipelines.
         sample_weight : array-like of shape (n_items,), default None
@@ -201,8 +202,14 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
 
     def _remedy_of_collapse(self):
         if self.assignment == "sinkhorn":
-            return "Pass a smaller learning_rate or a smaller codebook_size."
-        return "Pass assignment='sinkhorn', which balances the codes, or a smaller codebook_size."
+            remedy = "pass a smaller learning_rate or a smaller codebook_size."
+        else:
+            remedy = "pass assignment='sinkhorn', which balances the codes, or a smaller codebook_size."
+        # Codes crowd where most vectors are: near zero, where a few are much longer than the others.
+        return (
+            "If the embeddings differ much in norm, scale them to one length (sklearn.preprocessing.normalize); else "
+            + remedy
+        )
 
     def _training_options(self):
         return TrainingOptions(
@@ -228,13 +235,11 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
             hashes = row_hashes(np.asarray(catalogue.X[catalogue.rows]))
             alignment = torch.from_numpy(_merge_equal_rows(*alignment, hashes)).to(catalogue.device)
         self._check_ranks(ranks, module, catalogue, generator, alignment)
-        checkpoint, saved = NoCheckpoint(), None
-        if self.checkpoint_dir is not None and not changes:
+        checkpoint = NoCheckpoint()
+        if self.checkpoint_dir is not None and not changes and ranks.rank == 0:
             checkpoint = self._open_checkpoint(module, catalogue, generator, alignment)
-            saved = ranks.on_first(checkpoint.load)
-            ranks.on_first(lambda: checkpoint.reserve(_size_of_state(module, len(catalogue))))
-            if ranks.rank != 0:
-                checkpoint = NoCheckpoint()
+        saved = ranks.on_first(checkpoint.load)
+        ranks.on_first(lambda: checkpoint.reserve(_size_of_state(module, len(catalogue))))
         held_out = None
         if options.n_iter_no_change is not None:
             catalogue, held_out, alignment = self._hold_out(catalogue, alignment, generator)
@@ -272,13 +277,11 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
             return
         # Which rows are distinct, in the order of their hashes, tells catalogues apart without another reading of them.
         data = (catalogue.rows, catalogue.weights, *(() if alignment is None else (alignment,)))
-        start = (*module.state_dict().values(), generator.get_state())
-        facts = fingerprint_of(self, catalogue.device, data=data, start=start)
-        ranks.check_same(facts)
+        ranks.check_same(fingerprint_of(self, catalogue.device, data=data, start=_starting_point(module, generator)))
 
     def _open_checkpoint(self, module, catalogue, generator, alignment):
-        start = (*module.state_dict().values(), generator.get_state())
-        fingerprint = fingerprint_of(self, catalogue.device, data=_learned_from(catalogue, alignment), start=start)
+        data, start = _learned_from(catalogue, alignment), _starting_point(module, generator)
+        fingerprint = fingerprint_of(self, catalogue.device, data=data, start=start)
         return Checkpoint(self.checkpoint_dir, type(self).__name__, fingerprint)
 
     def _start(self, module, catalogue, generator):
@@ -304,6 +307,10 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         if alignment is not None:
             alignment = alignment[torch.from_numpy(kept).to(alignment.device)]
         return catalogue.subset(kept), catalogue.subset(held_out), alignment
+
+
+def _starting_point(module, generator):
+    return (*module.state_dict().values(), generator.get_state())
 
 
 def _learned_from(catalogue, alignment):

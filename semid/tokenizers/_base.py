@@ -1,9 +1,12 @@
 """What all tokenizers share: fit on the catalogue, codes that never waver, and the way back to embeddings."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -29,12 +32,15 @@ _ENCODE_ROWS = 8_192  # rows encoded at once
 # squared norms, far above the rounding of an encoder; the few other items are encoded again in float64.
 _FLOAT32_DOUBT = 3e-5
 _FLOAT64_TIE = 1e-11
+_LARGEST_SCALE = 1e37  # of embeddings whose deviations from the mean float32 can hold
 
 
 class EmbeddingsToCodes(Versioned, TransformerMixin, BaseEstimator):
     """What follows from `transform`, `inverse_transform` and ``codebook_sizes_`` alone."""
 
-    def score(self, X, y=None):
+    codebook_sizes_: list[int]
+
+    def score(self, X: ArrayLike, y: ArrayLike | None = None) -> float:
         """Return the R² of the reconstruction of `X` from its codes.
 
         ``1 - Σ‖x - x̂‖² / Σ‖x - mean(x)‖²``, over all items and features together: 1 is perfect, 0 is as good as the
@@ -50,11 +56,18 @@ class EmbeddingsToCodes(Versioned, TransformerMixin, BaseEstimator):
         Returns
         -------
         r2 : float
+
+        Raises
+        ------
+        NotFittedError
+            If the tokenizer is not fitted.
+        ValueError
+            If `X` holds NaN or infinity, or is not as wide as in `fit`.
         """
         reconstruction = self.inverse_transform(self.transform(X))
         return reconstruction_r2(self._check_embeddings(X, reset=False), reconstruction)
 
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Sequence[str] | np.ndarray | None = None) -> np.ndarray:
         """Return the names of the code columns: ``code0``, ``code1``, ...
 
         Parameters
@@ -76,9 +89,36 @@ class EmbeddingsToCodes(Versioned, TransformerMixin, BaseEstimator):
         tags.transformer_tags.preserves_dtype = []
         return tags
 
-    def _check_embeddings(self, X, **checks):
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinity, and is refused as such
-            return validate_data(self, X, dtype=np.float32, **checks)
+    def _check_embeddings(self, X: ArrayLike, **checks: Any) -> np.ndarray:
+        try:
+            # What float32 cannot hold becomes infinity, and is refused as such.
+            with np.errstate(over="ignore", invalid="ignore"):
+                return validate_data(self, X, dtype=np.float32, **checks)
+        except ValueError as error:
+            text = _first_text(X)
+            if text is None:
+                raise
+            raise ValueError(
+                f"X must hold embeddings, one row of numbers per item, got text such as {text!r:.80}. Codes for a "
+                "column of item ids are given by SemanticIDEncoder(tokenizer, items=ItemTable(ids, embeddings)); "
+                "embeddings of texts by TextEmbedder, as in make_pipeline(TextEmbedder(), tokenizer)."
+            ) from error
+
+
+def _first_text(X):
+    """Return the first entry of `X` that is text and no number, None if there is none."""
+    array = np.asarray(X)
+    if array.dtype.kind in "biuf":
+        return None
+    return next((str(value) for value in array.flat if isinstance(value, str) and not _is_number(value)), None)
+
+
+def _is_number(text):
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 class BaseTokenizer(EmbeddingsToCodes):
@@ -89,11 +129,12 @@ class BaseTokenizer(EmbeddingsToCodes):
     from the parameters as they were in `fit`, so that `set_params` on a fitted tokenizer waits for the next `fit`.
     """
 
-    _architecture_parameters = ()
+    state_: dict[str, np.ndarray]
+    _architecture_parameters: tuple[str, ...] = ()
     _codes_are_nearest = True  # whether each code is that of the nearest code vector, and free of the other codes
 
     @all_or_nothing
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None) -> Self:
         """Learn codebooks from item embeddings.
 
         The result does not depend on the order of the items, and an item of weight 2 counts exactly as an item
@@ -122,7 +163,7 @@ class BaseTokenizer(EmbeddingsToCodes):
         """
         return self._fit(X, sample_weight)
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Return the codes of item embeddings.
 
         An item's codes do not depend on the other rows of `X`, on their number or order, nor, up to the rounding of
@@ -137,6 +178,13 @@ class BaseTokenizer(EmbeddingsToCodes):
         -------
         codes : ndarray of shape (n_items, n_codebooks), int64
             Codebook n's code of each item, from 0 to ``codebook_sizes_[n] - 1``.
+
+        Raises
+        ------
+        NotFittedError
+            If the tokenizer is not fitted.
+        ValueError
+            If `X` holds NaN or infinity, or is not as wide as in `fit`.
         """
         check_is_fitted(self)
         X = self._check_embeddings(X, reset=False)
@@ -147,7 +195,7 @@ class BaseTokenizer(EmbeddingsToCodes):
             codes[doubtful], _ = self._encode(X[doubtful], device, torch.float64, _FLOAT64_TIE)
         return codes
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: ArrayLike) -> np.ndarray:
         """Return the embeddings that codes stand for.
 
         Parameters
@@ -158,6 +206,13 @@ class BaseTokenizer(EmbeddingsToCodes):
         Returns
         -------
         embeddings : ndarray of shape (n_items, n_features), float32
+
+        Raises
+        ------
+        NotFittedError
+            If the tokenizer is not fitted.
+        ValueError
+            If `X` holds other numbers than codes of these codebooks.
         """
         check_is_fitted(self)
         codes = self._check_codes(X)
@@ -170,7 +225,7 @@ class BaseTokenizer(EmbeddingsToCodes):
                 embeddings[rows] = module.decode(torch.from_numpy(codes[rows]).to(device)).cpu().numpy()
         return embeddings
 
-    def align_to(self, X, codes, sample_weight=None):
+    def align_to(self, X: ArrayLike, codes: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Relabel the codes such that as many items as possible have the codes they had before.
 
         For a tokenizer fitted anew, whose codes are to be used with embeddings learned for the old ones. In each
@@ -213,8 +268,8 @@ class BaseTokenizer(EmbeddingsToCodes):
         return self
 
     @property
-    def codebooks_(self):
-        """list of ndarray of shape (codebook_size, dim): the code vectors of each codebook."""
+    def codebooks_(self) -> list[np.ndarray]:
+        """Code vectors of each codebook: list of ndarray of shape (codebook_size, dim)."""
         check_is_fitted(self)
         vectors = [array for name, array in self.state_.items() if name.endswith(".code_vectors")]
         return self._in_documented_units(vectors)
@@ -234,6 +289,11 @@ class BaseTokenizer(EmbeddingsToCodes):
         self._live = LiveModule()
         module = build_seeded(self._build_module, seed).to(device, torch.float32)
         mean, scale = mean_and_scale(X, rows, weights)
+        if scale > _LARGEST_SCALE:
+            raise ValueError(
+                f"X must not be spread by more than {_LARGEST_SCALE:g}, near the end of float32, got a standard deviation "
+                f"of {scale:.2g}. Divide the embeddings by one number."
+            )
         module.mean.copy_(torch.from_numpy(mean))
         module.scale.fill_(scale)
         with torch.enable_grad():
@@ -288,5 +348,5 @@ class BaseTokenizer(EmbeddingsToCodes):
             codes[rows], certain[rows] = encoded.codes.cpu(), encoded.certain.cpu()
         return codes, certain
 
-    def _check_codes(self, X):
+    def _check_codes(self, X: ArrayLike) -> np.ndarray:
         return check_codes(X, self.codebook_sizes_, may_be_cut=True)

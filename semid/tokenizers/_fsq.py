@@ -1,12 +1,17 @@
 """Finite scalar quantization in an autoencoder."""
 
+from collections.abc import Sequence
 from functools import cache
 from math import log, prod
+from typing import Literal, NoReturn
 
+import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from semid._checks import check_codebook_sizes, check_integer
 from semid._state import resolve_device
+from semid._typing import RandomState, StrPath
 from semid.nn._finite_scalar_quantizer import FiniteScalarQuantizer
 from semid.tokenizers._autoencoder import BaseAutoencoderTokenizer
 
@@ -69,8 +74,8 @@ class FSQTokenizer(BaseAutoencoderTokenizer):
     device : str, default "auto"
         ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
     random_state : int, RandomState instance or None, default None
-        Seed of the MLPs and the batches. An int makes codes the same in every
-        run, on CUDA up to the rounding of its sums.
+        Seed of the MLPs and the batches. An int makes codes the same in every run with as many threads, by which sums
+        are rounded; on CUDA up to the rounding of its sums. See `distributed_fit`.
     verbose : bool, default False
         Show a progress bar with the loss, R² and mean codebook usage.
 
@@ -84,7 +89,9 @@ class FSQTokenizer(BaseAutoencoderTokenizer):
         Levels of the scalars of each code.
     history_ : dict of ndarray
         Per epoch: ``loss`` and ``reconstruction_loss``, which are one here (of standardised embeddings, means over
-        items), ``r2`` (as met in training), and ``usage`` (n_epochs, n_codebooks), the share of codes met.
+        items), ``r2``, ``usage`` and ``perplexity`` (n_epochs, n_codebooks), the share and the effective number of
+        codes met; with ``early_stopping=True`` also ``validation_r2``. All but the last are as met in training, of
+        embeddings that `mixup` has moved: `score` has the R² of the items themselves.
     n_iter_ : int
         Number of epochs run.
     n_features_in_ : int
@@ -119,26 +126,26 @@ class FSQTokenizer(BaseAutoencoderTokenizer):
 
     def __init__(
         self,
-        n_codebooks=4,
-        codebook_size=256,
+        n_codebooks: int = 4,
+        codebook_size: int | Sequence[int] | Literal["graded"] = 256,
         *,
-        levels="auto",
-        hidden_layer_sizes=(512, 256, 128),
-        separation_weight=0.0,
-        alignment_weight=0.1,
-        max_iter=30,
-        batch_size=512,
-        learning_rate=3e-3,
-        mixup=0.4,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=5,
-        warm_start=False,
-        checkpoint_dir=None,
-        device="auto",
-        random_state=None,
-        verbose=False,
-    ):
+        levels: Sequence[int] | Literal["auto"] = "auto",
+        hidden_layer_sizes: Sequence[int] = (512, 256, 128),
+        separation_weight: float = 0.0,
+        alignment_weight: float = 0.1,
+        max_iter: int = 30,
+        batch_size: int = 512,
+        learning_rate: float = 3e-3,
+        mixup: float = 0.4,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        warm_start: bool = False,
+        checkpoint_dir: StrPath | None = None,
+        device: str = "auto",
+        random_state: RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
         self.n_codebooks = n_codebooks
         self.codebook_size = codebook_size
         self.levels = levels
@@ -159,20 +166,35 @@ class FSQTokenizer(BaseAutoencoderTokenizer):
         self.verbose = verbose
 
     @property
-    def levels_(self):
-        """list of tuple of int: levels of the scalars of each code."""
+    def levels_(self) -> list[tuple[int, ...]]:
+        """Levels of the scalars of each code: list of tuple of int."""
         check_is_fitted(self)
         return self._levels()
 
     @property
-    def codebooks_(self):
-        """list of ndarray of shape (codebook_size, number of scalars): the grid of each codebook."""
+    def codebooks_(self) -> list[np.ndarray]:
+        """Grid of each codebook: list of ndarray of shape (codebook_size, number of scalars)."""
         check_is_fitted(self)
         module = self._live.get(self._build_module, self.state_, resolve_device(self.device))
         return [grid.cpu().numpy() for grid in module.quantizer.grids()]
 
-    def align_to(self, X, codes, sample_weight=None):
-        """Not available: a code is its place in a grid. Relabel the codes themselves, with `align_codes`."""
+    def align_to(self, X: ArrayLike, codes: ArrayLike, sample_weight: ArrayLike | None = None) -> NoReturn:
+        """Raise TypeError: a code is its place in a grid. Relabel the codes themselves, with `align_codes`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_items, n_features)
+            Not read.
+        codes : array-like of shape (n_items, n_codebooks)
+            Not read.
+        sample_weight : array-like of shape (n_items,), default None
+            Not read.
+
+        Raises
+        ------
+        TypeError
+            Always.
+        """
         raise TypeError("FSQTokenizer has no code vectors to relabel. Pass its codes to align_codes instead.")
 
     def _check_latent(self):

@@ -1,6 +1,10 @@
 """Parallel codebooks around one autoencoder."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 from semid._checks import check_integer, check_option
+from semid._typing import RandomState, StrPath
 from semid.nn._autoencoder import LinearPlusMLP, MeanOfDecoders
 from semid.nn._quantizers import ParallelQuantizer
 from semid.tokenizers._autoencoder import BaseAutoencoderTokenizer
@@ -88,8 +92,8 @@ class MixtureOfCodesTokenizer(BaseAutoencoderTokenizer):
     device : str, default "auto"
         ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
     random_state : int, RandomState instance or None, default None
-        Seed of the k-means starts, the MLPs and the batches. An int makes codes the same in every
-        run, on CUDA up to the rounding of its sums.
+        Seed of the k-means starts, the MLPs and the batches. An int makes codes the same in every run with as many
+        threads, by which sums are rounded; on CUDA up to the rounding of its sums. See `distributed_fit`.
     verbose : bool, default False
         Show a progress bar with the loss, R² and mean codebook usage.
 
@@ -101,7 +105,8 @@ class MixtureOfCodesTokenizer(BaseAutoencoderTokenizer):
         Number of codes per codebook after cutting to the number of distinct items.
     history_ : dict of ndarray
         Per epoch: ``loss``, ``reconstruction_loss``, ``codebook_loss``, ``commitment_loss``, ``r2``, ``usage``,
-        ``perplexity``; see `RQVAETokenizer`.
+        ``perplexity`` and, with ``early_stopping=True``, ``validation_r2``; see `RQVAETokenizer`, also for
+        what `mixup` does to them.
     n_iter_ : int
         Number of epochs run.
     n_features_in_ : int
@@ -130,36 +135,36 @@ class MixtureOfCodesTokenizer(BaseAutoencoderTokenizer):
 
     def __init__(
         self,
-        n_codebooks=7,
-        codebook_size=256,
+        n_codebooks: int = 7,
+        codebook_size: int | Sequence[int] | Literal["graded"] = 256,
         *,
-        projection="linear",
-        projection_dim="auto",
-        latent_dim=28,
-        hidden_layer_sizes=(512, 256, 128),
-        decoder="shared",
-        codebook_update="ema",
-        gradient_estimator="straight_through",
-        assignment="nearest",
-        commitment_weight=0.1,
-        diversity_weight=0.0,
-        nested_dropout=0.0,
-        separation_weight=0.0,
-        alignment_weight=0.1,
-        output_codebooks=False,
-        max_iter=30,
-        batch_size=512,
-        learning_rate=1e-3,
-        mixup=0.3,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=5,
-        warm_start=False,
-        checkpoint_dir=None,
-        device="auto",
-        random_state=None,
-        verbose=False,
-    ):
+        projection: Literal["linear"] | None = "linear",
+        projection_dim: int | Literal["auto"] = "auto",
+        latent_dim: int = 28,
+        hidden_layer_sizes: Sequence[int] = (512, 256, 128),
+        decoder: Literal["shared", "per_codebook"] = "shared",
+        codebook_update: Literal["ema", "gradient"] = "ema",
+        gradient_estimator: Literal["straight_through", "rotation"] = "straight_through",
+        assignment: Literal["nearest", "sinkhorn"] = "nearest",
+        commitment_weight: float = 0.1,
+        diversity_weight: float = 0.0,
+        nested_dropout: float = 0.0,
+        separation_weight: float = 0.0,
+        alignment_weight: float = 0.1,
+        output_codebooks: bool = False,
+        max_iter: int = 30,
+        batch_size: int = 512,
+        learning_rate: float = 1e-3,
+        mixup: float = 0.3,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        warm_start: bool = False,
+        checkpoint_dir: StrPath | None = None,
+        device: str = "auto",
+        random_state: RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
         self.n_codebooks = n_codebooks
         self.codebook_size = codebook_size
         self.projection = projection

@@ -1,7 +1,13 @@
 """One code per item, copied: the baseline of the Mixture-of-Codes paper."""
 
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
+from semid._typing import RandomState, StrPath
 from semid.nn._quantizers import CopiedCodeQuantizer
 from semid.tokenizers._autoencoder import BaseAutoencoderTokenizer
 
@@ -68,8 +74,8 @@ class MultiEmbeddingTokenizer(BaseAutoencoderTokenizer):
     device : str, default "auto"
         ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
     random_state : int, RandomState instance or None, default None
-        Seed of the k-means start, the MLPs and the batches. An int makes codes the same in every
-        run, on CUDA up to the rounding of its sums.
+        Seed of the k-means start, the MLPs and the batches. An int makes codes the same in every run with as many
+        threads, by which sums are rounded; on CUDA up to the rounding of its sums. See `distributed_fit`.
     verbose : bool, default False
         Show a progress bar with the loss, R² and codebook usage.
 
@@ -80,8 +86,9 @@ class MultiEmbeddingTokenizer(BaseAutoencoderTokenizer):
     codebook_sizes_ : list of int
         The number of codes, once per copy.
     history_ : dict of ndarray
-        Per epoch: ``loss``, ``reconstruction_loss``, ``codebook_loss``, ``commitment_loss``, ``r2``, and ``usage`` of
-        the one codebook; see `RQVAETokenizer`.
+        Per epoch: ``loss``, ``reconstruction_loss``, ``codebook_loss``, ``commitment_loss``, ``r2``, ``usage`` and
+        ``perplexity`` of the one codebook and, with ``early_stopping=True``, ``validation_r2``; see `RQVAETokenizer`,
+        also for what `mixup` does to them.
     n_iter_ : int
         Number of epochs run.
     n_features_in_ : int
@@ -105,31 +112,31 @@ class MultiEmbeddingTokenizer(BaseAutoencoderTokenizer):
 
     def __init__(
         self,
-        n_codebooks=7,
-        codebook_size=256,
+        n_codebooks: int = 7,
+        codebook_size: int | Sequence[int] | Literal["graded"] = 256,
         *,
-        latent_dim=40,
-        hidden_layer_sizes=(512, 256, 128),
-        codebook_update="ema",
-        gradient_estimator="straight_through",
-        assignment="nearest",
-        commitment_weight=0.1,
-        separation_weight=0.0,
-        alignment_weight=0.1,
-        output_codebooks=False,
-        max_iter=30,
-        batch_size=512,
-        learning_rate=1e-3,
-        mixup=0.3,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=5,
-        warm_start=False,
-        checkpoint_dir=None,
-        device="auto",
-        random_state=None,
-        verbose=False,
-    ):
+        latent_dim: int = 40,
+        hidden_layer_sizes: Sequence[int] = (512, 256, 128),
+        codebook_update: Literal["ema", "gradient"] = "ema",
+        gradient_estimator: Literal["straight_through", "rotation"] = "straight_through",
+        assignment: Literal["nearest", "sinkhorn"] = "nearest",
+        commitment_weight: float = 0.1,
+        separation_weight: float = 0.0,
+        alignment_weight: float = 0.1,
+        output_codebooks: bool = False,
+        max_iter: int = 30,
+        batch_size: int = 512,
+        learning_rate: float = 1e-3,
+        mixup: float = 0.3,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        warm_start: bool = False,
+        checkpoint_dir: StrPath | None = None,
+        device: str = "auto",
+        random_state: RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
         self.n_codebooks = n_codebooks
         self.codebook_size = codebook_size
         self.latent_dim = latent_dim
@@ -154,7 +161,25 @@ class MultiEmbeddingTokenizer(BaseAutoencoderTokenizer):
         self.random_state = random_state
         self.verbose = verbose
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: ArrayLike) -> np.ndarray:
+        """Return the embeddings that codes stand for.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_items, n_codebooks)
+            Codes, as `transform` returns them: one code, in every column.
+
+        Returns
+        -------
+        embeddings : ndarray of shape (n_items, n_features), float32
+
+        Raises
+        ------
+        NotFittedError
+            If the tokenizer is not fitted.
+        ValueError
+            If the columns differ, or hold other numbers than codes.
+        """
         check_is_fitted(self)
         codes = self._check_codes(X)
         if (codes != codes[:, :1]).any():

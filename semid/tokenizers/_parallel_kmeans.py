@@ -1,5 +1,9 @@
 """Independent clusterings of the embedding itself."""
 
+from collections.abc import Sequence
+from typing import Literal
+
+from semid._typing import RandomState
 from semid.nn._quantizers import ParallelQuantizer
 from semid.tokenizers._kmeans import BaseKMeansTokenizer
 
@@ -25,8 +29,8 @@ class ParallelKMeansTokenizer(BaseKMeansTokenizer):
     device : str, default "auto"
         ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
     random_state : int, RandomState instance or None, default None
-        Seed of the k-means starts. An int makes codes the same in every
-        run, on CUDA up to the rounding of its sums.
+        Seed of the k-means starts. An int makes codes the same in every run with as many threads, by which sums are
+        rounded; on CUDA up to the rounding of its sums.
     verbose : bool, default False
         Show a progress bar with R² and codebook usage.
 
@@ -36,7 +40,7 @@ class ParallelKMeansTokenizer(BaseKMeansTokenizer):
         Cluster centers in the units of the embeddings. An item's reconstruction is the mean of its centers.
     codebook_sizes_ : list of int
         Number of codes per codebook after cutting to the number of distinct items.
-    history_ : dict of ndarray of shape (n_iter_, n_codebooks)
+    history_ : dict of ndarray of shape (n_iterations, n_codebooks)
         Per Lloyd iteration and clustering: ``reconstruction_loss`` (mean squared error of standardised embeddings),
         ``r2``, and ``usage``, the share of codes in use. Codebooks that stopped early repeat their last value.
     n_iter_ : int
@@ -60,14 +64,14 @@ class ParallelKMeansTokenizer(BaseKMeansTokenizer):
 
     def __init__(
         self,
-        n_codebooks=7,
-        codebook_size="graded",
+        n_codebooks: int = 7,
+        codebook_size: int | Sequence[int] | Literal["graded"] = "graded",
         *,
-        max_iter=25,
-        device="auto",
-        random_state=None,
-        verbose=False,
-    ):
+        max_iter: int = 25,
+        device: str = "auto",
+        random_state: RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
         self.n_codebooks = n_codebooks
         self.codebook_size = codebook_size
         self.max_iter = max_iter

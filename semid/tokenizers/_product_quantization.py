@@ -1,9 +1,13 @@
 """Product quantization of the embedding itself."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from semid._checks import check_option, warn
+from semid._typing import RandomState
 from semid.nn._product_quantizer import ProductQuantizer, block_widths
 from semid.tokenizers._kmeans import BaseKMeansTokenizer
 
@@ -33,8 +37,8 @@ class ProductQuantizationTokenizer(BaseKMeansTokenizer):
     device : str, default "auto"
         ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
     random_state : int, RandomState instance or None, default None
-        Seed of the k-means starts. An int makes codes the same in every
-        run, on CUDA up to the rounding of its sums.
+        Seed of the k-means starts. An int makes codes the same in every run with as many threads, by which sums are
+        rounded; on CUDA up to the rounding of its sums.
     verbose : bool, default False
         Show a progress bar with R² and codebook usage.
 
@@ -48,7 +52,7 @@ class ProductQuantizationTokenizer(BaseKMeansTokenizer):
     codebook_sizes_ : list of int
         Number of codes per codebook after cutting to the number of distinct items. Where there are more codebooks than
         features, the last ones have nothing to tell apart and one code.
-    history_ : dict of ndarray of shape (n_iter_, n_codebooks)
+    history_ : dict of ndarray of shape (n_iterations, n_codebooks)
         Per Lloyd iteration: ``reconstruction_loss`` (mean squared error of standardised embeddings) and ``r2`` of the
         blocks up to each, and ``usage``, the share of codes in use. Codebooks that stopped early repeat their last
         value. The rounds of ``"opq"`` come before and are not counted.
@@ -80,15 +84,15 @@ class ProductQuantizationTokenizer(BaseKMeansTokenizer):
 
     def __init__(
         self,
-        n_codebooks=4,
-        codebook_size=256,
+        n_codebooks: int = 4,
+        codebook_size: int | Sequence[int] | Literal["graded"] = 256,
         *,
-        rotation="opq",
-        max_iter=25,
-        device="auto",
-        random_state=None,
-        verbose=False,
-    ):
+        rotation: Literal["opq", "pca_balanced"] | None = "opq",
+        max_iter: int = 25,
+        device: str = "auto",
+        random_state: RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
         self.n_codebooks = n_codebooks
         self.codebook_size = codebook_size
         self.rotation = rotation
@@ -98,8 +102,8 @@ class ProductQuantizationTokenizer(BaseKMeansTokenizer):
         self.verbose = verbose
 
     @property
-    def rotation_(self):
-        """ndarray of shape (n_features, n_features): the columns are the coordinates that the blocks are cut from."""
+    def rotation_(self) -> np.ndarray:
+        """Coordinates that the blocks are cut from, one per column: ndarray of shape (n_features, n_features)."""
         check_is_fitted(self)
         return self.state_.get("quantizer.rotation", np.eye(self.n_features_in_, dtype=np.float32))
 

@@ -1,8 +1,13 @@
 """Codes without content: the baseline that must lose."""
 
+from collections.abc import Sequence
+from typing import Literal, NoReturn
+
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
+from semid._typing import RandomState
 from semid.nn._autoencoder import QuantizedAutoencoder
 from semid.nn._quantizers import ParallelQuantizer
 from semid.tokenizers._base import BaseTokenizer
@@ -55,14 +60,36 @@ class RandomTokenizer(BaseTokenizer):
 
     _codes_are_nearest = False
 
-    def __init__(self, n_codebooks=7, codebook_size=256, *, device="auto", random_state=None):
+    def __init__(
+        self,
+        n_codebooks: int = 7,
+        codebook_size: int | Sequence[int] | Literal["graded"] = 256,
+        *,
+        device: str = "auto",
+        random_state: RandomState | None = None,
+    ) -> None:
         self.n_codebooks = n_codebooks
         self.codebook_size = codebook_size
         self.device = device
         self.random_state = random_state
 
-    def align_to(self, X, codes, sample_weight=None):
-        """Raise TypeError: random codes are hashes, not places of code vectors, and cannot be relabelled."""
+    def align_to(self, X: ArrayLike, codes: ArrayLike, sample_weight: ArrayLike | None = None) -> NoReturn:
+        """Raise TypeError: random codes are hashes, not places of code vectors, and cannot be relabelled.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_items, n_features)
+            Not read.
+        codes : array-like of shape (n_items, n_codebooks)
+            Not read.
+        sample_weight : array-like of shape (n_items,), default None
+            Not read.
+
+        Raises
+        ------
+        TypeError
+            Always.
+        """
         raise TypeError(
             "RandomTokenizer cannot be aligned: its codes are hashes and not places of code vectors. "
             "Relabel an array of codes with align_codes(old, new)."

@@ -1,10 +1,14 @@
 """Residual quantization of the embedding itself."""
 
+from collections.abc import Sequence
+from typing import Literal
+
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
 from semid._checks import check_integer
+from semid._typing import RandomState
 from semid.nn._additive import least_squares_code_vectors, refine
 from semid.nn._quantizers import ResidualQuantizer
 from semid.tokenizers._kmeans import ROWS_PER_CODE, BaseKMeansTokenizer, r2_of
@@ -39,8 +43,8 @@ class ResidualKMeansTokenizer(BaseKMeansTokenizer):
     device : str, default "auto"
         ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
     random_state : int, RandomState instance or None, default None
-        Seed of the k-means starts. An int makes codes the same in every
-        run, on CUDA up to the rounding of its sums.
+        Seed of the k-means starts. An int makes codes the same in every run with as many threads, by which sums are
+        rounded; on CUDA up to the rounding of its sums.
     verbose : bool, default False
         Show a progress bar with R² and codebook usage.
 
@@ -51,7 +55,7 @@ class ResidualKMeansTokenizer(BaseKMeansTokenizer):
         reconstruction is the sum of its code vectors.
     codebook_sizes_ : list of int
         Number of codes per codebook after cutting to the number of distinct items.
-    history_ : dict of ndarray of shape (n_iter_, n_codebooks)
+    history_ : dict of ndarray of shape (n_iterations, n_codebooks)
         Per Lloyd iteration: ``reconstruction_loss`` (mean squared error of standardised embeddings), ``r2`` after each
         level, and ``usage``, the share of codes in use. Codebooks that stopped early repeat their last value. With
         `n_refinements`, also ``refinement_r2`` (n_refinements,).
@@ -74,16 +78,16 @@ class ResidualKMeansTokenizer(BaseKMeansTokenizer):
 
     def __init__(
         self,
-        n_codebooks=3,
-        codebook_size=256,
+        n_codebooks: int = 3,
+        codebook_size: int | Sequence[int] | Literal["graded"] = 256,
         *,
-        beam_size=1,
-        n_refinements=0,
-        max_iter=7,
-        device="auto",
-        random_state=None,
-        verbose=False,
-    ):
+        beam_size: int = 1,
+        n_refinements: int = 0,
+        max_iter: int = 7,
+        device: str = "auto",
+        random_state: RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
         self.n_codebooks = n_codebooks
         self.codebook_size = codebook_size
         self.beam_size = beam_size

@@ -9,7 +9,7 @@ import numpy as np
 _BLOCK = 4_096
 
 
-def row_hashes(X, seed=0):
+def row_hashes(X: np.ndarray, seed: int = 0) -> np.ndarray:
     """Return a 64-bit hash of each row of float32 `X`, (n,) uint64; equal rows, equal hashes, on every machine.
 
     A multilinear hash of the 32-bit patterns with random odd multipliers, then the finalizer of MurmurHash3.
@@ -33,7 +33,7 @@ def mix_bits(values):
     return values ^ (values >> np.uint64(33))
 
 
-def distinct_rows(X, weights):
+def distinct_rows(X: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return where the distinct rows of `X` with positive weight are, (n_items,) int64, and their summed weights.
 
     The weights are float32, scaled to mean 1. Of equal rows, the first is named.

@@ -1,5 +1,9 @@
 """Residual quantization in an autoencoder."""
 
+from collections.abc import Sequence
+from typing import Literal
+
+from semid._typing import RandomState, StrPath
 from semid.nn._quantizers import ResidualQuantizer
 from semid.tokenizers._autoencoder import BaseAutoencoderTokenizer
 
@@ -74,8 +78,8 @@ class RQVAETokenizer(BaseAutoencoderTokenizer):
     device : str, default "auto"
         ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
     random_state : int, RandomState instance or None, default None
-        Seed of the k-means starts, the MLPs and the batches. An int makes codes the same in every
-        run, on CUDA up to the rounding of its sums.
+        Seed of the k-means starts, the MLPs and the batches. An int makes codes the same in every run with as many
+        threads, by which sums are rounded; on CUDA up to the rounding of its sums. See `distributed_fit`.
     verbose : bool, default False
         Show a progress bar with the loss, R² and mean codebook usage.
 
@@ -87,9 +91,9 @@ class RQVAETokenizer(BaseAutoencoderTokenizer):
         Number of codes per codebook after cutting to the number of distinct items.
     history_ : dict of ndarray
         Per epoch: ``loss``, ``reconstruction_loss``, ``codebook_loss`` and ``commitment_loss`` (of standardised
-        embeddings, means over items), ``r2`` (as met in training), ``usage`` and ``perplexity`` (n_epochs,
-        n_codebooks), the share and the effective number of codes met; with ``early_stopping=True`` also
-        ``validation_r2``.
+        embeddings, means over items), ``r2``, ``usage`` and ``perplexity`` (n_epochs, n_codebooks), the share and the
+        effective number of codes met; with ``early_stopping=True`` also ``validation_r2``. All but the last are as met
+        in training, of embeddings that `mixup` has moved: `score` has the R² of the items themselves.
     n_iter_ : int
         Number of epochs run.
     n_features_in_ : int
@@ -117,31 +121,31 @@ class RQVAETokenizer(BaseAutoencoderTokenizer):
 
     def __init__(
         self,
-        n_codebooks=3,
-        codebook_size=256,
+        n_codebooks: int = 3,
+        codebook_size: int | Sequence[int] | Literal["graded"] = 256,
         *,
-        latent_dim=40,
-        hidden_layer_sizes=(512, 256, 128),
-        codebook_update="ema",
-        gradient_estimator="straight_through",
-        assignment="nearest",
-        commitment_weight=0.1,
-        separation_weight=0.0,
-        alignment_weight=0.1,
-        output_codebooks=False,
-        max_iter=30,
-        batch_size=512,
-        learning_rate=1e-3,
-        mixup=0.3,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=5,
-        warm_start=False,
-        checkpoint_dir=None,
-        device="auto",
-        random_state=None,
-        verbose=False,
-    ):
+        latent_dim: int = 40,
+        hidden_layer_sizes: Sequence[int] = (512, 256, 128),
+        codebook_update: Literal["ema", "gradient"] = "ema",
+        gradient_estimator: Literal["straight_through", "rotation"] = "straight_through",
+        assignment: Literal["nearest", "sinkhorn"] = "nearest",
+        commitment_weight: float = 0.1,
+        separation_weight: float = 0.0,
+        alignment_weight: float = 0.1,
+        output_codebooks: bool = False,
+        max_iter: int = 30,
+        batch_size: int = 512,
+        learning_rate: float = 1e-3,
+        mixup: float = 0.3,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        warm_start: bool = False,
+        checkpoint_dir: StrPath | None = None,
+        device: str = "auto",
+        random_state: RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
         self.n_codebooks = n_codebooks
         self.codebook_size = codebook_size
         self.latent_dim = latent_dim

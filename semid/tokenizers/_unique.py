@@ -1,10 +1,11 @@
 """Codes that no two items share, on top of any tokenizer."""
 
 from math import prod
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
-from sklearn.base import clone
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from semid._all_or_nothing import all_or_nothing
@@ -120,13 +121,19 @@ class UniqueTokenizer(EmbeddingsToCodes):
     [32, 32, 16]
     """
 
-    def __init__(self, tokenizer, strategy="reassign", *, suffix_size="auto"):
+    def __init__(
+        self,
+        tokenizer: BaseEstimator,
+        strategy: Literal["reassign", "suffix"] = "reassign",
+        *,
+        suffix_size: int | Literal["auto"] = "auto",
+    ) -> None:
         self.tokenizer = tokenizer
         self.strategy = strategy
         self.suffix_size = suffix_size
 
     @all_or_nothing
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the tokenizer, and give every item codes of its own.
 
         The result does not depend on the order of the items, and an item of weight 2 counts exactly as an item
@@ -175,7 +182,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
         return self
 
     @all_or_nothing
-    def partial_fit(self, X, y=None, sample_weight=None):
+    def partial_fit(self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None) -> Self:
         """Give codes of their own to items that are new; no other item's codes change.
 
         The result does not depend on the order of the rows. Before the first `fit`, the same as `fit`.
@@ -212,7 +219,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
         self._place(rows, self.tokenizer_.transform(rows), weights, np.count_nonzero(item_weights))
         return self
 
-    def transform(self, X):
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """Return the codes of item embeddings.
 
         Items that were placed have the codes they were given. Others get, each as if it alone came next, the codes of
@@ -248,7 +255,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
                 codes[is_new] = self._nearest_free(X[is_new], inner_codes)
         return codes
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X: ArrayLike) -> np.ndarray:
         """Return the embeddings that codes stand for; a suffix says nothing of them.
 
         Parameters
@@ -259,14 +266,21 @@ class UniqueTokenizer(EmbeddingsToCodes):
         Returns
         -------
         embeddings : ndarray of shape (n_items, n_features), float32
+
+        Raises
+        ------
+        NotFittedError
+            If the tokenizer is not fitted.
+        ValueError
+            If `X` holds other numbers than codes of these codebooks.
         """
         check_is_fitted(self)
         codes = check_codes(X, self.codebook_sizes_)
         return self.tokenizer_.inverse_transform(codes[:, : len(self.tokenizer_.codebook_sizes_)])
 
     @property
-    def codebooks_(self):
-        """list of ndarray: the code vectors of the fitted tokenizer."""
+    def codebooks_(self) -> list[np.ndarray]:
+        """Code vectors of the fitted tokenizer: list of ndarray."""
         check_is_fitted(self)
         return self.tokenizer_.codebooks_
 

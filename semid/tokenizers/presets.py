@@ -11,13 +11,15 @@ Examples
 3
 """
 
+from typing import Any
+
 from semid.tokenizers._mixture_of_codes import MixtureOfCodesTokenizer
 from semid.tokenizers._rqvae import RQVAETokenizer
 
 __all__ = ["lc_rec", "mixture_of_codes", "ranking", "tiger"]
 
 
-def tiger(**parameters):
+def tiger(**parameters: Any) -> RQVAETokenizer:
     """Return the RQ-VAE of TIGER: 3 codes of 256, encoder 512-256-128-32 (Rajput et al., 2023, arXiv:2305.05065).
 
     Wrap it in ``UniqueTokenizer(..., strategy="suffix")`` for the paper's fourth code. Its Adagrad at 0.4 over 20,000
@@ -31,8 +33,15 @@ def tiger(**parameters):
     Returns
     -------
     tokenizer : RQVAETokenizer
+
+    Examples
+    --------
+    >>> from semid.tokenizers import UniqueTokenizer, presets
+    >>> tokenizer = UniqueTokenizer(presets.tiger(random_state=0), strategy="suffix")
+    >>> tokenizer.tokenizer.codebook_update
+    'gradient'
     """
-    recipe = {
+    recipe: dict[str, Any] = {
         "n_codebooks": 3,
         "codebook_size": 256,
         "hidden_layer_sizes": (512, 256, 128),
@@ -45,7 +54,7 @@ def tiger(**parameters):
     return RQVAETokenizer(**recipe | parameters)
 
 
-def lc_rec(**parameters):
+def lc_rec(**parameters: Any) -> RQVAETokenizer:
     """Return the RQ-VAE of LC-Rec: 4 codes of 256, encoder 2048-...-64-32, balanced (arXiv:2311.09049, its scripts).
 
     The scripts balance the last level only, within each batch; here every level is, by prices that hold for all items.
@@ -58,8 +67,14 @@ def lc_rec(**parameters):
     Returns
     -------
     tokenizer : RQVAETokenizer
+
+    Examples
+    --------
+    >>> from semid.tokenizers import presets
+    >>> presets.lc_rec(max_iter=50).assignment
+    'sinkhorn'
     """
-    recipe = {
+    recipe: dict[str, Any] = {
         "n_codebooks": 4,
         "codebook_size": 256,
         "hidden_layer_sizes": (2048, 1024, 512, 256, 128, 64),
@@ -73,7 +88,7 @@ def lc_rec(**parameters):
     return RQVAETokenizer(**recipe | parameters)
 
 
-def mixture_of_codes(**parameters):
+def mixture_of_codes(**parameters: Any) -> MixtureOfCodesTokenizer:
     """Return the tokenizer of the Mixture-of-Codes scripts: 7 codes of 256, projections to 32 (arXiv:2410.09560).
 
     The scripts' mean absolute error is a mean squared error here.
@@ -86,8 +101,17 @@ def mixture_of_codes(**parameters):
     Returns
     -------
     tokenizer : MixtureOfCodesTokenizer
+
+    Examples
+    --------
+    >>> from semid.tokenizers import presets
+    >>> presets.mixture_of_codes(n_codebooks=3)
+    MixtureOfCodesTokenizer(batch_size=5000, commitment_weight=0.0,
+                            hidden_layer_sizes=(512, 256), latent_dim=128,
+                            learning_rate=0.0003, mixup=0.0, n_codebooks=3,
+                            projection_dim=32)
     """
-    recipe = {
+    recipe: dict[str, Any] = {
         "n_codebooks": 7,
         "codebook_size": 256,
         "hidden_layer_sizes": (512, 256),
@@ -101,7 +125,7 @@ def mixture_of_codes(**parameters):
     return MixtureOfCodesTokenizer(**recipe | parameters)
 
 
-def ranking(**parameters):
+def ranking(**parameters: Any) -> MixtureOfCodesTokenizer:
     """Return the Mixture-of-Codes tokenizer that gave click models the best codes of all in this project's study.
 
     Seven codebooks of graded sizes, each of which sees the whole latent: every code is a good clustering of the items,
@@ -118,6 +142,13 @@ def ranking(**parameters):
     Returns
     -------
     tokenizer : MixtureOfCodesTokenizer
+
+    Examples
+    --------
+    >>> from semid.tokenizers import presets
+    >>> tokenizer = presets.ranking(random_state=0)
+    >>> tokenizer.codebook_size, tokenizer.projection
+    ('graded', None)
     """
-    recipe = {"n_codebooks": 7, "codebook_size": "graded", "projection": None, "latent_dim": 64}
+    recipe: dict[str, Any] = {"n_codebooks": 7, "codebook_size": "graded", "projection": None, "latent_dim": 64}
     return MixtureOfCodesTokenizer(**recipe | parameters)

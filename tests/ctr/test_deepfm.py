@@ -329,6 +329,30 @@ def test_ids_that_a_merge_made_floats_are_told(classifier, clicks):
         classifier.fit(X, clicks["click"])
 
 
+def test_codes_that_lost_their_names_in_an_array_are_told(classifier, clicks, encoder):
+    codes = encoder.fit_transform(clicks[["item_id"]])  # (n, n_codebooks)
+    ids, y = clicks[["user_id", "item_id"]].to_numpy(dtype=object), clicks["click"]
+    mixed = np.hstack([ids, codes.astype(object)])
+    with pytest.warns(UserWarning, match="X is an array without column names, by which codes are found.*set_output"):
+        assert classifier.fit(mixed, y).encoder_.code_groups_ == []
+    positions = list(range(2, mixed.shape[1]))
+    named = clone(classifier).set_params(code_features=positions).fit(mixed, y)
+    assert named.encoder_.code_groups_ == [slice(2, mixed.shape[1])]
+    frame = pd.DataFrame(mixed).infer_objects().set_axis([f"c{n}" for n in range(mixed.shape[1])], axis=1)
+    for quiet, X in (({"code_features": None}, mixed), ({"fusion": "concat"}, mixed), ({}, frame)):
+        clone(classifier).set_params(**quiet).fit(X, y)
+
+
+def test_an_array_of_plain_ids_is_told_of_codes_only_where_a_fusion_was_asked_for(classifier, clicks):
+    X, y = clicks[["user_id", "hour"]].to_numpy(), clicks["click"]
+    classifier.fit(X, y)
+    with pytest.warns(UserWarning, match="fusion='attention' mixes nothing"):
+        clone(classifier).set_params(fusion="attention").fit(X, y)
+    clone(classifier).set_params(fusion="attention", fusion_scope="all").fit(X, y)
+    text = clicks[["item_id", "hour"]].to_numpy(dtype=object)  # one column of integers is no group of codes
+    clone(classifier).fit(text, y)
+
+
 def test_calibration_takes_back_what_is_too_sure_and_keeps_the_order(rng):
     logits = rng.normal(size=20_000)
     y = (rng.uniform(size=20_000) < 1 / (1 + np.exp(-logits))).astype(float)
@@ -350,3 +374,10 @@ def test_labels_of_pandas_dtypes_keep_their_kind(classifier, clicks, dtype):
     classifier.fit(clicks[FIELDS], clicks["click"].astype(dtype))
     kind = {"Int64": "i", "boolean": "b", "bool": "b", "string": "OU", "category": "i"}[dtype]
     assert classifier.classes_.dtype.kind in kind
+
+
+def test_all_public_fitted_attributes_are_documented(classifier, clicks):
+    fitted = vars(classifier.fit(clicks[FIELDS], clicks["click"]))
+    names = [name for name in fitted if name.endswith("_") and not name.startswith("_")]
+    assert {"encoder_", "fields_", "history_"} <= set(names)
+    assert [name for name in names if f"    {name} : " not in DeepFMClassifier.__doc__] == []

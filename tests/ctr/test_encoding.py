@@ -134,7 +134,7 @@ def test_nullable_and_arrow_columns():
             [{"a": 1}, {"b": 2}],
             "auto",
             TypeError,
-            "argument must be a string or a number in column 'x', got unhashable type: 'dict'",
+            r"argument must be a string or a number in column 'x', got {'a': 1}",
         ),
         (
             [1, 2],

@@ -1,6 +1,7 @@
 """Fits of processes that torchrun starts: the codes of one process, and errors that reach them all."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -10,17 +11,23 @@ import numpy as np
 import pytest
 import torch
 
+from semid.datasets import make_items
+from semid.io import load
+
 pytestmark = pytest.mark.distributed
 
 SHARED_FITS = Path(__file__).with_name("shared_fits.py")
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "scale.md"
 DRAWN = "VQ-VAE, seeds drawn"  # by rank 0: the same on all ranks, another one in every run
 
 
-def _run(program, *arguments, n_processes=2):
+def _run(program, *arguments, n_processes=2, folder=None):
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n_processes}"]
     command = [sys.executable, *(launcher if n_processes > 1 else ()), str(program), *map(str, arguments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=250, check=False, env=environment)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=250, check=False, env=environment, cwd=folder
+    )
 
 
 def _codes(folder, n_processes, n_shares):
@@ -143,6 +150,16 @@ def test_a_killed_fit_goes_on_with_the_same_codes_on_another_number_of_processes
     assert finished.returncode == 0, finished.stderr
     np.testing.assert_array_equal(np.load(tmp_path / "codes.npy"), uninterrupted)
     assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_the_program_of_the_page_on_scale_runs(tmp_path):
+    section = PAGE.read_text(encoding="utf-8").split("## Fitting under torchrun")[1]
+    (tmp_path / "fit.py").write_text(re.search(r"```python\n(.*?)```", section, flags=re.DOTALL)[1])
+    X = make_items(n_items=400, n_features=8, random_state=0).embeddings
+    np.save(tmp_path / "embeddings.npy", X)
+    finished = _run("fit.py", folder=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    assert load(tmp_path / "tokenizer").score(X) > 0.5
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")

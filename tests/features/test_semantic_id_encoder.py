@@ -14,7 +14,7 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from semid._code_columns import CodeVectors, code_vectors_of
 from semid.ctr import DeepFMClassifier
-from semid.features import ItemTable, SemanticIDEncoder, interaction_embeddings
+from semid.features import ItemTable, SemanticIDEncoder, _semantic_id_encoder, interaction_embeddings
 from semid.tokenizers import MixtureOfCodesTokenizer, ResidualKMeansTokenizer
 
 
@@ -328,3 +328,18 @@ def test_too_few_users_to_align_with_are_named(table, log):
     encoder = SemanticIDEncoder(Recorder(), table, user="user_id")
     with pytest.raises(ValueError, match=r"user must name a column of at least two users .* with 1 and"):
         encoder.fit(log[["user_id", "item_id"]].assign(user_id=1), log["click"])
+
+
+def test_the_index_of_the_ids_is_built_once_and_kept_out_of_pickles(table, clicks, encoder, monkeypatch):
+    built = []
+    monkeypatch.setattr(_semantic_id_encoder, "_as_index", lambda ids: built.append(len(ids)) or pd.Index(ids))
+    ids = clicks[["item_id"]][:5]
+    encoder.fit(ids)
+    codes = encoder.transform(ids)
+    assert built.count(len(table)) == 1
+    loaded = pickle.loads(pickle.dumps(encoder))
+    assert "_ids_and_index" in vars(encoder)
+    assert "_ids_and_index" not in vars(loaded)
+    np.testing.assert_array_equal(loaded.transform(ids), codes)
+    np.testing.assert_array_equal(loaded.transform(ids), codes)
+    assert built.count(len(table)) == 2

@@ -110,7 +110,7 @@ def test_every_estimator_keeps_parameters_and_attributes(estimators, tmp_path):
     for name, estimator in estimators.items():
         restored = load(save(estimator, tmp_path / name))
         assert _plain_parameters(restored) == _plain_parameters(estimator), name
-        assert vars(restored).keys() == vars(estimator).keys(), name
+        assert restored.__getstate__().keys() == estimator.__getstate__().keys(), name
 
 
 @pytest.mark.parametrize("fitted_on", ["names", "arrays"])

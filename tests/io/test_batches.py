@@ -52,6 +52,26 @@ def test_codes_of_lists_are_those_of_transform(fitted, items, kind, dtype, size)
     assert pa.Table.from_batches(result)["item_id"].to_pylist() == items.frame["item_id"].tolist()
 
 
+def _tensors(X):
+    return pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(X))
+
+
+def test_codes_of_tensors_are_those_of_transform(fitted, items):
+    batch = pa.RecordBatch.from_arrays(
+        [pa.array(items.frame["item_id"].tolist()), _tensors(items.embeddings)], ["item_id", "embedding"]
+    )
+    batches = [batch.slice(0, 70), batch.slice(70)]
+    np.testing.assert_array_equal(_codes(encode_batches(fitted, batches)), fitted.transform(items.embeddings))
+
+
+def test_missing_tensors_are_refused_by_their_row(fitted, items):
+    tensors = _tensors(items.embeddings[:3])
+    tensors = pa.ExtensionArray.from_storage(tensors.type, tensors.storage.take(pa.array([0, None, 2])))
+    batch = pa.RecordBatch.from_arrays([pa.array([1, 2, 3]), tensors], ["item_id", "embedding"])
+    with pytest.raises(ValueError, match="missing lists, got one in row 1 of batch 0"):
+        list(encode_batches(fitted, [batch]))
+
+
 @pytest.mark.parametrize("kind", ["fixed", "list", "large"])
 def test_sliced_batches_are_read_where_they_begin(fitted, items, kind):
     batch = _table(items, kind).to_batches()[0].slice(100, 50)

@@ -238,3 +238,64 @@ def test_the_text_shows_figures_table_and_numbered_findings(tmp_path, rng):
 def test_what_does_not_fit_the_codes_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         tokenizer_report([[0, 1], [1, 2], [2, 3], [3, 0]], **arguments)
+
+
+def _crowded_prefixes(rng, n_items=500, n_prefixes=54):
+    """Items on few of the 32² rows of two codebooks: without a third, nine of ten collide."""
+    flat = rng.permutation(32**2)[:n_prefixes]
+    flat = np.concatenate([flat, rng.choice(flat, n_items - n_prefixes)])
+    return np.column_stack([flat // 32, flat % 32])
+
+
+def test_a_suffix_in_heavy_use_is_named_as_one_and_not_as_an_uneven_codebook(rng):
+    codes = _with_suffix(_crowded_prefixes(rng))
+    suffixes = rng.permutation(64)[codes[:, 2]]  # whatever the suffixes are called
+    for last in (codes[:, 2], suffixes):
+        report = tokenizer_report(np.column_stack([codes[:, :2], last]), codebook_size=[32, 32, 64])
+        assert report.summary["prefix_collision_rate"] == pytest.approx(0.892)
+        assert report.summary["collision_rate"] == 0
+        assert pd.Series(last).value_counts(normalize=True).max() < 0.5
+        (suffix,) = [text for text in report.advice if "codebook 2" in text.lower() or "last codebook" in text]
+        assert suffix.startswith(
+            "The last codebook only tells apart items whose other codes are equal: among these, it counts from the "
+            "same code up, and the collision rate is 89.20% without it, 0.00% with it."
+        )
+        assert "UniqueTokenizer(strategy='reassign') tells items apart without an extra codebook" in suffix
+
+
+def test_a_suffix_of_more_items_than_rows_of_other_codes_is_not_to_be_reassigned(rng):
+    prefixes = rng.integers(4, size=(500, 2))
+    suffix = next(
+        text for text in tokenizer_report(_with_suffix(prefixes)[:, [0, 1, 2]]).advice if "only tells" in text
+    )
+    assert "rows of codes, fewer than items: add one that is learned" not in suffix  # sizes are guessed from the suffix
+    sizes = [4, 4, 1 + _with_suffix(prefixes)[:, 2].max()]
+    report = tokenizer_report(_with_suffix(prefixes), codebook_size=sizes)
+    suffix = next(text for text in report.advice if "only tells apart" in text)
+    assert "The other codebooks have 16 rows of codes, fewer than items: add one that is learned" in suffix
+
+
+def test_collisions_that_a_last_codebook_hides_are_found_in_small_code_spaces_too(rng):
+    prefixes = _crowded_prefixes(rng)
+    within = pd.Series(rng.random(500)).groupby([prefixes[:, 0], prefixes[:, 1]]).rank().to_numpy().astype(int)
+    offsets = rng.integers(64, size=(32, 32))[prefixes[:, 0], prefixes[:, 1]]  # no two of a prefix share a code
+    report = tokenizer_report(np.column_stack([prefixes, (within * 7 + offsets) % 64]), codebook_size=[32, 32, 64])
+    (hidden,) = [text for text in report.advice if "last codebook" in text]
+    assert hidden.startswith(
+        "The last codebook hides collisions: without it the collision rate is 89.20%, with it 0.00%;"
+    )
+    assert "random codes of the same sizes have 20." in hidden or "random codes of the same sizes have 21." in hidden
+
+
+def test_random_last_codes_are_no_suffix_and_random_prefixes_do_not_crowd(rng):
+    flat = rng.permutation(32 * 32 * 64)[:500]
+    codes = np.column_stack([flat // 64 // 32, flat // 64 % 32, flat % 64])
+    report = tokenizer_report(codes, codebook_size=[32, 32, 64])
+    assert report.summary["prefix_collision_rate"] > 0.15 and report.summary["collision_rate"] == 0
+    assert report.advice == []
+
+
+def test_an_uneven_codebook_is_told_of_norms_first():
+    codes = np.minimum(np.random.default_rng(0).geometric(0.5, size=2_000) - 1, 31)[:, None]
+    uneven = tokenizer_report(codes, codebook_size=32).advice[0]
+    assert uneven.index("scale them to one length (sklearn.preprocessing.normalize)") < uneven.index("sinkhorn")

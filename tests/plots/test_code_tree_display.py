@@ -39,6 +39,14 @@ def test_labels_are_the_most_frequent_and_the_first_of_equals():
     assert [branch.label for branch in display.branches[0]] == ["b", "z", ""]
 
 
+def test_each_level_may_have_labels_of_its_own():
+    codes = [[0, 0], [0, 1], [0, 1], [1, 0]]
+    labels = pd.DataFrame({"shelf": ["care", "care", "toys", "toys"], "title": ["soap", "comb", "kite", "kite"]})
+    first, second = CodeTreeDisplay.from_codes(codes, labels).branches
+    assert [branch.label for branch in first] == ["care", "toys"]
+    assert [branch.label for branch in second] == ["comb", "soap", "kite"]
+
+
 def test_of_titles_the_item_nearest_to_the_decoded_codes_names_a_branch(items):
     X = items.embeddings
     tokenizer = ResidualKMeansTokenizer(n_codebooks=3, codebook_size=4, max_iter=3, random_state=0).fit(X)
@@ -73,7 +81,16 @@ def test_the_largest_branches_of_a_level_are_labelled():
     display.plot(label_level=-1, n_labels=4)
     written = [text.get_text() for text in display.text_ if "item" in text.get_text()]
     largest = sorted(display.branches[-1], key=lambda branch: -branch.n_items)[:4]
+    in_boxes = [text for text in written if "-" not in text.split(":")[0]]
+    written = [text for text in written if text not in in_boxes]
     assert len(written) == 4
+    for branch in display.branches[0]:
+        (text,) = [
+            text
+            for text in in_boxes
+            if text.startswith(f"{branch.codes[0]}: ") and text.endswith(f"({branch.n_items})")
+        ]
+        assert branch.label.startswith(text.split(": ")[1].split("…")[0])
     for branch in largest:
         (text,) = [text for text in written if text.startswith("-".join(map(str, branch.codes)) + ": ")]
         assert text.endswith(f"… ({branch.n_items})")
@@ -84,6 +101,8 @@ def test_the_largest_branches_of_a_level_are_labelled():
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="labels must have one entry per item, got 2 for 150 items"):
         CodeTreeDisplay.from_codes(CODES, ["a", "b"])
+    with pytest.raises(ValueError, match="one column, or one for each of the 3 levels, got 2; max_depth is the number"):
+        CodeTreeDisplay.from_codes(CODES, [["a", "b"]] * 150)
     with pytest.raises(ValueError, match="max_depth must be at least 1, got 0"):
         CodeTreeDisplay.from_codes(CODES, max_depth=0)
     with pytest.raises(ValueError, match=r"label_level must lie in \[-3, 2\], got 3"):

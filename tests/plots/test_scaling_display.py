@@ -108,7 +108,7 @@ def test_estimators_in_a_grid_are_named_by_class():
 def test_candidates_of_another_grid_have_no_scale_and_are_left_out():
     scales = np.ma.masked_array([1, 0, 3], mask=[False, True, False], dtype=object)
     results = {"param_n_codebooks": scales, "split0_test_score": [0.1, 0.9, 0.3], "mean_test_score": [0.1, 0.9, 0.3]}
-    curve = ScalingDisplay.from_cv_results(results).curves["all"]
+    curve = ScalingDisplay.from_cv_results(results).curves["codes"]
     np.testing.assert_array_equal(curve.x, [1, 3])
     np.testing.assert_array_equal(curve.mean, [0.1, 0.3])
 
@@ -125,7 +125,7 @@ def test_bad_results_are_refused():
     with pytest.raises(ValueError, match=r"x must be one of the parameters of the search.*, got 'n_codebooks'"):
         ScalingDisplay.from_cv_results(results, score="auc")
     named = {**results, "param_codebook_size": [16, "graded"], "split0_test_auc": [0.5, 0.6]}
-    with pytest.raises(ValueError, match=r"scores of 'all' must have numbers as scales, got \[16, 'graded'\]"):
+    with pytest.raises(ValueError, match=r"scores of 'codes' must have numbers as scales, got \[16, 'graded'\]"):
         ScalingDisplay.from_cv_results(named, x="codebook_size", score="auc")
     with pytest.raises(ValueError, match="got 1 fits that failed"):
         ScalingDisplay.from_cv_results(results, x="a__n_codebooks", score="auc")

@@ -1,6 +1,7 @@
 """Bad input: a clear error that names the parameter, the rule and the value, or a documented result."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -24,7 +25,7 @@ from semid.tokenizers import (
         (np.empty((20, 0)), r"0 feature\(s\)"),
         (np.ones(20), "Expected 2D array"),
         (np.ones((1, 4)), r"1 sample\(s\)"),
-        (np.array([["a", "b"], ["c", "d"]]), "could not convert string"),
+        (np.array([["a", "b"], ["c", "d"]]), "X must hold embeddings, .* got text such as 'a'"),
     ],
 )
 def test_bad_embeddings_are_refused_in_fit(tokenizer, X, message):
@@ -178,3 +179,24 @@ def test_the_scale_of_the_weights_does_not_matter(tokenizer, items, factor):
     codes = clone(tokenizer).fit(items.embeddings, sample_weight=weights).transform(items.embeddings)
     scaled = tokenizer.fit(items.embeddings, sample_weight=weights * factor).transform(items.embeddings)
     assert (scaled == codes).mean() > 0.9
+
+
+@pytest.mark.parametrize("text", [["item00038", "item00039"], ["red mug", None]])
+def test_ids_and_texts_are_told_apart_from_embeddings_and_shown_the_way(tokenizer, text):
+    for X in (pd.DataFrame({"x": text}), np.array(text, dtype=object)[:, None]):
+        with pytest.raises(ValueError, match=f"got text such as '{text[0]}'") as refused:
+            tokenizer.fit(X)
+        assert "SemanticIDEncoder(tokenizer, items=ItemTable(ids, embeddings))" in str(refused.value)
+        assert "make_pipeline(TextEmbedder(), tokenizer)" in str(refused.value)
+
+
+def test_numbers_written_as_text_are_numbers(items):
+    X = items.embeddings[:50]
+    codes = ResidualKMeansTokenizer(codebook_size=4, random_state=0).fit(X).transform(X)
+    written = np.array([[repr(float(value)) for value in row] for row in X], dtype=object)
+    np.testing.assert_array_equal(
+        ResidualKMeansTokenizer(codebook_size=4, random_state=0).fit(written).transform(written), codes
+    )
+    written[3, 2] = "nan"
+    with pytest.raises(ValueError, match="contains NaN"):
+        ResidualKMeansTokenizer(codebook_size=4).fit(written)

@@ -229,3 +229,22 @@ def test_warnings_point_at_the_users_line():
     with pytest.warns(UserWarning, match="is more than") as caught:
         _rq_vae(max_iter=1).fit(np.eye(5))
     assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("assignment", ["nearest", "sinkhorn"])
+def test_where_norms_differ_much_the_remedy_of_a_collapse_is_to_scale_them_to_one_length(items, assignment):
+    unit = items.embeddings / np.linalg.norm(items.embeddings, axis=1, keepdims=True)
+    tokenizer = _rq_vae(n_codebooks=1, codebook_size=32, max_iter=5, assignment=assignment)
+    with pytest.warns(
+        CollapseWarning, match=r"norm, scale them to one length \(sklearn.preprocessing.normalize\); else"
+    ):
+        tokenizer.fit(unit * np.where(np.arange(300) % 10 == 0, 1000, 1)[:, None])
+    tokenizer.fit(unit)  # and nothing is left to warn of
+
+
+def test_what_history_holds_is_documented(tokenizer, items):
+    if "early_stopping" in tokenizer.get_params():
+        tokenizer.set_params(early_stopping=True, max_iter=2)
+    tokenizer.fit(items.embeddings)
+    described = type(tokenizer).__doc__.split("history_ : dict")[-1].split("n_iter_ : int")[0]
+    assert [key for key in getattr(tokenizer, "history_", {}) if f"``{key}``" not in described] == []

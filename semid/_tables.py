@@ -24,6 +24,13 @@ def check_table(estimator: Any, X: Any, *, reset: bool) -> pd.DataFrame | np.nda
     return X
 
 
+def as_index(ids: Any) -> pd.Index:
+    """Return an array or Series of ids as an Index, of which pandas has none for float16 and fixed bytes."""
+    if isinstance(ids.dtype, np.dtype) and (ids.dtype == np.float16 or ids.dtype.kind == "S"):
+        ids = ids.astype(np.float32 if ids.dtype == np.float16 else object)
+    return pd.Index(ids)
+
+
 def split_columns(X: pd.DataFrame | np.ndarray) -> tuple[list, list[pd.Series]]:
     """Return the names and the columns, as pandas Series, of a DataFrame or a 2-D array."""
     if not isinstance(X, pd.DataFrame):
@@ -72,11 +79,12 @@ def from_arrow(name, X):
         import pyarrow as pa
     except ImportError as error:
         raise ImportError(
-            f"{name} is a {type(X).__name__}; reading it needs pyarrow: pip install semid[parquet], or pass {name}.to_pandas()."
+            f"{name} is a {type(X).__name__}; reading it needs pyarrow: pip install semid[parquet], or pass "
+            f"{name}.to_pandas()."
         ) from error
     try:
         table = pa.table(X)
-    except pa.ArrowInvalid as error:
+    except pa.ArrowException as error:
         raise ValueError(f"{name} must be a table of columns, got a {type(X).__name__}: one column alone.") from error
     table = table.cast(pa.schema([(field.name, _without_views(pa, field.type)) for field in table.schema]))
     nullable = {pa.bool_(): pd.BooleanDtype()}

@@ -85,7 +85,8 @@ class EmbeddingFile:
     def _batch(self, start, rows):
         import pyarrow as pa
 
-        values = pa.array(np.ascontiguousarray(rows).reshape(-1))
+        kind = rows.dtype.newbyteorder("=") if rows.dtype.itemsize <= 8 else np.float64  # Arrow has no others
+        values = pa.array(np.ascontiguousarray(rows, dtype=kind).reshape(-1))
         embedding = pa.FixedSizeListArray.from_arrays(values, rows.shape[1])
         ids = pa.array(np.arange(start, start + len(rows)))
         return pa.RecordBatch.from_arrays([ids, embedding], names=list(self.columns))

@@ -118,7 +118,7 @@ def _add_tokenize(command):
     command.add_argument("--model", metavar="FOLDER", help="use this saved tokenizer; nothing is learned")
     command.add_argument("--save", metavar="FOLDER", help="keep the fitted tokenizer here")
     _add_columns(command)
-    command.add_argument("--batch-rows", type=int, default=2048, metavar="N", help="items at a time; default: 2048")
+    command.add_argument("--batch-rows", type=int, default=4096, metavar="N", help="items at a time; default: 4096")
     command.add_argument("--overwrite", action="store_true", help="replace codes and --save that are there")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
     command.set_defaults(command="tokenize")

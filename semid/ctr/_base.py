@@ -385,7 +385,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
     def _represented_fields(self, columns):
         if columns is None:
             fields = [f for group in self.encoder_.code_groups_ for f in range(group.start, group.stop)]
-        elif isinstance(columns, str) or not hasattr(columns, "__iter__"):
+        elif isinstance(columns, str) or not hasattr(columns, "__iter__") or getattr(columns, "ndim", 1) == 0:
             raise TypeError(f"columns must be None or a list of columns, got {columns!r}; pass [{columns!r}].")
         else:
             fields = [self.encoder_.field_of("columns", column) for column in columns]
@@ -724,7 +724,7 @@ def _check_classes(classes, known):
         return known
     try:
         classes = np.unique(as_array("classes", classes))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise TypeError(
             f"classes must hold two labels of one type, none of them missing, got {classes!r:.80}."
         ) from error
@@ -737,7 +737,7 @@ def _check_classes(classes, known):
 
 def _check_labels(y):
     y = y.to_numpy() if isinstance(y, pd.Series | pd.DataFrame) else y
-    n_missing = int(pd.isna(np.asarray(y)).sum())
+    n_missing = int(pd.isna(as_array("y", y)).sum())
     if n_missing:
         raise ValueError(f"Input y contains NaN or None: {n_missing} of {len(y)} labels. Drop these rows.")
     with np.errstate(invalid="ignore"):  # of infinities of both signs, which are refused
@@ -747,7 +747,8 @@ def _check_labels(y):
 
 def _binary_labels(y, classes):
     """Return the two classes, sorted, and `y` as 0 and 1; `classes` are those known, None for those in `y`."""
-    kind = type_of_target(y, input_name="y", raise_unknown=True)
+    with np.errstate(invalid="ignore"):  # of numbers beyond int64, which are no classes
+        kind = type_of_target(y, input_name="y", raise_unknown=True)
     if kind not in ("binary", "multiclass"):
         raise ValueError(f"Unknown label type: {kind}. y must hold two classes, such as 0 and 1.")
     present, y = np.unique(y, return_inverse=True)
@@ -782,7 +783,7 @@ def _warn_of_ids_as_numbers(X, categorical_features):
         return
     if isinstance(X, pd.DataFrame):
         named_like_ids = [c for c in X.columns if _ID_NAME.search(str(c)) and pd.api.types.is_float_dtype(X[c].dtype)]
-        suspects = [c for c in named_like_ids if (X[c].dropna() % 1 == 0).all()]
+        suspects = [c for c in named_like_ids if _are_whole(X[c].dropna().to_numpy(dtype=np.float64))]
         where = f"columns {suspects} hold"
     else:
         first = X[:1000] if X.dtype.kind == "f" else np.full((2, 1), 0.5)
@@ -794,6 +795,10 @@ def _warn_of_ids_as_numbers(X, categorical_features):
             'DataFrame (ColumnTransformer(...).set_output(transform="pandas"), .astype("Int64")) or name them in '
             "categorical_features; categorical_features=None says that all are numbers.",
         )
+
+
+def _are_whole(numbers):
+    return (np.isfinite(numbers) & (numbers == np.round(numbers))).all()
 
 
 def _stratified_share(y, share, random_state):

@@ -276,6 +276,9 @@ def _numbered_columns(pattern, names):
 
 def _stable_hash(values):
     """Return 64 bits for each value, the same in every process; a number has the hash of its text."""
+    if values.dtype == object:
+        texts = (v.decode(errors="backslashreplace") if isinstance(v, bytes) else v for v in values)
+        values = pd.Index(texts, dtype=object)
     return pd.util.hash_array(values.astype(str).to_numpy(dtype=object), categorize=False)
 
 

@@ -8,6 +8,7 @@ from scipy.sparse.linalg import LinearOperator, svds
 from sklearn.utils import check_random_state
 
 from semid._checks import check_integer, check_single_values
+from semid._tables import as_index
 from semid._typing import RandomState
 
 
@@ -113,12 +114,12 @@ def _positions(interactions, item_ids, user, item):
             raise ValueError(
                 f"{parameter} must be a column of interactions, got {column!r}; it has {list(interactions)}."
             )
-    catalogue = pd.Index(item_ids)
+    catalogue = as_index(item_ids if hasattr(item_ids, "dtype") else pd.Series(item_ids))
     for name, column in (("item_ids", pd.Series(catalogue)), *((c, interactions[c]) for c in (user, item))):
         check_single_values(name, column)
     if not catalogue.is_unique:
         raise ValueError(f"item_ids must be unique, got {catalogue[catalogue.duplicated()][0]!r} more than once.")
-    items = catalogue.get_indexer(interactions[item])
+    items = catalogue.get_indexer(as_index(interactions[item]))
     if (items < 0).any():
         unknown = interactions[item][items < 0].tolist()[0]
         raise ValueError(f"item_ids must hold every item of the interactions, {unknown!r} is not among them.")

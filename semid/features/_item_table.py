@@ -275,8 +275,10 @@ def _as_array(embeddings):
     try:
         array = np.asarray(embeddings)
         return np.stack(array) if array.dtype == object and array.ndim == 1 and len(array) else array
-    except ValueError as error:
-        raise ValueError("embeddings must be a 2-D array of numbers, got rows of different lengths.") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "embeddings must be a 2-D array of numbers, got rows of different lengths or kinds."
+        ) from error
 
 
 def _frozen(array):

@@ -24,7 +24,7 @@ from semid import __version__
 from semid._all_or_nothing import all_or_nothing
 from semid._checks import check_input_features, check_option
 from semid._code_columns import with_code_vectors
-from semid._tables import check_table, find_column, split_columns
+from semid._tables import as_index, check_table, find_column, split_columns
 from semid._versioned import Versioned
 from semid.features._interaction_embeddings import interaction_embeddings
 from semid.features._item_table import ItemTable
@@ -216,7 +216,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         _check_items(items)
-        is_new = _find(self._index(), _as_index(items.ids)) < 0
+        is_new = _find(self._index(), as_index(items.ids)) < 0
         if is_new.any():
             codes = np.asarray(self.tokenizer_.transform(items.content[is_new]))
             self.codes_ = np.vstack([self.codes_, codes])
@@ -261,7 +261,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         """Return an Index of the ids that have codes, built once for them; pickles hold none."""
         ids, index = vars(self).get("_ids_and_index", (None, None))
         if ids is not self.ids_:
-            index = _as_index(self.ids_)
+            index = as_index(self.ids_)
             _find(
                 index, index[:1]
             )  # Builds its hash table: a thread that came upon a half-built one would find nothing.
@@ -279,7 +279,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         names, columns = split_columns(X)
         if self.user is not None:
             del columns[self._user_position(names)]
-        return [_as_index(column) for column in columns]
+        return [as_index(column) for column in columns]
 
     def _user_position(self, names):
         return find_column("user", self.user, list(names))
@@ -301,7 +301,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         names, columns = split_columns(check_table(self, X, reset=False))
         users = columns[self._user_position(names)].reset_index(drop=True)
         log = pd.DataFrame({"user": users, "item": id_columns[0]})
-        is_known = _find(_as_index(self.items.ids), id_columns[0]) >= 0
+        is_known = _find(as_index(self.items.ids), id_columns[0]) >= 0
         log = log[(y == np.unique(y)[-1]) & is_known & users.notna().to_numpy()]
         n_components = min(_INTERACTION_DIM, log["user"].nunique() - 1, log["item"].nunique() - 1)
         if n_components < 1:
@@ -362,11 +362,6 @@ def _check_items(items):
         raise TypeError(
             f"items must be an ItemTable, got {type(items).__name__}; pass items=ItemTable(ids, embeddings)."
         )
-
-
-def _as_index(ids):
-    """Return ids as an Index, of which pandas has none for float16."""
-    return pd.Index(ids.astype(np.float32) if ids.dtype == np.float16 else ids)
 
 
 def _find(index, column):

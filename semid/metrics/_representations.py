@@ -8,7 +8,7 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.utils import check_random_state
 
-from semid._checks import check_integer
+from semid._checks import as_array, check_integer
 from semid._typing import RandomState
 from semid.metrics._arrays import check_rows, distinct_rows, numbered_labels, rescaled
 
@@ -216,8 +216,8 @@ def neighbor_overlap(
     0.5
     """
     X = check_rows("X", X)
-    is_codes = np.asarray(other).dtype.kind in "iu"
-    other = np.asarray(other) if is_codes else other
+    other = as_array("other", other)
+    is_codes = other.dtype.kind in "iu"
     distances_in_other = _HammingDistances(other, len(X)) if is_codes else _SquaredDistances("other", other, len(X))
     distances_in_x = _SquaredDistances("X", X)
     k = check_integer("k", k, 1)

@@ -129,14 +129,16 @@ class HistoryDisplay:
         """
         ax = axes_for(ax)
         ax.set_axis_off()
-        self.axes_, self.lines_ = {}, {}
-        bottoms = np.linspace(1, 0, len(self.panels) + 1)[1:]
-        for panel, bottom in zip(self.panels, bottoms, strict=True):
-            place = (0, bottom, 1, bottoms[-2] * (1 - _GAP) if len(bottoms) > 1 else 1)
-            self.axes_[panel] = ax.inset_axes(place)
-            self.lines_ |= self._draw_panel(self.axes_[panel], panel, kwargs)
-            self.axes_[panel].tick_params(labelbottom=panel == self.panels[-1])
-        self.axes_[self.panels[-1]].set_xlabel(self.x_label)
+        height = 1 / len(self.panels)
+        axes = [ax.inset_axes((0, n * height, 1, (1 - _GAP) * height)) for n in reversed(range(len(self.panels)))]
+        for upper in axes[:-1]:
+            upper.sharex(axes[-1])
+            upper.tick_params(labelbottom=False)
+        axes[-1].set_xlabel(self.x_label)
+        self.axes_: dict = dict(zip(self.panels, axes, strict=True))
+        self.lines_: dict = {}
+        for panel, its_axes in self.axes_.items():
+            self.lines_ |= self._draw_panel(its_axes, panel, kwargs)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

@@ -107,7 +107,10 @@ class EmbeddingsToCodes(Versioned, TransformerMixin, BaseEstimator):
 
 def _first_text(X):
     """Return the first entry of `X` that is text and no number, None if there is none."""
-    array = np.asarray(X)
+    try:
+        array = np.asarray(X)
+    except (TypeError, ValueError):  # rows of several lengths
+        return None
     if array.dtype.kind in "biuf":
         return None
     return next((str(value) for value in array.flat if isinstance(value, str) and not _is_number(value)), None)
@@ -291,8 +294,8 @@ class BaseTokenizer(EmbeddingsToCodes):
         mean, scale = mean_and_scale(X, rows, weights)
         if scale > _LARGEST_SCALE:
             raise ValueError(
-                f"X must not be spread by more than {_LARGEST_SCALE:g}, near the end of float32, got a standard deviation "
-                f"of {scale:.2g}. Divide the embeddings by one number."
+                f"X must not be spread by more than {_LARGEST_SCALE:g}, near the end of float32, got a standard "
+                f"deviation of {scale:.2g}. Divide the embeddings by one number."
             )
         module.mean.copy_(torch.from_numpy(mean))
         module.scale.fill_(scale)

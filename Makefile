@@ -19,7 +19,7 @@ test: $(READY)  ## style, import layers, unit tests, docstrings, the README's co
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses=2
 
 test-slow: $(READY)  ## the long tests as well, those on real data where it is at hand among them
 	$(BIN)/python -m pytest -q -m "slow or not slow" --timeout=1800
@@ -35,7 +35,7 @@ test-lowest:  ## the tests with the lowest versions that pyproject.toml allows; 
 
 coverage: $(READY)  ## lines of semid/ that the default tests run; fails under 95 %
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt pytest-cov
-	$(BIN)/python -m pytest -q --cov=semid --cov-report=term-missing:skip-covered --cov-fail-under=95
+	$(BIN)/python -m pytest -q --numprocesses=2 --cov=semid --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 docs: $(READY)  ## the site in docs/_build/html, the gallery executed, warnings as errors
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'

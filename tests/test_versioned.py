@@ -20,7 +20,8 @@ def test_pickles_of_this_version_load_in_silence(estimators):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for estimator in estimators:
-            assert vars(pickle.loads(pickle.dumps(estimator))).keys() == vars(estimator).keys()
+            loaded = pickle.loads(pickle.dumps(estimator))
+            assert loaded.__getstate__().keys() == estimator.__getstate__().keys()
 
 
 def test_pickles_of_another_version_load_with_a_warning(estimators, monkeypatch):

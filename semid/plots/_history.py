@@ -109,7 +109,7 @@ class HistoryDisplay:
 
     @property
     def panels(self) -> list[str]:
-        """list of str: the panels that have something to show, in their order."""
+        """Names of the panels that have something to show, in their order."""
         panels = [panel for panel, entries in _PANELS.items() if not entries.keys().isdisjoint(self.history)]
         return [panel for panel in panels if panel != "usage" or "perplexity" not in panels]
 

@@ -7,6 +7,7 @@ JSON has null, booleans, integers, finite floats, strings and lists; whatever el
 import base64
 import json
 import re
+from collections import UserList
 from inspect import Parameter, signature
 from math import inf, isfinite, nan, prod
 
@@ -55,6 +56,8 @@ class Encoder:
             return _ENCODERS[kind](self, value, path)
         if isinstance(value, np.generic):
             return self._scalar(value, path)
+        if isinstance(value, UserList):  # the columns that are left over in a ColumnTransformer, up to scikit-learn 1.8
+            return self._list(value.data, path)
         if is_registered(kind):
             return self._registered(value, path)
         raise _unsupported(value, path)

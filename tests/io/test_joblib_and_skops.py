@@ -104,7 +104,8 @@ def test_skops_asks_to_trust_classes_of_this_package_only(estimators, inputs, tm
         path = tmp_path / name
         skops_io.dump(estimator, path)
         untrusted = skops_io.get_untrusted_types(file=path)
-        assert all(kind.startswith("semid.") for kind in untrusted), name
+        # Of scikit-learn up to 1.8, skops does not know a list of its ColumnTransformer.
+        assert all(kind.startswith("semid.") or kind.endswith("._RemainderColsList") for kind in untrusted), name
         X = question(name, inputs)
         np.testing.assert_array_equal(
             answer(skops_io.load(path, trusted=untrusted), X), answer(estimator, X), err_msg=name

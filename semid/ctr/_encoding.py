@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from semid._tables import find_column, find_columns, split_columns
+from semid._tables import find_column, find_columns, ready_index, split_columns
 from semid.ctr._values import DistinctValues, distinct_lists, distinct_values, holds_lists, numeric_column
 from semid.nn._fields import FIRST_CATEGORY, MISSING, UNKNOWN, FieldShapes, VectorField
 
@@ -175,7 +175,7 @@ class ImpressionEncoder:
     def _index(self, field):
         """The vocabulary as an Index, whose hash table is built once and not pickled."""
         if field not in self._indexes:
-            self._indexes[field] = pd.Index(self.vocabularies_[field])
+            self._indexes[field] = ready_index(self.vocabularies_[field])
         return self._indexes[field]
 
     def _encoded_lists(self, field, which, bags, name, learn):

@@ -24,7 +24,7 @@ from semid import __version__
 from semid._all_or_nothing import all_or_nothing
 from semid._checks import check_input_features, check_option
 from semid._code_columns import with_code_vectors
-from semid._tables import as_index, check_table, find_column, split_columns
+from semid._tables import as_index, check_table, find_column, ready_index, split_columns
 from semid._versioned import Versioned
 from semid.features._interaction_embeddings import interaction_embeddings
 from semid.features._item_table import ItemTable
@@ -261,10 +261,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         """Return an Index of the ids that have codes, built once for them; pickles hold none."""
         ids, index = vars(self).get("_ids_and_index", (None, None))
         if ids is not self.ids_:
-            index = as_index(self.ids_)
-            _find(
-                index, index[:1]
-            )  # Builds its hash table: a thread that came upon a half-built one would find nothing.
+            index = ready_index(self.ids_)
             self._ids_and_index = self.ids_, index
         return index
 

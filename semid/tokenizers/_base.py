@@ -348,7 +348,7 @@ class BaseTokenizer(EmbeddingsToCodes):
                 encoded = module.encode(
                     torch.tensor(np.ascontiguousarray(X[rows]), dtype=dtype, device=device), tolerance
                 )
-            codes[rows], certain[rows] = encoded.codes.cpu(), encoded.certain.cpu()
+            codes[rows], certain[rows] = encoded.codes.cpu().numpy(), encoded.certain.cpu().numpy()
         return codes, certain
 
     def _check_codes(self, X: ArrayLike) -> np.ndarray:

@@ -332,7 +332,7 @@ def test_too_few_users_to_align_with_are_named(table, log):
 
 def test_the_index_of_the_ids_is_built_once_and_kept_out_of_pickles(table, clicks, encoder, monkeypatch):
     built = []
-    monkeypatch.setattr(_semantic_id_encoder, "as_index", lambda ids: built.append(len(ids)) or pd.Index(ids))
+    monkeypatch.setattr(_semantic_id_encoder, "ready_index", lambda ids: built.append(len(ids)) or pd.Index(ids))
     ids = clicks[["item_id"]][:5]
     encoder.fit(ids)
     codes = encoder.transform(ids)

@@ -91,15 +91,15 @@ def test_ten_thousand_damages_and_forgeries(tmp_path):
     _check_forgeries(range(1000, 6000), tmp_path / "forged")
 
 
-def _flipped_everywhere():
-    for path in sorted((V1 / "PrefixNGramEncoder").iterdir()):
+def _flipped_everywhere(folder):
+    for path in sorted(folder.iterdir()):
         for place in range(path.stat().st_size):
             yield path.name, place
 
 
 def test_no_flipped_bit_of_a_whole_artifact_goes_unnoticed(tmp_path):
     folder = save(load(V1 / "PrefixNGramEncoder"), tmp_path / "artifact")
-    for name, place in _flipped_everywhere():
+    for name, place in list(_flipped_everywhere(folder)):
         content = bytearray((folder / name).read_bytes())
         content[place] ^= 1 << place % 8
         (folder / name).write_bytes(content)

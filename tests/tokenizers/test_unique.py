@@ -64,7 +64,7 @@ def test_items_that_share_their_codes_with_nobody_keep_them(X):
     tokenizer = UniqueTokenizer(INNER).fit(X)
     inner_codes = tokenizer.tokenizer_.transform(X)
     _, inverse, counts = np.unique(inner_codes, axis=0, return_inverse=True, return_counts=True)
-    alone = counts[inverse] == 1
+    alone = counts[inverse.reshape(-1)] == 1
     assert 0 < alone.sum() < 200
     np.testing.assert_array_equal(tokenizer.transform(X)[alone], inner_codes[alone])
 

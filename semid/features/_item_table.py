@@ -127,7 +127,11 @@ class ItemTable:
     @property
     def content(self) -> np.ndarray | pd.DataFrame:
         """What a tokenizer is fitted on: the embeddings, or the texts as a new DataFrame."""
-        return self.embeddings if self._columns is None else pd.DataFrame(self._embeddings, columns=self._columns, copy=True)
+        return (
+            self.embeddings
+            if self._columns is None
+            else pd.DataFrame(self._embeddings, columns=self._columns, copy=True)
+        )
 
     @property
     def embeddings(self) -> np.ndarray:

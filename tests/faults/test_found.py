@@ -101,7 +101,7 @@ def test_codes_too_large_to_be_aligned_are_refused():
 
 def test_a_column_alone_is_refused_as_a_table():
     for column in (TABLE["price"], pl.Series([1.0] * 9), pa.chunked_array([[1.0] * 9])):
-        with pytest.raises(ValueError, match="one column alone|2-dimensional container"):
+        with pytest.raises(ValueError, match=r"one column alone|2-dimensional container"):
             MODEL.fit(column, Y)
 
 

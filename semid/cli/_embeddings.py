@@ -1,6 +1,5 @@
 """Embeddings in a file, read in pieces."""
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,16 +96,6 @@ def _opened(path):
         return read_npy(path, mmap_mode="r")
     except ValueError as error:
         raise ValueError(f"embeddings must be a .npy file of numbers, {str(path)!r} is {error}") from error
-
-
-def one_ahead(batches):
-    """Yield the batches of an iterator, each read in a thread while the one before is worked on."""
-    batches = iter(batches)
-    with ThreadPoolExecutor(1) as reader:
-        following = reader.submit(next, batches, None)
-        while (batch := following.result()) is not None:
-            following = reader.submit(next, batches, None)
-            yield batch
 
 
 def _as_arrow(positions):

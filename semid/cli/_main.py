@@ -18,6 +18,7 @@ TOKENIZERS = {
     "rqvae": "RQVAETokenizer",
     "vqvae": "VQVAETokenizer",
 }
+MAX_JOBS = 8  # as many as one reader keeps busy, with room
 _DONE, _FAILED, _INTERRUPTED = 0, 1, 130  # argparse ends with 2 where it does not understand
 
 _TOKENIZE = """\
@@ -119,6 +120,12 @@ def _add_tokenize(command):
     command.add_argument("--save", metavar="FOLDER", help="keep the fitted tokenizer here")
     _add_columns(command)
     command.add_argument("--batch-rows", type=int, default=4096, metavar="N", help="items at a time; default: 4096")
+    command.add_argument(
+        "--n-jobs",
+        type=int,
+        metavar="N",
+        help=f"batches encoded at once, each on a core; default: one per core, at most {MAX_JOBS}",
+    )
     command.add_argument("--overwrite", action="store_true", help="replace codes and --save that are there")
     command.add_argument("--quiet", action="store_true", help="no progress bar")
     command.set_defaults(command="tokenize")

@@ -3,11 +3,12 @@
 import sys
 from pathlib import Path
 
+import joblib
 from tqdm import tqdm
 
 from semid import io, tokenizers
-from semid.cli._embeddings import Columns, EmbeddingFile, one_ahead
-from semid.cli._main import TOKENIZERS
+from semid.cli._embeddings import Columns, EmbeddingFile
+from semid.cli._main import MAX_JOBS, TOKENIZERS
 from semid.io._files import replaced
 from semid.tokenizers import presets
 
@@ -23,8 +24,8 @@ def tokenize(options):
 
 
 def _check_before_work(options):
-    for name in ("fit_rows", "batch_rows"):
-        if getattr(options, name) < 1:
+    for name in ("fit_rows", "batch_rows", "n_jobs"):
+        if getattr(options, name) is not None and getattr(options, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}.")
     if Path(options.codes).suffix != ".parquet":
         raise ValueError(f"codes must be a .parquet file, got {options.codes!r}.")
@@ -77,8 +78,13 @@ def _write_codes(options, file, tokenizer):
 
     names = [str(name) for name in tokenizer.get_feature_names_out()]
     schema = pa.schema([(options.id_column, file.id_type), *((name, pa.int64()) for name in names)])
-    embeddings = one_ahead(file.batches(options.batch_rows))
-    batches = io.encode_batches(tokenizer, embeddings, embedding=options.embedding_column, id=options.id_column)
+    batches = io.encode_batches(
+        tokenizer,
+        file.batches(options.batch_rows),
+        embedding=options.embedding_column,
+        id=options.id_column,
+        n_jobs=options.n_jobs or min(joblib.effective_n_jobs(-1), MAX_JOBS),
+    )
     progress = tqdm(total=file.n_rows, unit=" items", unit_scale=True, disable=options.quiet, file=sys.stderr)
     with (
         progress,

@@ -1,8 +1,15 @@
 """Codes of a stream of Arrow record batches, for catalogues that no memory holds and for Spark."""
 
+import sys
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from itertools import starmap
 from typing import TYPE_CHECKING
 
+import joblib
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
@@ -17,11 +24,12 @@ def encode_batches(
     *,
     embedding: str | Sequence[str] = "embedding",
     id: str = "item_id",
+    n_jobs: int | None = None,
 ) -> "Iterator[pa.RecordBatch]":
     """Yield a record batch of ids and codes for each record batch of ids and embeddings.
 
-    One batch is in memory at a time. In Spark, with `functools.partial`, a function for ``mapInArrow``:
-    ``df.mapInArrow(partial(encode_batches, tokenizer), "item_id string, code0 bigint, code1 bigint")``.
+    One batch is in memory at a time, or two for each of `n_jobs`. In Spark, with `functools.partial`, a function for
+    ``mapInArrow``: ``df.mapInArrow(partial(encode_batches, tokenizer), "item_id string, code0 bigint, code1 bigint")``.
 
     Parameters
     ----------
@@ -36,6 +44,10 @@ def encode_batches(
         columns of the single features.
     id : str, default "item_id"
         Column of the ids, of any type.
+    n_jobs : int or None, default None
+        Threads that encode, each a batch of its own on one core, while the next batches are read; -1: one for each
+        core. None: the batches one after the other, each on the cores that torch has. Codes and their order are the
+        same.
 
     Yields
     ------
@@ -64,9 +76,8 @@ def encode_batches(
     """
     pa = _pyarrow()
     names = [str(name) for name in tokenizer.get_feature_names_out()]
-    n_before = 0
-    for number, batch in enumerate(_record_batches(pa, batches)):
-        where = _Place(number, n_before)
+
+    def encoded(batch, where):
         ids = _column(batch, "id", id)
         where.refuse(_is_null(ids), f"column {id!r} must not have missing ids")
         codes = np.empty((0, len(names)), dtype=np.int64)
@@ -74,8 +85,52 @@ def encode_batches(
             X = _embeddings(pa, batch, embedding, where)
             codes = np.asarray(tokenizer.transform(_named(tokenizer, X, embedding)), dtype=np.int64)
         columns = [pa.array(np.ascontiguousarray(column)) for column in codes.T]
-        yield pa.RecordBatch.from_arrays([ids, *columns], names=[id, *names])
+        return pa.RecordBatch.from_arrays([ids, *columns], names=[id, *names])
+
+    placed = _placed(_record_batches(pa, batches))
+    n_threads = joblib.effective_n_jobs(n_jobs)
+    yield from starmap(encoded, placed) if n_threads == 1 else _in_threads(encoded, placed, n_threads)
+
+
+def _placed(batches):
+    """Yield each batch and its place in the stream."""
+    n_before = 0
+    for number, batch in enumerate(batches):
+        yield batch, _Place(number, n_before)
         n_before += len(batch)
+
+
+def _in_threads(function, arguments, n_threads):
+    """Yield the results of `function` in the order of `arguments`, of which as many again as threads wait, read."""
+    waiting = deque()
+    with _one_core_each() as start, ThreadPoolExecutor(n_threads, initializer=start) as pool:
+        try:
+            for each in arguments:
+                waiting.append(pool.submit(function, *each))
+                if len(waiting) == 2 * n_threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+@contextmanager
+def _one_core_each():
+    """Let torch use one core in each thread that calls what is yielded, and afterwards as many as before.
+
+    Threads that share a matrix product wait for the slowest of them, which here also reads and copies.
+    """
+    torch = sys.modules.get("torch")  # not there: the tokenizer computes without it
+    if torch is None:
+        yield None
+        return
+    n_cores = torch.get_num_threads()
+    try:
+        yield partial(torch.set_num_threads, 1)
+    finally:
+        torch.set_num_threads(n_cores)
 
 
 class _Place:

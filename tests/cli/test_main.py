@@ -88,6 +88,7 @@ def test_the_audit_learns_the_sizes_of_codebooks_from_the_tokenizer(files, capsy
         (["tokenize", "X.npy", "there.parquet"], "'there.parquet' is there already; pass --overwrite"),
         (["tokenize", "X.npy", "no/c.parquet"], "the folder of 'no/c.parquet' must be there"),
         (["tokenize", "X.npy", "c.parquet", "--batch-rows", "0"], "--batch-rows must be at least 1, got 0"),
+        (["tokenize", "X.npy", "c.parquet", "--n-jobs", "-1"], "--n-jobs must be at least 1, got -1"),
         (["tokenize", "X.npy", "c.parquet", "--codebook-size", "many"], "an integer or 'graded', got 'many'"),
         (
             ["tokenize", "X.npy", "c.parquet", "--tokenizer", "vqvae", "--n-codebooks", "2"],

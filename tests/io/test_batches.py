@@ -2,17 +2,21 @@
 
 import subprocess
 import sys
+import time
 from functools import partial
 
+import joblib
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
+from sklearn.base import BaseEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from semid.io import encode_batches
-from semid.tokenizers import ResidualKMeansTokenizer
+from semid.tokenizers import ResidualKMeansTokenizer, RQVAETokenizer
 
 NAMES = ["item_id", "code0", "code1"]
 
@@ -116,6 +120,65 @@ def test_batches_are_read_one_at_a_time(fitted, items):
     next(stream)
     assert len(read) == 1
     assert len(list(stream)) == 2
+
+
+class _Recording(BaseEstimator):
+    """Codes of another tokenizer, later ones sooner; keeps on how many cores torch computed."""
+
+    def __init__(self, tokenizer, n_cores):
+        self.tokenizer, self.n_cores = tokenizer, n_cores
+
+    def get_feature_names_out(self):
+        return self.tokenizer.get_feature_names_out()
+
+    def transform(self, X):
+        self.n_cores.append(torch.get_num_threads())
+        time.sleep(0.01 / len(self.n_cores))
+        return self.tokenizer.transform(X)
+
+
+@pytest.mark.parametrize("n_jobs", [2, 5, -1])
+@pytest.mark.parametrize("size", [1, 7, 300])
+def test_jobs_change_neither_codes_nor_their_order(items, n_jobs, size):
+    tokenizer = RQVAETokenizer(n_codebooks=2, codebook_size=8, hidden_layer_sizes=(8,), max_iter=1, random_state=0)
+    tokenizer.fit(items.embeddings)
+    torch.set_num_threads(2)
+    n_cores = []
+    batches = _table(items).to_batches(max_chunksize=size)
+    result = list(encode_batches(_Recording(tokenizer, n_cores), batches, n_jobs=n_jobs))
+    assert [batch.num_rows for batch in result] == [batch.num_rows for batch in batches]
+    np.testing.assert_array_equal(_codes(result), tokenizer.transform(items.embeddings))
+    assert pa.Table.from_batches(result)["item_id"].to_pylist() == items.frame["item_id"].tolist()
+    assert set(n_cores) == {1 if joblib.effective_n_jobs(n_jobs) > 1 else 2}
+    assert torch.get_num_threads() == 2
+
+
+def test_jobs_read_as_far_ahead_as_there_are_two_batches_for_each(fitted, items):
+    read = []
+
+    def source():
+        for batch in _table(items).to_batches(max_chunksize=10):
+            read.append(batch)
+            yield batch
+
+    stream = encode_batches(fitted, source(), n_jobs=2)
+    next(stream)
+    assert len(read) == 4
+    stream.close()
+    assert len(read) == 4
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_errors_of_any_job_and_of_the_reader_end_the_stream(fitted, items, n_jobs):
+    with pytest.raises(ValueError, match=r"missing lists, got one in row 1 of batch 1, row 5 of all"):
+        list(encode_batches(fitted, _with(items, 5, embedding=lambda _: None), n_jobs=n_jobs))
+
+    def broken():
+        yield from _table(items).to_batches()
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(encode_batches(fitted, broken(), n_jobs=n_jobs))
 
 
 def test_it_is_a_function_for_map_in_arrow(fitted, items):

@@ -123,7 +123,7 @@ class ReconstructionDisplay:
         n_codebooks: Sequence[int] | None = None,
         measure: Literal["1 - r2", "mse"] = "1 - r2",
     ) -> Self:
-        """Decode the first code, the first two codes, ... of fitted tokenizers: one fit, all scales.
+        """Decode the first code, the first two codes and so on of fitted tokenizers: one fit, all scales.
 
         For residual codes this is what each level adds. Other codes are learned to be read together, and the first few
         may do worse than as many that were learned for themselves.

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from semid.cli._embeddings import Columns, EmbeddingFile
-from semid.io import load, read_mapping
+from semid.cli._models import load_tokenizer
+from semid.io import read_mapping
 from semid.metrics import tokenizer_report
 
 
@@ -15,8 +16,10 @@ def audit(options):
     """Print the report, as a table to read or as JSON."""
     mapping = read_mapping(options.codes)
     X = None if options.embeddings is None else _embeddings_of(mapping.item_ids, options)
-    sizes = None if options.model is None else load(options.model).codebook_sizes_
-    report = tokenizer_report(mapping.codes, X, codebook_size=sizes)
+    sizes = None if options.model is None else load_tokenizer(options.model)[1]
+    names = [f"code{n}" for n in range(mapping.codes.shape[1])]
+    codes = pd.DataFrame(mapping.codes, index=mapping.item_ids, columns=names)
+    report = tokenizer_report(codes, X, codebook_size=sizes)
     sys.stdout.write((_as_json(report) if options.json else repr(report)) + "\n")
 
 
@@ -28,7 +31,11 @@ def _embeddings_of(item_ids, options):
         return X
     columns = [batch.column(options.id_column) for batch in file.batches(65_536)]
     ids = np.concatenate([column.to_numpy(zero_copy_only=False) for column in columns])
-    rows = pd.Index(ids.astype(str)).get_indexer(np.asarray(item_ids).astype(str))
+    index = pd.Index(ids.astype(str))
+    if not index.is_unique:
+        repeated = index[index.duplicated()][0]
+        raise ValueError(f"--embeddings must have each id once, got {repeated!r} more than once.")
+    rows = index.get_indexer(np.asarray(item_ids).astype(str))
     if (rows < 0).any():
         missing = np.asarray(item_ids)[rows < 0]
         raise ValueError(

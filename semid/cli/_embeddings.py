@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from semid._tables import read_npy
+from semid.io._arrow import embeddings_of, placed
 
 
 class Columns(NamedTuple):
@@ -73,13 +74,21 @@ class EmbeddingFile:
         wanted = np.unique(np.linspace(0, self.n_rows - 1, num=min(n_rows, self.n_rows)).astype(np.int64))
         if self.path.suffix == ".npy":
             return np.asarray(self._array[wanted], dtype=np.float32)
+        import pyarrow as pa
+
         parts, start = [], 0
-        for batch in self.batches(batch_rows):
+        for batch, where in placed(self.batches(batch_rows)):
             first, last = np.searchsorted(wanted, [start, start + len(batch)])
-            rows = batch.take(_as_arrow(wanted[first:last] - start)).column(self.columns.embedding)
-            parts.append(_stacked(rows, self.columns.embedding))
+            if first < last:
+                X = embeddings_of(pa, batch, self.columns.embedding, where)
+                parts.append(X[wanted[first:last] - start].astype(np.float32))
             start += len(batch)
-        return np.concatenate([part for part in parts if len(part)])
+        widths = sorted({part.shape[1] for part in parts})
+        if len(widths) > 1:
+            raise ValueError(
+                f"column {self.columns.embedding!r} must hold lists of one length, got {widths[0]} and {widths[-1]}."
+            )
+        return np.concatenate(parts)
 
     def _batch(self, start, rows):
         import pyarrow as pa
@@ -96,25 +105,6 @@ def _opened(path):
         return read_npy(path, mmap_mode="r")
     except ValueError as error:
         raise ValueError(f"embeddings must be a .npy file of numbers, {str(path)!r} is {error}") from error
-
-
-def _as_arrow(positions):
-    import pyarrow as pa
-
-    return pa.array(positions)
-
-
-def _stacked(column, name):
-    """Return lists of numbers as an array of float32."""
-    from pyarrow.types import is_fixed_size_list, is_large_list, is_list
-
-    kind = column.type
-    if not (is_list(kind) or is_large_list(kind) or is_fixed_size_list(kind)):
-        raise ValueError(f"column {name!r} must hold lists of numbers, got {kind}.")
-    values = column.flatten().to_numpy(zero_copy_only=False)
-    if len(column) and (column.null_count or len(values) % len(column) or values.dtype.kind not in "fiu"):
-        raise ValueError(f"column {name!r} must hold lists of numbers, all of one length and none missing.")
-    return values.reshape(len(column), -1).astype(np.float32) if len(column) else np.empty((0, 0), dtype=np.float32)
 
 
 def _pyarrow_parquet():

@@ -107,15 +107,13 @@ def _parser():
 def _add_tokenize(command):
     command.add_argument("embeddings", help=".npy of shape (n_items, n_features), or .parquet")
     command.add_argument("codes", help=".parquet to write: the ids, and code0, code1, ...")
-    command.add_argument("--tokenizer", default="ranking", choices=sorted(TOKENIZERS), help="default: ranking")
+    command.add_argument("--tokenizer", choices=sorted(TOKENIZERS), help="default: ranking")
     command.add_argument("--n-codebooks", type=int, metavar="N", help="codes per item; default: the tokenizer's")
     command.add_argument(
         "--codebook-size", metavar="K", help="codes per codebook, or 'graded'; default: the tokenizer's"
     )
-    command.add_argument("--seed", type=int, default=0, help="default: 0")
-    command.add_argument(
-        "--fit-rows", type=int, default=200_000, metavar="N", help="items to learn from; default: 200000"
-    )
+    command.add_argument("--seed", type=int, metavar="N", help="default: 0")
+    command.add_argument("--fit-rows", type=int, metavar="N", help="items to learn from; default: 200000")
     command.add_argument("--model", metavar="FOLDER", help="use this saved tokenizer; nothing is learned")
     command.add_argument("--save", metavar="FOLDER", help="keep the fitted tokenizer here")
     _add_columns(command)

@@ -48,7 +48,7 @@ def save(estimator: BaseEstimator, folder: StrPath, *, overwrite: bool = False) 
         Where to; its parent must exist.
     overwrite : bool, default False
         Whether to replace an artifact that is there. Until the new one is complete the old one stays. A folder that
-        holds anything else is refused in any case.
+        holds anything else is refused in any case. One process may replace it at a time.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def save(estimator: BaseEstimator, folder: StrPath, *, overwrite: bool = False) 
     if isinstance(estimator, type) or not isinstance(estimator, BaseEstimator):
         raise TypeError(f"estimator must be an estimator of semid, got {estimator!r:.200}.")
     folder = Path(folder).resolve()
-    _check_target(folder, overwrite)
+    check_target(folder, overwrite)
     encoder = Encoder()
     tree = encoder.encode(estimator, ())
     _rehearse(tree, encoder.arrays)
@@ -90,11 +90,10 @@ def save(estimator: BaseEstimator, folder: StrPath, *, overwrite: bool = False) 
     staged.mkdir()
     try:
         _write(staged, tree, encoder.arrays)
-        if folder.exists():
+        if overwrite and folder.exists():
             _replace_files(folder, staged)
         else:
-            os.rename(staged, folder)
-            sync_folder(folder.parent)
+            _put_new(staged, folder, overwrite)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     return folder
@@ -158,7 +157,7 @@ def _explanation(folder, error):
     return f"no artifact could be restored from {os.fspath(folder)!r}: {text[:500]} Save it anew, or get another copy."
 
 
-def _check_target(folder, overwrite):
+def check_target(folder, overwrite):
     if not folder.parent.is_dir():
         raise FileNotFoundError(
             f"folder must be in a folder that exists, got {os.fspath(folder)!r}. Create that first."
@@ -243,21 +242,38 @@ def _unsealed(content):
     return manifest
 
 
+def _put_new(staged, folder, overwrite):
+    """Give the folder `staged` its name, unless somebody has taken it since the work began."""
+    try:
+        os.rename(staged, folder)
+    except OSError:
+        check_target(folder, overwrite)
+        raise
+    sync_folder(folder.parent)
+
+
 def _replace_files(folder, staged):
     """Turn the artifact in `folder` into that in `staged`: complete with the rename of the manifest, before it the old.
 
     A folder that is not empty cannot be replaced in one step; a file can, and the arrays have names of their own.
     """
-    old = [path for path in folder.iterdir() if path.name != MANIFEST]
+    old = _arrays_in_use(folder)
     new = [path.name for path in staged.iterdir() if path.name != MANIFEST]
     for name in new:
         os.replace(staged / name, folder / name)
     sync_folder(folder)
     os.replace(staged / MANIFEST, folder / MANIFEST)
     sync_folder(folder)
-    for path in old:
-        if path.name not in new:
-            path.unlink()
+    for name in old.difference(new):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _arrays_in_use(folder):
+    """Return the names that the manifest has, of which others may be there that somebody is about to put to use."""
+    try:
+        return set(_unsealed(read_regular_file(folder / MANIFEST, _LARGEST_MANIFEST))["files"])
+    except (ValueError, OSError, KeyError, TypeError):  # damaged, or of another version: nobody uses it
+        return {path.name for path in folder.iterdir() if _ARRAYS.fullmatch(path.name)}
 
 
 def _read(folder):

@@ -35,16 +35,35 @@ def unused_beside(path):
 def replaced(path, *, overwrite):
     """Yield a path beside `path` to write to; on success it becomes `path`, on failure nothing is left of it."""
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"path must not exist, got {os.fspath(path)!r}. Pass overwrite=True to replace it.")
+    _check_absent(path, overwrite)
     staged = unused_beside(path)
     try:
         yield staged
         sync_file(staged)
-        os.replace(staged, path)
+        if overwrite:
+            os.replace(staged, path)
+        else:
+            _put_new(staged, path)
         sync_folder(path.parent)
     finally:
         staged.unlink(missing_ok=True)
+
+
+def _check_absent(path, overwrite=False):
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"path must not exist, got {os.fspath(path)!r}. Pass overwrite=True to replace it.")
+
+
+def _put_new(staged, path):
+    """Give the file `staged` its name, unless somebody has taken it since the work began."""
+    try:
+        os.link(staged, path)
+    except FileExistsError:
+        _check_absent(path)
+        raise
+    except OSError:  # a file system without links: between these two lines nobody looks
+        _check_absent(path)
+        os.replace(staged, path)
 
 
 def read_regular_file(path, largest):

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from sklearn.preprocessing import StandardScaler
 
 from semid import io
 from semid.cli import main
@@ -64,11 +66,13 @@ def test_the_audit_is_the_report(files, items, capsys, embeddings):
     assert main(["audit", "codes.parquet", *options, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     X = None if embeddings is None else items.embeddings[order]
-    expected = tokenizer_report(codes, X)
+    expected = tokenizer_report(pd.DataFrame(codes, index=ids, columns=["code0", "code1"]), X)
     assert report["summary"] == {name: pytest.approx(value) for name, value in expected.summary.items()}
     assert report["codebooks"][0]["codes_used"] == 1
     assert main(["audit", "codes.parquet", *options]) == 0
-    assert capsys.readouterr().out == repr(expected) + "\n"
+    printed = capsys.readouterr().out
+    assert printed == repr(expected) + "\n"
+    assert ids[0] in printed  # of items that share their codes
 
 
 def test_the_audit_learns_the_sizes_of_codebooks_from_the_tokenizer(files, capsys):
@@ -94,11 +98,21 @@ def test_the_audit_learns_the_sizes_of_codebooks_from_the_tokenizer(files, capsy
             ["tokenize", "X.npy", "c.parquet", "--tokenizer", "vqvae", "--n-codebooks", "2"],
             "--n-codebooks must be left",
         ),
-        (["tokenize", "X.npy", "c.parquet", "--model", "a", "--save", "b"], "--model and --save exclude each other"),
+        (["tokenize", "X.npy", "c.parquet", "--model", "a", "--save", "b"], "--save must be left out with --model"),
+        (["tokenize", "X.npy", "c.parquet", "--model", "a", "--seed", "0"], "--seed must be left out with --model"),
+        (["tokenize", "X.npy", "c.parquet", "--model", "a", "--n-codebooks", "2"], "--n-codebooks must be left out"),
+        (["tokenize", "X.npy", "c.parquet", "--model", "unfitted"], "'unfitted' is not fitted"),
+        (["tokenize", "X.npy", "c.parquet", "--model", "scaler"], "'scaler' holds a StandardScaler"),
+        (["tokenize", "X.npy", "c.parquet", "--save", "notes", "--overwrite"], "an artifact and nothing else"),
+        (["tokenize", "X.npy", "folder.parquet", "--overwrite"], "'folder.parquet' is a folder"),
+        (["tokenize", "ragged.parquet", "c.parquet", *SMALL], "lists of one length, 12, got one in row 1 of batch 0"),
         (["tokenize", "X.parquet", "c.parquet", "--id-column", "sku"], "must have the column 'sku'"),
         (["tokenize", "bad.npy", "c.parquet"], "a 2-D array of numbers, got shape (3,)"),
         (["tokenize", "X.npy", "c.parquet", "--n-codebooks", "0"], "n_codebooks must be at least 1, got 0"),
         (["audit", "there.parquet", "--embeddings", "X.parquet"], "for example"),
+        (["audit", "there.parquet", "--embeddings", "twice.parquet"], "each id once, got '7' more than once"),
+        (["audit", "there.parquet", "--embeddings", "ragged.parquet"], "lists of one length, 12"),
+        (["audit", "there.parquet", "--model", "unfitted"], "'unfitted' is not fitted"),
         (["info", "nowhere"], "nowhere"),
     ],
 )
@@ -106,6 +120,14 @@ def test_what_cannot_be_done_ends_with_one_and_the_reason(files, capsys, argumen
     open("X.csv", "w").close()
     np.save("bad.npy", np.arange(3))
     io.write_mapping("there.parquet", ["?"], np.zeros((1, 2), dtype=int))
+    io.save(ParallelKMeansTokenizer(), "unfitted")
+    io.save(StandardScaler().fit([[0.0]]), "scaler")
+    for folder in ("notes", "folder.parquet"):
+        os.mkdir(folder)
+    open("notes/thesis.txt", "w").close()
+    lists = [[0.0] * 12, [0.0] * 4, [0.0] * 8]
+    pd.DataFrame({"item_id": range(3), "embedding": lists}).to_parquet("ragged.parquet")
+    pd.DataFrame({"item_id": [7, 7], "embedding": lists[:1] * 2}).to_parquet("twice.parquet")
     assert main(arguments) == 1
     error = capsys.readouterr().err
     assert error.startswith("semid: ")

@@ -488,6 +488,50 @@ def test_an_artifact_replaced_while_it_is_read_is_read_again(items, tmp_path, mo
     np.testing.assert_array_equal(load(folder).transform(items.embeddings), new.transform(items.embeddings))
 
 
+def _interrupted(monkeypatch, meanwhile):
+    """Let `meanwhile` happen once, between the check of the target and the last step of a save."""
+    write, pending = _artifact._write, [meanwhile]
+
+    def slow_write(*args):
+        write(*args)
+        if pending:
+            pending.pop()()
+
+    monkeypatch.setattr(_artifact, "_write", slow_write)
+
+
+def test_a_folder_that_appears_during_a_save_is_not_touched(items, tmp_path, monkeypatch):
+    folder = tmp_path / "artifact"
+
+    def somebody():
+        folder.mkdir()
+        (folder / "manifest.json").write_text("theirs")
+        (folder / "thesis.txt").write_text("theirs")
+
+    _interrupted(monkeypatch, somebody)
+    with pytest.raises(FileExistsError, match="Pass overwrite=True"):
+        save(clone(KMEANS).fit(items.embeddings), folder)
+    assert {path.name: path.read_text() for path in folder.iterdir()} == dict.fromkeys(
+        ("manifest.json", "thesis.txt"), "theirs"
+    )
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_the_last_of_two_that_replace_an_artifact_leaves_a_whole_one(items, tmp_path, monkeypatch):
+    first, second, third = (clone(KMEANS).set_params(random_state=n).fit(items.embeddings) for n in range(3))
+    folder = save(first, tmp_path / "artifact")
+    replace, pending = os.replace, [second]
+
+    def slow_replace(source, target):
+        replace(source, target)
+        if pending and Path(target).suffix == ".safetensors":
+            save(pending.pop(), folder, overwrite=True)
+
+    monkeypatch.setattr(os, "replace", slow_replace)
+    save(third, folder, overwrite=True)
+    np.testing.assert_array_equal(load(folder).transform(items.embeddings), third.transform(items.embeddings))
+
+
 def test_others_may_read_what_the_umask_lets_them(items, tmp_path):
     folder = save(clone(KMEANS).fit(items.embeddings), tmp_path / "artifact")
     (tmp_path / "plain").write_text("")

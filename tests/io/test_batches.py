@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import joblib
@@ -137,7 +138,7 @@ class _Recording(BaseEstimator):
         return self.tokenizer.transform(X)
 
 
-@pytest.mark.parametrize("n_jobs", [2, 5, -1])
+@pytest.mark.parametrize("n_jobs", [1, 2, 5, -1])
 @pytest.mark.parametrize("size", [1, 7, 300])
 def test_jobs_change_neither_codes_nor_their_order(items, n_jobs, size):
     tokenizer = RQVAETokenizer(n_codebooks=2, codebook_size=8, hidden_layer_sizes=(8,), max_iter=1, random_state=0)
@@ -149,8 +150,9 @@ def test_jobs_change_neither_codes_nor_their_order(items, n_jobs, size):
     assert [batch.num_rows for batch in result] == [batch.num_rows for batch in batches]
     np.testing.assert_array_equal(_codes(result), tokenizer.transform(items.embeddings))
     assert pa.Table.from_batches(result)["item_id"].to_pylist() == items.frame["item_id"].tolist()
-    assert set(n_cores) == {1 if joblib.effective_n_jobs(n_jobs) > 1 else 2}
+    assert set(n_cores) == {1}
     assert torch.get_num_threads() == 2
+    assert ThreadPoolExecutor(1).submit(torch.get_num_threads).result() == 2
 
 
 def test_jobs_read_as_far_ahead_as_there_are_two_batches_for_each(fitted, items):
@@ -168,17 +170,64 @@ def test_jobs_read_as_far_ahead_as_there_are_two_batches_for_each(fitted, items)
     assert len(read) == 4
 
 
+def test_the_last_of_several_streams_gives_the_cores_back(fitted, items):
+    torch.set_num_threads(2)
+    batches = _table(items).to_batches(max_chunksize=50)
+    first, second = (encode_batches(fitted, batches, n_jobs=2) for _ in range(2))
+    next(first)
+    ThreadPoolExecutor(1).submit(next, second).result()
+    first.close()
+    assert ThreadPoolExecutor(1).submit(torch.get_num_threads).result() == 1
+    list(second)
+    assert ThreadPoolExecutor(1).submit(torch.get_num_threads).result() == 2
+
+
 @pytest.mark.parametrize("n_jobs", [None, 2])
-def test_errors_of_any_job_and_of_the_reader_end_the_stream(fitted, items, n_jobs):
+def test_errors_come_after_the_batches_before_them(fitted, items, n_jobs):
+    stream = encode_batches(fitted, _with(items, 5, embedding=lambda _: None), n_jobs=n_jobs)
+    assert next(stream).num_rows == 4
     with pytest.raises(ValueError, match=r"missing lists, got one in row 1 of batch 1, row 5 of all"):
-        list(encode_batches(fitted, _with(items, 5, embedding=lambda _: None), n_jobs=n_jobs))
+        next(stream)
 
     def broken():
-        yield from _table(items).to_batches()
+        yield from _table(items).to_batches(max_chunksize=100)
         raise OSError("the disk is gone")
 
+    stream = encode_batches(fitted, broken(), n_jobs=n_jobs)
+    assert [next(stream).num_rows for _ in range(3)] == [100, 100, 100]
     with pytest.raises(OSError, match="the disk is gone"):
-        list(encode_batches(fitted, broken(), n_jobs=n_jobs))
+        next(stream)
+
+
+@pytest.mark.parametrize(
+    ("n_jobs", "error", "message"),
+    [
+        (0, ValueError, "n_jobs must be at least 1, got 0"),
+        (-2, ValueError, "n_jobs must be at least 1, got -2"),
+        (2.25, TypeError, "n_jobs must be an integer, got 2.25"),
+        ("2", TypeError, "n_jobs must be an integer, got '2'"),
+    ],
+)
+def test_wrong_numbers_of_jobs_are_refused(fitted, items, n_jobs, error, message):
+    with pytest.raises(error, match=message):
+        list(encode_batches(fitted, _table(items).to_batches(), n_jobs=n_jobs))
+
+
+def test_jobs_are_those_of_the_call_alone(fitted, items):
+    read = []
+    batches = (read.append(batch) or batch for batch in _table(items).to_batches(max_chunksize=50))
+    with joblib.parallel_config(backend="threading", n_jobs=4):
+        next(encode_batches(fitted, batches))
+    assert len(read) == 1
+
+
+def test_lists_of_another_width_than_the_names_of_fit_are_refused(items):
+    frame = pd.DataFrame(items.embeddings[:, :4], columns=list("abcd"))
+    tokenizer = ResidualKMeansTokenizer(n_codebooks=2, codebook_size=8, random_state=0).fit(frame)
+    with pytest.raises(ValueError, match="embedding must have 4 features, as X in fit, got 24 in 'embedding'"):
+        list(encode_batches(tokenizer, _table(items).to_batches()))
+    with pytest.raises(ValueError, match="embedding must name a column at least"):
+        list(encode_batches(tokenizer, _table(items).to_batches(), embedding=[]))
 
 
 def test_it_is_a_function_for_map_in_arrow(fitted, items):

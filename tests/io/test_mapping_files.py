@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from semid.io import from_tokens, read_mapping, to_tokens, write_mapping
+from semid.io._files import replaced
 
 CODES = np.array([[12, 7, 0], [3, 0, 255], [3, 1, 255]])
 
@@ -195,3 +196,20 @@ def test_what_are_no_tokens_is_refused(tokens, message):
 def test_items_without_codes_have_no_tokens_and_are_refused():
     with pytest.raises(ValueError, match=r"row 1\. Leave out items without codes"):
         to_tokens([[1, 2], [-1, -1]])
+
+
+@pytest.mark.parametrize("has_links", [True, False])
+def test_a_file_that_appears_while_another_is_written_stays(has_links, tmp_path, monkeypatch):
+    if not has_links:
+        monkeypatch.setattr("os.link", lambda *_: (_ for _ in ()).throw(OSError("no links here")))
+    path = tmp_path / "codes.json"
+    with pytest.raises(FileExistsError, match="Pass overwrite=True"), replaced(path, overwrite=False) as staged:
+        staged.write_text("ours")
+        path.write_text("theirs")
+    assert path.read_text() == "theirs"
+    assert list(tmp_path.iterdir()) == [path]
+    path.unlink()
+    with replaced(path, overwrite=False) as staged:
+        staged.write_text("ours")
+    assert path.read_text() == "ours"
+    assert list(tmp_path.iterdir()) == [path]

@@ -53,7 +53,7 @@ def load(name, folder, seed=0):
 
 def _amazon(folder, name, items, seed):
     positives = pd.read_parquet(folder / f"{name}_interactions.parquet")
-    part = leave_last_out(positives)
+    part = leave_last_out(positives, order="position")
     negatives = sample_negatives(positives, items["item_id"], random_state=seed)
     impressions = pd.concat([positives.assign(click=1), negatives.assign(click=0)], ignore_index=True)
     return impressions, np.concatenate([part, part]), ["user_id", "item_id"]

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,13 +15,22 @@ from semid.metrics import tokenizer_report
 
 def audit(options):
     """Print the report, as a table to read or as JSON."""
-    mapping = read_mapping(options.codes)
+    mapping = read_mapping(_named_ids(options))
     X = None if options.embeddings is None else _embeddings_of(mapping.item_ids, options)
     sizes = None if options.model is None else load_tokenizer(options.model)[1]
     names = [f"code{n}" for n in range(mapping.codes.shape[1])]
     codes = pd.DataFrame(mapping.codes, index=mapping.item_ids, columns=names)
     report = tokenizer_report(codes, X, codebook_size=sizes)
     sys.stdout.write((_as_json(report) if options.json else repr(report)) + "\n")
+
+
+def _named_ids(options):
+    """Return the codes with their ids under the name that is looked for, where the file has them under another."""
+    path = Path(options.codes)
+    if path.suffix != ".parquet" or options.id_column == "item_id" or not path.is_file():
+        return options.codes
+    frame = pd.read_parquet(path)
+    return frame.assign(item_id=frame[options.id_column]) if options.id_column in frame else options.codes
 
 
 def _embeddings_of(item_ids, options):
@@ -37,9 +47,9 @@ def _embeddings_of(item_ids, options):
         raise ValueError(f"--embeddings must have each id once, got {repeated!r} more than once.")
     rows = index.get_indexer(np.asarray(item_ids).astype(str))
     if (rows < 0).any():
-        missing = np.asarray(item_ids)[rows < 0]
+        missing = np.asarray(item_ids)[rows < 0].astype(str)
         raise ValueError(
-            f"--embeddings must hold every item of the codes, {len(missing)} are not there, for example {missing[0]!r}."
+            f"--embeddings must hold every item of the codes, {len(missing)} are not there, for example {missing[0]}."
         )
     return X[rows]
 

@@ -160,16 +160,18 @@ def _copy(response, part, start, total, verbose):
 
 
 def _accept(url, part, path, md5):
-    """Give the download its name, or delete it if its checksum is wrong."""
+    """Give the download its name, or delete it if it has not the checksum that is known of it."""
     tag, record = _beside(part, ".tag"), _beside(path, ".sha256")
-    if md5 is None:
-        record.write_text(_digest(part, "sha256") + "\n")
-    elif (found := _digest(part, "md5")) != md5:
+    kind, expected = _known_checksum(record, md5)
+    found = _digest(part, kind)
+    if expected is None:
+        record.write_text(found + "\n")
+    elif found != expected:
         part.unlink()
         tag.unlink(missing_ok=True)
         raise OSError(
-            f"the md5 checksum of {url} must be {md5}, got {found}; the download is deleted. Call again; if it stays "
-            "so, the file has changed where it comes from."
+            f"the {kind} checksum of {url} must be {expected}, got {found}; the download is deleted. Call again; if it "
+            f"stays so, the file has changed where it comes from{_to_accept(record, md5)}."
         )
     os.replace(part, path)
     tag.unlink(missing_ok=True)
@@ -178,16 +180,26 @@ def _accept(url, part, path, md5):
 def _check_existing(path, md5):
     """Raise unless a file has its checksum: the published one, or that of the first time it was seen."""
     record = _beside(path, ".sha256")
-    if md5 is None and not record.is_file():
-        record.write_text(_digest(path, "sha256") + "\n")
-        return
-    kind, expected = ("sha256", record.read_text().strip()) if md5 is None else ("md5", md5)
+    kind, expected = _known_checksum(record, md5)
     found = _digest(path, kind)
-    if found != expected:
+    if expected is None:
+        record.write_text(found + "\n")
+    elif found != expected:
         raise OSError(
             f"the {kind} checksum of {path} must be {expected}, got {found}. Delete the file"
             f"{'' if md5 else f' and {record}'} to download it again."
         )
+
+
+def _known_checksum(record, md5):
+    """Return the kind of checksum, and the published one or that of the first time; None if there is neither."""
+    if md5 is not None:
+        return "md5", md5
+    return "sha256", record.read_text().strip() if record.is_file() else None
+
+
+def _to_accept(record, md5):
+    return "" if md5 else f": delete {record} to accept it"
 
 
 def _digest(path, kind):

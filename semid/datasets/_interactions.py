@@ -85,8 +85,8 @@ def load_interactions(
     Returns
     -------
     log : LogData
-        Ids are int64 where each one is an integer as Python would write it (``7``, not ``007``), otherwise str; those
-        of RecBole are str.
+        Ids of a text file are int64 where each one is an integer as Python would write it (``7``, not ``007``),
+        otherwise str; those of parquet files are as they are there, those of RecBole str.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from semid.datasets._frames import check_columns, check_nothing_missing
 _PARTS = np.array(["train", "validation", "test"])
 
 
-def leave_last_out(interactions: pd.DataFrame, *, user: str = "user_id", order: str = "position") -> np.ndarray:
+def leave_last_out(interactions: pd.DataFrame, *, user: str = "user_id", order: str = "timestamp") -> np.ndarray:
     """Split each user's interactions: the last for the test, the one before for validation, the rest for training.
 
     Users with fewer than three interactions stay in training altogether. Among equal values of `order`, the later row
@@ -21,7 +21,7 @@ def leave_last_out(interactions: pd.DataFrame, *, user: str = "user_id", order: 
     ----------
     interactions : DataFrame
         One row per interaction, in any order.
-    user, order : str, default "user_id" and "position"
+    user, order : str, default "user_id" and "timestamp"
         Columns of the user and of the time (or any number that grows with it).
 
     Returns
@@ -34,17 +34,18 @@ def leave_last_out(interactions: pd.DataFrame, *, user: str = "user_id", order: 
     TypeError
         If `interactions` is not a DataFrame.
     ValueError
-        If a column is not there.
+        If a column is not there or has missing values.
 
     Examples
     --------
     >>> import pandas as pd
     >>> from semid.datasets import leave_last_out
-    >>> log = pd.DataFrame({"user_id": [1, 1, 1, 1, 2], "position": [3, 0, 2, 1, 0]})
+    >>> log = pd.DataFrame({"user_id": [1, 1, 1, 1, 2], "timestamp": [3, 0, 2, 1, 0]})
     >>> leave_last_out(log).tolist()
     ['test', 'train', 'validation', 'train', 'train']
     """
     check_columns("interactions", interactions, user, order)
+    check_nothing_missing(interactions, user, order)
     by_time = interactions[[user, order]].reset_index(drop=True).sort_values(order, kind="stable")
     groups = by_time.groupby(user, sort=False)[order]
     from_last = groups.cumcount(ascending=False).to_numpy()

@@ -260,6 +260,12 @@ def _as_texts(texts, ids):
         raise ValueError(f"texts must have columns with names of their own, got {list(texts.columns)}.")
     if len(texts) != len(ids):
         raise ValueError(f"ids and texts must have as many rows, got {len(ids)} ids and {len(texts)} texts.")
+    is_empty = texts.isna().all(axis=1).to_numpy()
+    if is_empty.any():
+        raise ValueError(
+            f"texts must be there for every item, got none for {is_empty.sum()} of them, first "
+            f"{ids[is_empty.argmax()]!s}. Pass texts.fillna('')."
+        )
     values = texts.to_numpy(dtype=object, copy=True)
     values.flags.writeable = False
     return list(texts.columns), values

@@ -198,7 +198,8 @@ def _code_values(X):
             numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError) as error:
             raise TypeError(
-                f"codes must be numbers, argument must be a string or a number in column {names[position]!r}: {error}."
+                f"codes must be numbers, got others in column {names[position]!r}: {error} "
+                "(argument must be a string or a number)."
             ) from error
         if np.isinf(numbers).any():
             raise ValueError(f"Input X contains infinity in column {names[position]!r}; codes must be finite.")

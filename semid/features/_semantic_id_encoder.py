@@ -64,7 +64,8 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         Column of the user, by name or position, to be passed beside the one item-id column. Then the clicks in `fit`,
         who clicked what, are a second view of the items (`interaction_embeddings`) with which the tokenizer aligns its
         codes: items that the same users click get codes in common. Codes still follow from an item's embedding alone,
-        those of items without clicks too. For tokenizers whose `fit` takes ``alignment``. What the click model behind
+        those of items without clicks too; but `transform` wants the column as well, and ``codes_`` are the
+        codes of ``ids_`` without it. For tokenizers whose `fit` takes ``alignment``. What the click model behind
         it holds out of the same rows for early stopping is among these clicks; an `eval_set` would be apart.
 
     Attributes
@@ -76,7 +77,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
     codes_ : ndarray of shape (n_items, n_codebooks), int64
         Their codes.
     n_features_in_ : int
-        Number of id columns seen in `fit`.
+        Number of columns seen in `fit`: those of item ids, and that of the user if there is one.
     feature_names_in_ : ndarray of str
         Their names, if they had names of type str.
 
@@ -132,7 +133,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         ------
         ValueError
             If a parameter is out of its range, or with `user` if there is more than one item-id column, if `y` is
-            missing, or if the clicks are of fewer than two users or items.
+            missing or not of two kinds, or if the clicks are of fewer than two users or items.
         """
         check_option("handle_unknown", self.handle_unknown, ("use_encoded_value", "error"))
         check_option("code_vectors", self.code_vectors, (True, False))
@@ -186,7 +187,8 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         """Give codes to items that appeared after `fit`. The tokenizer stays as it is, and so do all codes given.
 
         Codes follow from an item's content, so that new items share those of the items they resemble, and a click model
-        that was fitted on the codes scores them sensibly without another fit.
+        that was fitted on the codes scores them sensibly without another fit. A later `fit` knows the `items` of the
+        encoder alone: put the new ones into its table before.
 
         Parameters
         ----------
@@ -201,6 +203,8 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         ------
         TypeError
             If `items` is not an ItemTable.
+        ValueError
+            If its ids are text and those of the table are numbers, or the other way round.
 
         Examples
         --------
@@ -216,6 +220,9 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         _check_items(items)
+        one, known = items.ids[:1].tolist()[0], self.ids_[:1].tolist()[0]
+        if isinstance(one, str) != isinstance(known, str):
+            raise ValueError(f"items must have ids of the type that the table has, like {known!r}, got {one!r}.")
         is_new = _find(self._index(), as_index(items.ids)) < 0
         if is_new.any():
             codes = np.asarray(self.tokenizer_.transform(items.content[is_new]))
@@ -295,11 +302,17 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
             raise ValueError(f"y must be given with user={self.user!r}: clicks are what codes are aligned with.")
         y = column_or_1d(y)
         check_consistent_length(X, y)
+        labels = np.unique(y)
+        if len(labels) != 2:
+            raise ValueError(
+                f"y must have two kinds of labels with user={self.user!r}, no click and click, got {len(labels)}: "
+                f"{labels[:5].tolist()}. label_clicks makes clicks of ratings."
+            )
         names, columns = split_columns(check_table(self, X, reset=False))
         users = columns[self._user_position(names)].reset_index(drop=True)
         log = pd.DataFrame({"user": users, "item": id_columns[0]})
         is_known = _find(as_index(self.items.ids), id_columns[0]) >= 0
-        log = log[(y == np.unique(y)[-1]) & is_known & users.notna().to_numpy()]
+        log = log[(y == labels[-1]) & is_known & users.notna().to_numpy()]
         n_components = min(_INTERACTION_DIM, log["user"].nunique() - 1, log["item"].nunique() - 1)
         if n_components < 1:
             raise ValueError(

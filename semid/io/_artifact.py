@@ -81,6 +81,8 @@ def save(estimator: BaseEstimator, folder: StrPath, *, overwrite: bool = False) 
     """
     if isinstance(estimator, type) or not isinstance(estimator, BaseEstimator):
         raise TypeError(f"estimator must be an estimator of semid, got {estimator!r:.200}.")
+    if hasattr(estimator, "best_estimator_"):
+        raise TypeError(f"estimator must be one of semid, got a {type(estimator).__name__}. Save its best_estimator_.")
     folder = Path(folder).resolve()
     check_target(folder, overwrite)
     encoder = Encoder()
@@ -143,6 +145,9 @@ def load(folder: StrPath) -> Any:
     ResidualKMeansTokenizer(n_codebooks=2)
     """
     folder = Path(folder)
+    if not folder.is_dir():
+        is_there = "is a file; what joblib.dump wrote is read with joblib.load" if folder.exists() else "is not there"
+        raise ArtifactError(f"folder must be one that semid.io.save wrote, {os.fspath(folder)!r} {is_there}.")
     try:
         manifest, arrays = _read(folder)
         return _restored(manifest["estimator"], arrays)
@@ -154,7 +159,8 @@ def load(folder: StrPath) -> Any:
 
 def _explanation(folder, error):
     text = str(error) if isinstance(error, ValueError | TypeError | OSError) else f"{type(error).__name__}: {error}"
-    return f"no artifact could be restored from {os.fspath(folder)!r}: {text[:500]} Save it anew, or get another copy."
+    text = f"{text[:500].removesuffix('.')}. Save it anew, or get another copy."
+    return f"no artifact could be restored from {os.fspath(folder)!r}: {text}"
 
 
 def check_target(folder, overwrite):

@@ -31,10 +31,13 @@ def read_mapping(source: StrPath | Mapping | pd.DataFrame | ArrayLike) -> ItemCo
     -------
     mapping : ItemCodes
         A named tuple: ``item_ids`` of shape (n_items,), text where they were keys of JSON, positions where there are
-        none; and ``codes`` of shape (n_items, n_codebooks), int64, -1 after the end of a shorter ID.
+        none; and ``codes`` of shape (n_items, n_codebooks), int64, -1 after the end of a shorter ID. Items of a file or
+        dict whose keys are all whole numbers come in the order of these.
 
     Raises
     ------
+    TypeError
+        If ids are neither text nor numbers.
     FileNotFoundError
         If there is no such file.
     ValueError
@@ -70,6 +73,8 @@ def write_mapping(path: StrPath, item_ids: ArrayLike, codes: ArrayLike, *, overw
     ------
     FileExistsError
         If there is such a file, unless `overwrite` is True.
+    TypeError
+        If ids are neither text nor numbers.
     ValueError
         If `codes` are not codes, if an item has none, or if ids are repeated, missing or of another number.
 
@@ -196,6 +201,8 @@ def _checked_ids(item_ids: Any, n_items: int) -> np.ndarray:
             f"item_ids must not be missing, got {column.isna().sum()}, first in row {column.isna().argmax()}."
         )
     check_single_values("item_ids", column)
+    if column.dtype == object and any(isinstance(value, tuple) for value in column):
+        raise TypeError("item_ids must hold text or numbers, got tuples. Join the parts of each id into one text.")
     repeated = column[column.duplicated()]
     if len(repeated):
         raise ValueError(f"item_ids must be unique, got {repeated.tolist()[0]!r} more than once. Drop repeated items.")

@@ -320,6 +320,7 @@ def _all_on_cpu(estimator):
     if isinstance(twin, Pipeline):
         twin.steps = [(name, _step_on_cpu(step)) for name, step in twin.steps]
     elif isinstance(twin, ColumnTransformer):
+        twin.n_jobs = None  # as many processes as somebody has asked for, for one row
         twin.transformers_ = [(name, _step_on_cpu(step), columns) for name, step, columns in twin.transformers_]
     return twin
 
@@ -366,9 +367,10 @@ def _table(estimator, value):
 
 def _named_row(estimator, values):
     """Return a row of `values`, each a column of objects, under the names that `fit` met."""
-    row = pd.DataFrame({position: pd.Series([value], dtype=object) for position, value in enumerate(values)})
-    row.columns = list(getattr(estimator, "feature_names_in_", row.columns))
-    return row
+    row = np.empty((1, len(values)), dtype=object)
+    for position, value in enumerate(values):
+        row[0, position] = value
+    return pd.DataFrame(row, columns=getattr(estimator, "feature_names_in_", None))
 
 
 def _example_of_ids(encoder):

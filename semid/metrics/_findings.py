@@ -141,8 +141,9 @@ def _about_collisions(audit):
         f"Collisions: {len(rows) - len(first):,} of {len(rows):,} {which} add no row of codes "
         f"({audit.collision_rate:.2%}). The largest group are {len(largest)} items with the codes "
         f"{audit.codes[largest[0]].tolist()}, such as {audit.item_ids[largest[0]]!s} and "
-        f"{audit.item_ids[largest[1]]!s}. No model that reads codes alone can tell them apart.{advice} Add a codebook, "
-        "or wrap the tokenizer in UniqueTokenizer."
+        f"{audit.item_ids[largest[1]]!s}. No model that reads codes alone can tell them apart.{advice} For "
+        "retrieval, add a codebook, or wrap the tokenizer in UniqueTokenizer. A click model that has the item id as a "
+        "field beside the codes needs neither."
     )
 
 
@@ -183,7 +184,7 @@ def _about_the_suffix(audit):
         sign = f"{share:.1%} of the items have one code there"
     else:
         sign = "among these, it counts from the same code up"
-    if len(audit.codes) <= n_rows:
+    if len(audit.codes) <= n_rows or not audit.sizes_are_known:
         advice = "UniqueTokenizer(strategy='reassign') tells items apart without an extra codebook."
     else:
         advice = (
@@ -260,4 +261,4 @@ def _so_do(codebooks, but=None):
 def _if_sizes_are_guessed(audit):
     if audit.sizes_are_known:
         return ""
-    return f" (The size is the largest code of all codebooks + 1: pass codebook_size if it is not {audit.sizes.max()}.)"
+    return " (The size is the largest code + 1: pass codebook_size if it is another.)"

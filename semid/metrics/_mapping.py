@@ -87,6 +87,10 @@ def _from_array(source):
 def _from_frame(frame):
     columns = _code_columns(frame)
     ids = [name for name in frame.columns if name not in columns and _is_id(name)]
+    if "item_id" in ids:
+        ids = ["item_id"]
+    elif len(ids) > 1:
+        raise ValueError(f"codes must have one column of ids, got {ids}. Call that of the items item_id.")
     codes = np.column_stack([_whole_numbers(frame[name]) for name in columns])
     return ItemCodes((frame[ids[0]] if ids else frame.index).to_numpy(), _checked(codes))
 
@@ -142,14 +146,14 @@ def _from_dict(mapping):
     rows = [_numbers_of(key, mapping[key]) for key in keys]
     lengths = [len(row) for row in rows]
     codes = np.full((len(rows), max(lengths)), NO_CODE, dtype=np.int64)
-    letters = [None] * codes.shape[1]
+    letters = {}
     for i, (key, row) in enumerate(zip(keys, rows, strict=True)):
         for n, (letter, number) in enumerate(row):
-            letters[n] = letters[n] or letter
-            if letter != letters[n]:
+            if letter != letters.setdefault(n, letter):
+                kind = "integers" if letters[n] is None else f"tokens <{letters[n]}_...>"
                 raise ValueError(
-                    f"codes of item {key!r} must have tokens <{letters[n]}_...> at position {n}, as items before have, "
-                    f"got {mapping[key]!r}."
+                    f"codes of item {key!r} must have {kind} at position {n}, as items before have, got "
+                    f"{mapping[key]!r}."
                 )
             codes[i, n] = number
     return ItemCodes(np.array(keys), _checked(codes))

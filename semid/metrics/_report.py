@@ -105,8 +105,8 @@ def tokenizer_report(
     reconstruction : array-like of shape (n_items, n_features), default None
         What the codes stand for, from `inverse_transform`. Needs `X`.
     codebook_size : int or array-like of shape (n_codebooks,), int, default None
-        Number of codes in each codebook. None for the largest code of all codebooks + 1, which is too much for smaller
-        codebooks: pass ``tokenizer.codebook_sizes_`` where they differ.
+        Number of codes in each codebook. None for its largest code + 1, which is too little where the last codes have
+        no items: pass ``tokenizer.codebook_sizes_`` if you know them.
     y : array-like of shape (n_items,), default None
         Labels of the items, for example categories. Adds the NMI of each codebook with them.
     k : int, default 10
@@ -170,8 +170,8 @@ def _audit(item_ids, codes, X, reconstruction, codebook_size, k, random_state):
     lengths = (codes != NO_CODE).sum(axis=1)
     # To have no code is a code as well, of the codebooks where that happens.
     shifts = (codes == NO_CODE).any(axis=0).astype(np.int64)
-    sizes = shifts + one_size_each(1 + codes.max() if codebook_size is None else codebook_size, codes.shape[1])
-    codes = codes + shifts
+    sizes = 1 + codes.max(axis=0) if codebook_size is None else one_size_each(codebook_size, codes.shape[1])
+    codes, sizes = codes + shifts, sizes + shifts
     check_sizes(codes, sizes)
     is_first = np.ones(len(codes), dtype=bool)
     if X is not None:

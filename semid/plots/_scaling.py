@@ -158,8 +158,8 @@ class ScalingDisplay:
         """Summarize ``cv_results_`` of a `GridSearchCV`: test scores over the folds.
 
         Where the grid has more parameters than `x` and `by`, each point is the best combination of the others, by its
-        mean: a maximum, which flatters the points that had more combinations to choose from. Candidates without the
-        parameter `x`, in a list of grids, are left out.
+        mean: a maximum, which flatters the points that had more combinations to choose from. Candidates without `x`
+        or `by`, in a list of grids, are left out.
 
         Parameters
         ----------
@@ -192,15 +192,17 @@ class ScalingDisplay:
             raise ValueError(f"score must be one of the scores of the search, {known}, got {score!r}.")
         table = pd.DataFrame({fold: np.asarray(cv_results[fold], dtype=np.float64) for fold in folds})
         table["mean"] = table[folds].mean(axis=1, skipna=False)
-        # Where the grid is a list, candidates without the parameter are masked.
         scales = list(cv_results[_parameter("x", x, cv_results)])
-        has_scale = [scale is not np.ma.masked for scale in scales]
-        table["by"] = "codes" if by is None else _values_in_words(cv_results[_parameter("by", by, cv_results)])
-        table = table[has_scale].assign(x=[scale for scale in scales if scale is not np.ma.masked])
+        lines = ["codes"] * len(scales) if by is None else list(cv_results[_parameter("by", by, cv_results)])
+        # Where the grid is a list, candidates without a parameter are masked.
+        masked = np.ma.masked
+        is_placed = [scale is not masked and line is not masked for scale, line in zip(scales, lines, strict=True)]
+        table = table.assign(by=_values_in_words(lines))[is_placed]
+        table["x"] = [scale for scale, is_there in zip(scales, is_placed, strict=True) if is_there]
         if not np.isfinite(table["mean"]).all():
             raise ValueError(
-                f"cv_results must hold finite scores, got {table['mean'].isna().sum()} fits that failed; "
-                'run the search with error_score="raise" to see why.'
+                f"cv_results must hold finite scores, got {table['mean'].isna().sum()} candidates with fits that "
+                'failed; run the search with error_score="raise" to see why.'
             )
         best = table.loc[table.groupby(["by", "x"], sort=False)["mean"].idxmax()]
         curves = {

@@ -75,6 +75,18 @@ def test_the_audit_is_the_report(files, items, capsys, embeddings):
     assert ids[0] in printed  # of items that share their codes
 
 
+def test_the_audit_reads_what_tokenize_wrote_under_any_name(files, capsys):
+    files.rename(columns={"item_id": "sku", "embedding": "vec"})[::-1].to_parquet("S.parquet")
+    names = ["--id-column", "sku", "--embedding-column", "vec"]
+    assert main(["tokenize", "X.parquet", "codes.parquet", *SMALL]) == 0
+    assert main(["tokenize", "S.parquet", "skus.parquet", *SMALL, *names]) == 0
+    capsys.readouterr()
+    assert main(["audit", "skus.parquet", "--embeddings", "S.parquet", *names, "--json"]) == 0
+    overlap = json.loads(capsys.readouterr().out)["summary"]["neighbor_overlap"]
+    assert main(["audit", "skus.parquet", "--embeddings", "X.npy", "--json"]) == 0  # in another order
+    assert json.loads(capsys.readouterr().out)["summary"]["neighbor_overlap"] < overlap / 2
+
+
 def test_the_audit_learns_the_sizes_of_codebooks_from_the_tokenizer(files, capsys):
     assert main(["tokenize", "X.npy", "codes.parquet", "--tokenizer", "kmeans", "--quiet", "--save", "model"]) == 0
     assert main(["audit", "codes.parquet", "--model", "model", "--json"]) == 0

@@ -139,6 +139,21 @@ def test_without_a_published_checksum_the_first_download_is_the_measure(tmp_path
         _download(server, path, md5=None)
 
 
+def test_a_file_that_changed_at_the_server_is_not_taken_for_the_first_one(tmp_path):
+    path = tmp_path / "file.zip"
+    record = tmp_path / "file.zip.sha256"
+    with FileServer({"/file.zip": CONTENT}) as server:
+        _download(server, path, md5=None)
+    path.unlink()
+    with FileServer({"/file.zip": CONTENT[::-1]}) as server:
+        with pytest.raises(OSError, match=rf"the sha256 checksum of .* the download is deleted.* delete {record} to"):
+            _download(server, path, md5=None)
+        assert list(tmp_path.iterdir()) == [record]
+        record.unlink()
+        _download(server, path, md5=None)
+    assert path.read_bytes() == CONTENT[::-1]
+
+
 def test_progress_is_shown_where_it_is_asked_for(tmp_path, capsys):
     with FileServer({"/file.zip": CONTENT}) as server:
         _download(server, tmp_path / "quiet.zip")

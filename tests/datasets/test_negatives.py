@@ -75,7 +75,7 @@ def test_excluded_pairs_are_not_drawn(log, rng, sampling):
 
 
 def test_added_negatives_come_after_the_interactions_with_all_their_columns(log):
-    log = log.assign(part=leave_last_out(log.assign(position=range(len(log)))), weight=0.5).sort_values("user_id")
+    log = log.assign(part=leave_last_out(log.assign(timestamp=range(len(log)))), weight=0.5).sort_values("user_id")
     impressions = add_negatives(log, np.arange(100), n_negatives=2, random_state=4)
     n = len(log)
     assert impressions.index.tolist() == list(range(3 * n))

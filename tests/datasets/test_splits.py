@@ -10,17 +10,17 @@ from semid.datasets import LogData, k_core, leave_last_out, sample_negatives, sp
 
 
 def test_leave_last_out_equals_the_naive_loop(rng):
-    log = pd.DataFrame({"user_id": rng.integers(20, size=200), "position": rng.permutation(200)})
+    log = pd.DataFrame({"user_id": rng.integers(20, size=200), "timestamp": rng.permutation(200)})
     part = leave_last_out(log)
     for user in log["user_id"].unique():
         rows = np.flatnonzero(log["user_id"] == user)
-        rows = rows[np.argsort(log["position"].to_numpy()[rows])]
+        rows = rows[np.argsort(log["timestamp"].to_numpy()[rows])]
         expected = ["train"] * (len(rows) - 2) + ["validation", "test"] if len(rows) >= 3 else ["train"] * len(rows)
         assert part[rows].tolist() == expected
 
 
 def test_leave_last_out_ignores_the_index_and_the_order_of_rows(rng):
-    log = pd.DataFrame({"user_id": [1, 1, 1, 2, 2, 2], "position": [0, 1, 2, 0, 1, 2]}, index=[9, 9, 8, 7, 7, 1])
+    log = pd.DataFrame({"user_id": [1, 1, 1, 2, 2, 2], "timestamp": [0, 1, 2, 0, 1, 2]}, index=[9, 9, 8, 7, 7, 1])
     order = rng.permutation(6)
     np.testing.assert_array_equal(leave_last_out(log.iloc[order]), leave_last_out(log)[order])
 
@@ -59,10 +59,18 @@ def test_bad_catalogues_are_refused(items, message):
 
 
 def test_a_missing_column_is_named():
-    with pytest.raises(ValueError, match="interactions must have the column 'position', got"):
+    with pytest.raises(ValueError, match="interactions must have the column 'timestamp', got"):
         leave_last_out(pd.DataFrame({"user_id": [1]}))
     with pytest.raises(TypeError, match="interactions must be a DataFrame, got list"):
         leave_last_out([1, 2])
+
+
+@pytest.mark.parametrize("column", ["user_id", "timestamp"])
+def test_missing_users_and_times_are_refused(column):
+    log = pd.DataFrame({"user_id": [1.0, 1.0, 1.0, 1.0], "timestamp": [1.0, 2.0, 4.0, 3.0]})
+    log.loc[2, column] = np.nan
+    with pytest.raises(ValueError, match=f"column '{column}' must not be missing, got 1 missing"):
+        leave_last_out(log)
 
 
 def test_split_by_time_equals_the_naive_cut_where_times_differ(rng):

@@ -146,6 +146,11 @@ def test_texts_are_content_that_cannot_be_changed_and_survive_pickles(items):
     assert ItemTable(["a"], texts=pd.Series(["mug"], name="title")).content["title"].tolist() == ["mug"]
 
 
+def test_items_without_any_text_are_named():
+    with pytest.raises(ValueError, match=r"got none for 1 of them, first b\. Pass texts.fillna"):
+        ItemTable(["a", "b"], texts=pd.DataFrame({"title": ["mug", None], "brand": [None, None]}))
+
+
 def test_the_fingerprint_of_texts_follows_the_texts_and_their_columns():
     ids, frame = ["a", "b"], pd.DataFrame({"title": ["red mug", "mug"], "tags": [["x"], ["x", "y"]]})
     same = ItemTable(ids, texts=frame).fingerprint

@@ -54,6 +54,8 @@ def test_an_item_table_of_another_width_changes_nothing(encoder, clicks):
         encoder.add_items(ItemTable(["new"], [[1.0, 2.0]]))
     with pytest.raises(TypeError, match="items must be an ItemTable, got list"):
         encoder.add_items(["new"])
+    with pytest.raises(ValueError, match="ids of the type that the table has, like 'item00000', got 7"):
+        encoder.add_items(ItemTable([7], encoder.items.embeddings[:1]))
     assert encoder.codes_ is before
 
 
@@ -310,6 +312,7 @@ def test_users_are_passed_through_a_pipeline(table, log):
         ({"user": "who"}, ["user_id", "item_id"], "click", "user must name columns of X.*, got 'who'"),
         ({"user": "user_id"}, ["user_id"], "click", "user must go with one item-id column, got 0 beside 'user_id'"),
         ({"user": "user_id"}, ["user_id", "item_id"], None, "y must be given with user='user_id'"),
+        ({"user": "user_id"}, ["user_id", "item_id"], "user_id", "y must have two kinds of labels.*label_clicks makes"),
         (
             {"user": "user_id", "tokenizer": ResidualKMeansTokenizer()},
             ["user_id", "item_id"],

@@ -1,5 +1,6 @@
 """Estimators as folders: equal after the way there and back, whole or not there."""
 
+import copy
 import inspect
 import json
 import os
@@ -19,6 +20,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, Normalizer, StandardScaler
 
@@ -26,7 +28,7 @@ import semid.io
 from semid.ctr import AutoIntClassifier, DCNv2Classifier, DeepFMClassifier
 from semid.embedders import TextEmbedder
 from semid.features import ItemTable, SemanticIDEncoder
-from semid.io import _artifact, load, save
+from semid.io import ArtifactError, _artifact, load, save
 from semid.io._codec import Decoder, Encoder
 from semid.tokenizers import MixtureOfCodesTokenizer, ResidualKMeansTokenizer, RQVAETokenizer, UniqueTokenizer
 
@@ -618,3 +620,23 @@ def test_no_file_is_opened_by_name_from_the_manifest_nor_pickle_imported():
         assert "import pickle" not in text
         assert "eval(" not in text
         assert "exec(" not in text
+
+
+def test_no_process_is_started_for_the_jobs_of_an_artifact(estimators, tmp_path, monkeypatch):
+    pipeline = copy.deepcopy(estimators["ClickPipeline"])
+    pipeline[0].set_params(n_jobs=3)
+    monkeypatch.setattr("joblib._parallel_backends.get_memmapping_executor", lambda *_, **__: pytest.fail("a process"))
+    assert load(save(pipeline, tmp_path / "artifact"))[0].n_jobs == 3
+
+
+@pytest.mark.parametrize(("name", "message"), [("nowhere", "is not there"), ("file", "is read with joblib.load")])
+def test_what_is_no_folder_is_told(name, message, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError, match=f"folder must be one that semid.io.save wrote.*{message}"):
+        load(tmp_path / name)
+
+
+def test_of_a_search_the_best_estimator_is_asked_for(items, tmp_path):
+    search = GridSearchCV(clone(KMEANS), {"n_codebooks": [1, 2]}, cv=2).fit(items.embeddings)
+    with pytest.raises(TypeError, match="got a GridSearchCV"):
+        save(search, tmp_path / "artifact")

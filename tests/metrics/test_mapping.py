@@ -124,3 +124,16 @@ def test_files_that_are_missing_or_hold_something_else_are_refused(tmp_path):
 def test_an_estimator_is_no_mapping():
     with pytest.raises(TypeError, match=r"got the estimator RandomTokenizer. Pass its codes: transform\(X\)"):
         read_mapping(RandomTokenizer())
+
+
+def test_ids_are_those_of_the_items():
+    frame = pd.DataFrame({"shop_id": [5, 6], "item_id": ["a", "b"], "code0": [0, 1]})
+    assert read_mapping(frame).item_ids.tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match=r"one column of ids, got \['shop_id', 'film_id'\]"):
+        read_mapping(frame.rename(columns={"item_id": "film_id"}))
+
+
+@pytest.mark.parametrize("rows", [[["<a_1>"], [1]], [[1], ["<a_1>"]]])
+def test_tokens_beside_integers_are_refused(rows):
+    with pytest.raises(ValueError, match=r"codes of item 'y' must have (integers|tokens <a_\.\.\.>) at position 0"):
+        read_mapping(dict(zip("xy", rows, strict=True)))

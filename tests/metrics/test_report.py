@@ -79,7 +79,7 @@ def test_public_maps_are_told_that_their_first_codebook_is_uneven_and_their_last
     evenness = round(report.table.loc[0, "perplexity"])
     assert uneven.startswith(f"Codebook 0 uses {n_used} of 256 codes, as evenly as {evenness} would (perplexity")
     assert "assignment='sinkhorn'" in uneven
-    assert "pass codebook_size if it is not 256" in uneven
+    assert "(The size is the largest code + 1: pass codebook_size if it is another.)" in uneven
     rate = f"{report.summary['prefix_collision_rate']:.2%}"
     assert hidden.startswith(f"The last codebook hides collisions: without it the collision rate is {rate}")
 

@@ -111,6 +111,8 @@ def test_candidates_of_another_grid_have_no_scale_and_are_left_out():
     curve = ScalingDisplay.from_cv_results(results).curves["codes"]
     np.testing.assert_array_equal(curve.x, [1, 3])
     np.testing.assert_array_equal(curve.mean, [0.1, 0.3])
+    results["param_scaler"] = np.ma.masked_array(["none", "none", 0], mask=[False, False, True], dtype=object)
+    assert list(ScalingDisplay.from_cv_results(results, by="scaler").curves) == ["none"]
 
 
 def test_bad_results_are_refused():
@@ -127,5 +129,5 @@ def test_bad_results_are_refused():
     named = {**results, "param_codebook_size": [16, "graded"], "split0_test_auc": [0.5, 0.6]}
     with pytest.raises(ValueError, match=r"scores of 'codes' must have numbers as scales, got \[16, 'graded'\]"):
         ScalingDisplay.from_cv_results(named, x="codebook_size", score="auc")
-    with pytest.raises(ValueError, match="got 1 fits that failed"):
+    with pytest.raises(ValueError, match="got 1 candidates with fits that failed"):
         ScalingDisplay.from_cv_results(results, x="a__n_codebooks", score="auc")

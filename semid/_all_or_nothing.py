@@ -1,23 +1,34 @@
-"""Fits that leave nothing half-written."""
+"""Fits that leave nothing half-written, and that others may predict beside."""
 
 import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 _Fit = TypeVar("_Fit", bound=Callable[..., Any])
+_Estimator = TypeVar("_Estimator")
 
 
 def all_or_nothing(fit: _Fit) -> _Fit:
-    """Decorate a `fit` that, when it fails or is interrupted, leaves the estimator as it was before."""
+    """Decorate a `fit` that happens to a copy, whose attributes the estimator takes over when it is done.
+
+    One that fails or is interrupted leaves the estimator as it was before. Meanwhile other threads see the old one: all
+    attributes change in one step, since no other thread of Python runs within an update of a dict.
+    """
 
     @functools.wraps(fit)
     def guarded(self, *args, **kwargs):
-        before = vars(self).copy()
-        try:
-            return fit(self, *args, **kwargs)
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
+        fitted = snapshot(self)
+        result = fit(fitted, *args, **kwargs)
+        vars(self).update(vars(fitted))
+        for name in vars(self).keys() - vars(fitted).keys():
+            delattr(self, name)
+        return self if result is fitted else result
 
     return cast(_Fit, guarded)
+
+
+def snapshot(estimator: _Estimator) -> _Estimator:
+    """Return an estimator with the attributes that `estimator` has now, whatever becomes of that one."""
+    twin = object.__new__(type(estimator))
+    vars(twin).update(vars(estimator))
+    return twin

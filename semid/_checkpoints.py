@@ -264,7 +264,12 @@ def _described(value):
     if value is None or isinstance(value, bool | int | float | str):
         return repr(value)
     kind = value if isinstance(value, type) else type(value)
-    return f"{kind.__module__}.{kind.__qualname__}"
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if value is kind or not hasattr(value, "on_epoch_end"):
+        return name
+    # A callback of skorch: what it was made with; what it gathers, in a copy, has names that end in "_".
+    made_with = {name: entry for name, entry in vars(value).items() if not name.endswith("_")}
+    return f"{name}({_described(made_with)})"
 
 
 def _differs(there, here):

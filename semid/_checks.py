@@ -54,7 +54,9 @@ def check_number(
 
 
 def check_option(name: str, value: Any, options: Iterable[Any]) -> Any:
-    """Return `value`, or raise unless it is one of `options`."""
+    """Return `value`, a plain one for numpy's, or raise unless it is one of `options`."""
+    if isinstance(value, np.generic):  # as a search over an array hands them over
+        value = value.item()
     if not any(value is option or (type(value) is type(option) and value == option) for option in options):
         allowed = ", ".join(repr(option) for option in options)
         raise ValueError(f"{name} must be one of {allowed}, got {value!r}.")

@@ -1,5 +1,7 @@
 """Codebook sizes of several granularities."""
 
+from numbers import Integral
+
 import numpy as np
 
 
@@ -23,6 +25,8 @@ def graded_sizes(n_codebooks: int, smallest: int = 16, largest: int = 1024) -> l
 
     Raises
     ------
+    TypeError
+        If a number is no integer.
     ValueError
         If a number is less than 1.
 
@@ -35,6 +39,8 @@ def graded_sizes(n_codebooks: int, smallest: int = 16, largest: int = 1024) -> l
     [8, 32, 128]
     """
     for name, value in (("n_codebooks", n_codebooks), ("smallest", smallest), ("largest", largest)):
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise TypeError(f"{name} must be an integer, got {value!r}.")
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value!r}.")
     if n_codebooks == 1:

@@ -219,18 +219,23 @@ class ClickNet(NeuralNet):
             return
         with torch.enable_grad():
             loss = float(sum(self._notified_step(batch, step_fn) for batch in iterator) / len(iterator.dataset))
-        if not np.isfinite(loss):
-            self.checkpoint.finish()  # it leads here again
-            raise ValueError(
-                f"training diverged in epoch {len(self.history)}: the loss is {loss} with learning_rate={self.lr}. "
-                "Pass a smaller learning_rate."
-            )
+        self.complain_of_divergence("loss", loss)
         if self.lazy_table is not None:
             self._settle_table()
         self._record("train_loss", loss, lt)
         if self.train_split is None:
             self._complete_epoch(is_best=True)
         self.progress.set_postfix(self._shown(), refresh=False)
+
+    def complain_of_divergence(self, name, values):
+        """Raise ValueError unless `values`, the `name` of this epoch, are finite."""
+        wrong = np.asarray(values)[~np.isfinite(values)]
+        if wrong.size:
+            self.checkpoint.finish()  # it leads here again
+            raise ValueError(
+                f"training diverged in epoch {len(self.history)}: the {name} is {wrong[0]} with "
+                f"learning_rate={self.lr}. Pass a smaller learning_rate."
+            )
 
     def _settle_table(self):
         """Bring the table and its average up to date; one that is frozen is its own average."""
@@ -247,6 +252,7 @@ class ClickNet(NeuralNet):
 
     def _record_held_out(self, iterator):
         y, logits, weights = self.score_held_out(iterator.dataset)
+        self.complain_of_divergence("logit of a held-out impression", logits)
         self._record("valid_loss", np.average(np.logaddexp(0, logits) - y * logits, weights=weights), lt)
         self._record("valid_auc", roc_auc_score(y, logits, sample_weight=weights), gt)
         self._complete_epoch(self.history[-1, "valid_auc_best"])
@@ -407,6 +413,11 @@ def _run_epochs(net, train):
         warn_of_interruption(net.n_complete, net.n_epochs)
     if net.kept_state is not None:
         net.average.module.load_state_dict(net.kept_state)
+    # The loss of the last step is that before it.
+    *inputs, _, _ = next(iter(Batches(train, net.batch_size)))
+    with torch.inference_mode():
+        logits = net.average.module(*inputs)
+    net.complain_of_divergence("logit of an impression", logits.cpu().numpy())
 
 
 def _prepare_optimizers(net, options):

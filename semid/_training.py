@@ -21,6 +21,7 @@ from semid.nn._losses import alignment_loss, diversity_loss, separation_loss
 from semid.nn._quantizers import QuantizerOutput
 
 _ENCODE_ROWS = 8_192  # rows encoded at once outside of training steps
+_LEAST_GAIN = 1e-4  # of the held-out R², for an epoch to count as better
 PRICE_RATE = 0.5  # share of a Sinkhorn step that one batch moves the prices by
 PRICE_TEMPERATURE = 0.1  # of its soft assignment, as a share of |x| |e|: about half of the nearest vector's lead
 
@@ -55,7 +56,7 @@ class Progress(NamedTuple):
         records, r2 = (*self.records, record), record.get("validation_r2")
         if r2 is None:
             return Progress(records, kept_state=_copy_state(model))
-        if r2 > self.best_r2 + 1e-4:
+        if r2 > self.best_r2 + _LEAST_GAIN:
             return Progress(records, r2, 0, _copy_state(model))
         return self._replace(records=records, n_worse=self.n_worse + 1)
 
@@ -184,6 +185,7 @@ class Training:
                 warn_of_interruption(len(self.progress.records), max_iter)
         self.model.load_state_dict(self.progress.kept_state)
         records = self.progress.records
+        self._complain_of_divergence(len(records) - 1, self._final_loss())
         return {key: np.array([record[key] for record in records]) for key in records[0]}
 
     def export(self):
@@ -234,6 +236,7 @@ class Training:
         self._complain_of_divergence(len(self.progress.records), record["loss"])
         if self.options.n_iter_no_change is not None:
             record["validation_r2"] = self.ranks.on_first(self._validation_r2)
+            self._complain_of_divergence(len(self.progress.records), record["validation_r2"])
         self.progress = self.progress.after(record, self.model)
         if not self._is_over():
             self.revive_dead_codes(counts)
@@ -397,6 +400,13 @@ class Training:
             errors.append((decoded - x).square().mean(1))
         error = float(_weighted_mean(torch.cat(errors), self.validation_weights))
         return 1 - error / self.variance if self.variance > 0 else 1.0
+
+    @torch.no_grad()
+    def _final_loss(self):
+        """Mean squared error of some items after the last step, whose own loss is that before it."""
+        x = self.catalogue.batch(torch.arange(min(len(self.catalogue), self.options.batch_size)))
+        decoded = self.model.decoder(self.model.quantizer(self.model.encoder(x)).decoder_input)
+        return float((decoded - x).square().mean())
 
     def _complain_of_divergence(self, epoch, loss):
         if not np.isfinite(loss):

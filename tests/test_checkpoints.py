@@ -434,6 +434,15 @@ class Raises(Callback):
             raise RuntimeError("out of luck")
 
 
+def test_the_checkpoint_of_another_callback_is_refused(data_of, tmp_path):
+    model = clone(CLASSIFIERS[4]).set_params(checkpoint_dir=tmp_path)
+    with stopped_in_step(20), pytest.raises(Killed):
+        model.fit(**data_of(model))
+    model.set_params(callbacks=[LRScheduler("StepLR", step_size=100, gamma=0.3)])
+    with pytest.raises(ValueError, match=r"differs in callbacks"):
+        model.fit(**data_of(model))
+
+
 def test_a_callback_that_fails_costs_no_more_than_its_epoch(data_of, tmp_path, monkeypatch):
     model = clone(CLASSIFIERS[0]).set_params(callbacks=[Raises()])
     data = data_of(model)

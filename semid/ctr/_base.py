@@ -4,7 +4,8 @@ import copy
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
-from inspect import signature
+from inspect import cleandoc, signature
+from textwrap import dedent
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -18,7 +19,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d, validate_data
 from torch import nn
 
-from semid._all_or_nothing import all_or_nothing
+from semid._all_or_nothing import all_or_nothing, snapshot
 from semid._checkpoints import Checkpoint, NoCheckpoint, check_checkpoint_dir, fingerprint_of
 from semid._checks import (
     as_array,
@@ -46,7 +47,7 @@ from semid.ctr._code_vectors import start_from_code_vectors
 from semid.ctr._documentation import SHARED_PARTS
 from semid.ctr._encoding import ImpressionEncoder
 from semid.nn._click_module import ClickModule, MultiEmbedding
-from semid.nn._fields import FieldShapes, grown_table
+from semid.nn._fields import FieldShapes, grown_table, known_rows
 from semid.nn._fusions import FUSIONS
 
 _PREDICT_ROWS = 131_072  # impressions encoded and scored at once
@@ -179,8 +180,10 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         super().__init_subclass__(**kwargs)
         if cls.__doc__ is None:
             return
+        doc = cleandoc(cls.__doc__)  # as Python itself does from 3.13 on
         for name, text in SHARED_PARTS.items():
-            cls.__doc__ = cls.__doc__.replace(f"    {{{name}}}\n", text)
+            doc = doc.replace(f"{{{name}}}", dedent(text).rstrip())
+        cls.__doc__ = doc
 
     @all_or_nothing
     def fit(
@@ -234,11 +237,11 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         X, y, weights = self._check_training_data(X, y, sample_weight, classes, reset=not continues)
         random_state = check_random_state(self.random_state)
         seed = int(random_state.randint(np.iinfo(np.int32).max))
+        before = self.fields_.shapes if continues else None
         module, encoded = self._resume(X, seed) if continues else self._begin(X, y, weights, seed)
         impressions = Impressions(encoded, y, weights, resolve_device(self.device), self._dtype)
         train, held_out = self._split(impressions, y, eval_set, random_state)
-        if not continues and len(train) < len(impressions):
-            self._zero_untrained(module.embedding, train)
+        self._zero_untrained(module.embedding, train, before)
         # That of former weights says nothing of these; a held-out part will give another.
         self.calibration_ = Calibration()._asdict()
         return self._train(module, train, held_out, self.max_iter, seed, may_resume=True)
@@ -296,8 +299,10 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
             X, y, sample_weight, classes, reset=not continues, may_be_one=may_be_one
         )
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        before = self.fields_.shapes if continues else None
         module, encoded = self._resume(X, seed) if continues else self._begin(X, y, weights, seed)
         impressions = Impressions(encoded, y, weights, resolve_device(self.device), self._dtype)
+        self._zero_untrained(module.embedding, impressions, before)
         return self._train(module, impressions, None, 1, seed)
 
     def decision_function(self, X: pd.DataFrame | ArrayLike) -> np.ndarray:
@@ -312,8 +317,9 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         -------
         logits : ndarray of shape (n_impressions,), float32
         """
-        logits = self._streamed(X, lambda module, categories, numbers: module(categories, numbers))
-        return (self.calibration_["scale"] * logits + self.calibration_["shift"]).astype(logits.dtype)
+        model = snapshot(self)  # a fit in another thread must not change it meanwhile
+        logits = model._streamed(X, lambda module, categories, numbers: module(categories, numbers))
+        return (model.calibration_["scale"] * logits + model.calibration_["shift"]).astype(logits.dtype)
 
     def representation(self, X: pd.DataFrame | ArrayLike, columns: Sequence[str | int] | None = None) -> np.ndarray:
         """Return what the model makes of an item's codes: their fused embeddings side by side, one row per impression.
@@ -333,13 +339,14 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         representation : ndarray of shape (n_impressions, n_columns · embedding_dim · n_embedding_sets), float32
         """
         check_is_fitted(self)
-        fields = self._represented_fields(columns)
+        model = snapshot(self)
+        fields = model._represented_fields(columns)
 
         def embed(module, categories, numbers):
             sets, _ = module.embed(categories, numbers)
             return torch.cat([e[:, fields].flatten(1) for e in sets], dim=1)
 
-        return self._streamed(X, embed)
+        return model._streamed(X, embed)
 
     def predict_proba(self, X: pd.DataFrame | ArrayLike) -> np.ndarray:
         """Return the probability of each class, (n_impressions, 2), in the order of ``classes_``.
@@ -525,13 +532,14 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         fingerprint = fingerprint_of(self, train.y.device, data=data, start=start)
         return Checkpoint(self.checkpoint_dir, type(self).__name__, fingerprint)
 
-    def _zero_untrained(self, embedding, train):
+    def _zero_untrained(self, embedding, train, before):
         """Set the embeddings that no training impression needs to zero, as those of unknown values are.
 
         They are of categories that were held out altogether, and of empty buckets. Codes that start from their code
-        vectors keep these.
+        vectors keep these, and those of the fields `before`, if there were any, stay as they are.
         """
-        is_trained = torch.zeros(len(embedding.table), dtype=torch.bool)
+        n_rows = len(embedding.table)
+        is_trained = torch.zeros(n_rows, dtype=torch.bool) if before is None else known_rows(before, embedding)
         for categories, *_ in Batches(train, _PREDICT_ROWS):
             is_trained[embedding.rows(categories.cpu())] = True
         if self.code_embedding_init == "codebooks":
@@ -737,9 +745,10 @@ def _check_classes(classes, known):
 
 def _check_labels(y):
     y = y.to_numpy() if isinstance(y, pd.Series | pd.DataFrame) else y
-    n_missing = int(pd.isna(as_array("y", y)).sum())
-    if n_missing:
-        raise ValueError(f"Input y contains NaN or None: {n_missing} of {len(y)} labels. Drop these rows.")
+    is_missing = pd.isna(as_array("y", y))
+    if np.any(is_missing):
+        n_missing, n_labels = np.sum(is_missing), np.size(is_missing)
+        raise ValueError(f"Input y contains NaN or None: {n_missing} of {n_labels} labels. Drop these rows.")
     with np.errstate(invalid="ignore"):  # of infinities of both signs, which are refused
         y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
     return column_or_1d(y, warn=True)
@@ -786,7 +795,9 @@ def _warn_of_ids_as_numbers(X, categorical_features):
         suspects = [c for c in named_like_ids if _are_whole(X[c].dropna().to_numpy(dtype=np.float64))]
         where = f"columns {suspects} hold"
     else:
-        first = X[:1000] if X.dtype.kind == "f" else np.full((2, 1), 0.5)
+        if X.dtype.kind != "f":
+            return
+        first = X[:1000]
         suspects = np.flatnonzero((first == np.round(first)).all(axis=0) & (np.ptp(first, axis=0) > 1)).tolist()
         where = f"X is a float array without column names, and its columns {suspects} hold"
     if suspects:
@@ -798,7 +809,7 @@ def _warn_of_ids_as_numbers(X, categorical_features):
 
 
 def _are_whole(numbers):
-    return (np.isfinite(numbers) & (numbers == np.round(numbers))).all()
+    return len(numbers) > 0 and (np.isfinite(numbers) & (numbers == np.round(numbers))).all()
 
 
 def _stratified_share(y, share, random_state):

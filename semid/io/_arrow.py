@@ -67,12 +67,12 @@ def _from_lists(pa, column, name, where):
     where.refuse(is_null(column), f"column {name!r} must not have missing lists")
     lengths = column.value_lengths().to_numpy(zero_copy_only=False)
     where.refuse(lengths != lengths[0], f"column {name!r} must hold lists of one length, {lengths[0]}")
-    return _numbers(pa, column.flatten(), name).reshape(len(column), -1)
+    return _numbers(pa, column.flatten(), name, "lists of numbers").reshape(len(column), -1)
 
 
-def _numbers(pa, column, name):
+def _numbers(pa, column, name, what="numbers"):
     """Return a column of numbers, NaN where they are missing."""
     kind = column.type
     if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
-        raise TypeError(f"column {name!r} must hold numbers, got {kind}.")
+        raise TypeError(f"column {name!r} must hold {what}, got {kind}.")
     return column.to_numpy(zero_copy_only=False)

@@ -117,11 +117,17 @@ class VectorAdapter(nn.Module):
         return self.out(self.hidden(x)).unflatten(1, (self.n_fields, -1))
 
 
-def grown_table(table, shapes, embedding):
-    """Return the table of `embedding`, its first rows of each vocabulary taken from `table`, which has `shapes`."""
-    grown, start = embedding.table.detach().clone(), 0
+def known_rows(shapes, embedding):
+    """Return which rows of the table of `embedding` are those of a table that has `shapes`, in its order, (n_rows,)."""
+    is_known = torch.zeros(len(embedding.table), dtype=torch.bool)
     sizes = (*shapes.vocabulary_sizes, *shapes.list_vocabulary_sizes)
     for first_row, size in zip(embedding.first_rows.tolist(), sizes, strict=True):
-        grown[first_row : first_row + size] = table[start : start + size]
-        start += size
+        is_known[first_row : first_row + size] = True
+    return is_known
+
+
+def grown_table(table, shapes, embedding):
+    """Return the table of `embedding`, its first rows of each vocabulary taken from `table`, which has `shapes`."""
+    grown = embedding.table.detach().clone()
+    grown[known_rows(shapes, embedding)] = table
     return grown

@@ -46,11 +46,9 @@ def align_codes(
     [0, 0, 0, 2]
     """
     old, new = check_pair(old, new)
-    sizes = (
-        1 + np.maximum(old.max(axis=0), new.max(axis=0))
-        if codebook_sizes is None
-        else as_array("codebook_sizes", codebook_sizes)
-    )
+    sizes = 1 + np.maximum(old.max(axis=0), new.max(axis=0))
+    if codebook_sizes is not None:
+        sizes = _check_sizes(codebook_sizes, new.shape[1])
     new = check_codes(new, sizes)
     if np.max(sizes) > _MOST_CODES:
         raise ValueError(f"codes must be less than {_MOST_CODES}, got a codebook of {np.max(sizes)} to be aligned.")
@@ -68,6 +66,15 @@ def best_labels(old: np.ndarray, new: np.ndarray, size: int, weights: np.ndarray
     pairs = new[usable] * size + old[usable]
     overlaps = np.bincount(pairs, weights=weights[usable], minlength=size * size).reshape(size, size)
     return linear_sum_assignment(overlaps, maximize=True)[1]
+
+
+def _check_sizes(codebook_sizes, n_codebooks):
+    sizes = as_array("codebook_sizes", codebook_sizes)
+    if sizes.shape != (n_codebooks,) or sizes.dtype.kind not in "iu":
+        raise ValueError(
+            f"codebook_sizes must have an integer per codebook, {n_codebooks} of them, got {codebook_sizes!r:.80}."
+        )
+    return sizes
 
 
 def check_pair(old: ArrayLike, new: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

@@ -133,13 +133,12 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         X = self._check_embeddings(X, reset=False)
         rows, weights = distinct_rows(X, check_sample_weight(sample_weight, len(X)))
         module = load_module(self._build_module, self.state_).to(device)
-        self._live = LiveModule()
         with torch.enable_grad():
             catalogue = Catalogue(X, rows, weights, self.state_["mean"], self.state_["scale"], device)
             # Not the same batches again, however often it goes on.
             generator = torch.Generator().manual_seed(self._draw_seed() + self.n_iter_)
             self._learn(module, catalogue, generator, start=False, **options)
-        self.state_ = export_state(module)
+        self.state_, self._live = export_state(module), LiveModule()
         return self
 
     def _check_same_architecture(self):

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from semid._all_or_nothing import all_or_nothing
 from semid._catalogue import Catalogue, mean_and_scale
 from semid._checks import (
+    as_array,
     check_codebook_sizes,
     check_codes,
     check_input_features,
@@ -254,14 +255,17 @@ class BaseTokenizer(EmbeddingsToCodes):
         ValueError
             If `codes` are not whole numbers, are negative, or are not one row of the right length per item.
         """
-        old, new = check_pair(codes, self.transform(X))
+        new = self.transform(X)
+        codes = as_array("codes", codes)
+        if codes.shape != new.shape:
+            raise ValueError(f"codes must have a row per row of X, of the shape {new.shape}, got {codes.shape}.")
+        old, new = check_pair(codes, new)
         weights = check_sample_weight(sample_weight, len(new))
         # A live module may be in use by another thread: the permuted one is a new one.
         module = LiveModule().get(self._build_module, self.state_, torch.device("cpu"))
+        # Not strict: of copied codes, the one codebook is aligned by the first.
         columns = zip(module.quantizer.codebooks, old.T, new.T, self.codebook_sizes_, strict=False)
-        for n, (codebook, old_codes, new_codes, size) in enumerate(
-            columns
-        ):  # one codebook of several copied codes aligns the first
+        for n, (codebook, old_codes, new_codes, size) in enumerate(columns):
             labels = best_labels(old_codes, new_codes, size, weights)
             order = torch.from_numpy(np.argsort(labels))
             codebook.permute(order)
@@ -289,7 +293,6 @@ class BaseTokenizer(EmbeddingsToCodes):
         self._architecture = {name: getattr(self, name) for name in self._architecture_parameters}
         self.codebook_sizes_ = self._codebook_sizes_for(len(rows))
         seed = self._draw_seed()
-        self._live = LiveModule()
         module = build_seeded(self._build_module, seed).to(device, torch.float32)
         mean, scale = mean_and_scale(X, rows, weights)
         if scale > _LARGEST_SCALE:
@@ -302,7 +305,7 @@ class BaseTokenizer(EmbeddingsToCodes):
         with torch.enable_grad():
             catalogue = Catalogue(X, rows, weights, mean, scale, device)
             self._learn(module, catalogue, torch.Generator().manual_seed(seed), **options)
-        self.state_ = export_state(module)
+        self.state_, self._live = export_state(module), LiveModule()
         return self
 
     def _draw_seed(self):

@@ -205,7 +205,7 @@ class MixtureOfCodesTokenizer(BaseAutoencoderTokenizer):
         super()._check_parameters()
         check_option("projection", self.projection, ("linear", None))
         check_option("decoder", self.decoder, ("shared", "per_codebook"))
-        if self.projection_dim != "auto":
+        if self.projection is not None and self.projection_dim != "auto":
             check_integer("projection_dim", self.projection_dim, 1)
             if self.projection_dim > self.latent_dim:
                 raise ValueError(

@@ -1,5 +1,7 @@
 """DeepFM against a loop, and the classifier around it."""
 
+import inspect
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
@@ -15,8 +17,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from semid._net import _calibrate
+from semid._state import LiveModule
 from semid.ctr import DeepFMClassifier
-from semid.ctr._base import _stratified_share
+from semid.ctr._base import BaseCTRClassifier, _stratified_share
 from semid.ctr._deepfm import DeepFM
 
 FIELDS = ["user_id", "item_id", "hour"]
@@ -380,4 +383,70 @@ def test_all_public_fitted_attributes_are_documented(classifier, clicks):
     fitted = vars(classifier.fit(clicks[FIELDS], clicks["click"]))
     names = [name for name in fitted if name.endswith("_") and not name.startswith("_")]
     assert {"encoder_", "fields_", "history_"} <= set(names)
-    assert [name for name in names if f"    {name} : " not in DeepFMClassifier.__doc__] == []
+    assert [name for name in names if f"\n{name} : " not in inspect.getdoc(DeepFMClassifier)] == []
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_a_last_step_that_diverges_is_an_error_too(clicks, early_stopping):
+    """Of one step, whose own loss is that before it."""
+    model = DeepFMClassifier(
+        learning_rate=1e30, max_iter=1, batch_size=10**6, early_stopping=early_stopping, random_state=0
+    )
+    with pytest.raises(ValueError, match=r"training diverged in epoch 1: the .* is nan with learning_rate=1e\+30"):
+        model.fit(clicks[FIELDS], clicks["click"])
+    assert not hasattr(model, "state_")
+    with pytest.raises(ValueError, match="training diverged in epoch 1"):
+        model.set_params(early_stopping=False).partial_fit(clicks[FIELDS], clicks["click"])
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+@pytest.mark.parametrize("first", ["fit", "partial_fit"])
+def test_empty_buckets_are_zero_until_they_are_trained(classifier, early_stopping, first, rng):
+    X = pd.DataFrame({"a": rng.integers(5, size=2000), "b": rng.integers(9, size=2000)})
+    y = rng.integers(2, size=2000)
+    classifier.set_params(hash_buckets={"a": 100}, early_stopping=early_stopping)
+    getattr(classifier, first)(X, y)
+    trained = classifier.state_["embedding.table"].any(axis=1)
+    used = classifier.encoder_.encode(X).categories
+    assert trained.sum() == len(np.unique(used[:, 0])) + len(np.unique(used[:, 1]))
+    classifier.partial_fit(X.assign(a=X["a"] + 5), y)
+    trained_later = classifier.state_["embedding.table"].any(axis=1)
+    assert trained_later[trained].all()
+    assert trained_later.sum() > trained.sum()
+
+
+def test_predictions_beside_a_fit_are_those_of_before(classifier, clicks, monkeypatch):
+    X, y = clicks[FIELDS], clicks["click"]
+    more = X.assign(item_id=X["item_id"] + "-new")
+    classifier.fit(X, y)
+    expected = [classifier.predict_proba(X), classifier.predict_proba(more)]
+    train, seen = BaseCTRClassifier._train, []
+
+    def predicting_train(*args, **kwargs):
+        classifier._live = LiveModule()  # built again beside the fit
+        seen.extend([classifier.predict_proba(X), classifier.predict_proba(more)])
+        result = train(*args, **kwargs)
+        seen.extend([classifier.predict_proba(X), classifier.predict_proba(more)])
+        return result
+
+    monkeypatch.setattr(BaseCTRClassifier, "_train", predicting_train)
+    classifier.partial_fit(more, y)
+    for probabilities, before in zip(seen, expected * 2, strict=True):
+        np.testing.assert_array_equal(probabilities, before)
+    assert (classifier.predict_proba(more) != expected[1]).any()
+
+
+def test_docstrings_are_filled_in_whether_or_not_python_has_dedented_them():
+    class Dedented(DeepFMClassifier):
+        __doc__ = "A model.\n\nParameters\n----------\n{columns}\n"
+
+    for kind in (Dedented, DeepFMClassifier):
+        assert "{columns}" not in kind.__doc__
+        assert "\ncategorical_features : " in kind.__doc__
+
+
+def test_a_column_without_any_value_does_not_look_like_ids(classifier, clicks):
+    X = clicks[["item_id", "hour"]].assign(user_id=np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        classifier.fit(X, clicks["click"])

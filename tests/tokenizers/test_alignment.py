@@ -111,5 +111,11 @@ def test_random_codes_cannot_be_aligned(items):
 @pytest.mark.parametrize("width", [1, 3])
 def test_old_codes_of_another_shape_are_refused(items, width):
     tokenizer = MultiEmbeddingTokenizer(2, 4, hidden_layer_sizes=(), latent_dim=2, max_iter=1).fit(items.embeddings)
-    with pytest.raises(ValueError, match=rf"one shape .* got \(300, {width}\) and \(300, 2\)"):
+    with pytest.raises(ValueError, match=rf"of the shape \(300, 2\), got \(300, {width}\)"):
         tokenizer.align_to(items.embeddings, np.zeros((300, width), dtype=int))
+
+
+@pytest.mark.parametrize("sizes", [4, ["a"], [4, 4], [2.5]])
+def test_sizes_of_another_form_are_refused(sizes):
+    with pytest.raises(ValueError, match="codebook_sizes must have an integer per codebook, 1 of them"):
+        align_codes([[0], [1]], [[1], [0]], codebook_sizes=sizes)

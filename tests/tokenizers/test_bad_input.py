@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
 
 from semid.tokenizers import (
     MixtureOfCodesTokenizer,
@@ -12,6 +13,7 @@ from semid.tokenizers import (
     ParallelKMeansTokenizer,
     ResidualKMeansTokenizer,
     RQVAETokenizer,
+    graded_sizes,
 )
 
 
@@ -200,3 +202,29 @@ def test_numbers_written_as_text_are_numbers(items):
     written[3, 2] = "nan"
     with pytest.raises(ValueError, match="contains NaN"):
         ResidualKMeansTokenizer(codebook_size=4).fit(written)
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_a_last_step_that_diverges_is_an_error_too(items, early_stopping):
+    tokenizer = RQVAETokenizer(codebook_size=8, learning_rate=1e30, max_iter=1, early_stopping=early_stopping)
+    with pytest.raises(ValueError, match=r"training diverged in epoch 1: the loss is .* with learning_rate=1e\+30"):
+        tokenizer.fit(items.embeddings)
+
+
+def test_options_may_come_from_arrays(items):
+    grid = {"assignment": np.array(["nearest", "sinkhorn"]), "early_stopping": np.array([False])}
+    tokenizer = RQVAETokenizer(codebook_size=8, hidden_layer_sizes=(8,), max_iter=1, random_state=0)
+    search = GridSearchCV(tokenizer, grid, cv=2, error_score="raise").fit(items.embeddings)
+    assert search.best_estimator_.transform(items.embeddings).shape == (300, 3)
+
+
+def test_a_projection_dim_that_is_not_read_is_not_checked(items):
+    MixtureOfCodesTokenizer(
+        2, 8, projection=None, projection_dim=64, latent_dim=8, hidden_layer_sizes=(8,), max_iter=1, random_state=0
+    ).fit(items.embeddings)
+
+
+@pytest.mark.parametrize("arguments", [(2.5,), ("a",), (True,), (3, 1.5)])
+def test_graded_sizes_are_of_integers(arguments):
+    with pytest.raises(TypeError, match="must be an integer, got"):
+        graded_sizes(*arguments)

@@ -1,5 +1,7 @@
 """What the options of the learned tokenizers do."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -248,3 +250,22 @@ def test_what_history_holds_is_documented(tokenizer, items):
     tokenizer.fit(items.embeddings)
     described = type(tokenizer).__doc__.split("history_ : dict")[-1].split("n_iter_ : int")[0]
     assert [key for key in getattr(tokenizer, "history_", {}) if f"``{key}``" not in described] == []
+
+
+def test_codes_asked_for_beside_a_fit_are_those_of_before(items, monkeypatch):
+    tokenizer = RQVAETokenizer(codebook_size=8, hidden_layer_sizes=(16,), max_iter=2, random_state=0)
+    X = items.embeddings
+    before = tokenizer.fit(X).transform(X)
+    learn, seen = RQVAETokenizer._learn, []
+
+    def encoding_learn(*args, **kwargs):
+        learn(*args, **kwargs)
+        seen.append(tokenizer.transform(X))
+
+    monkeypatch.setattr(RQVAETokenizer, "_learn", encoding_learn)
+    for _ in range(5):
+        tokenizer.set_params(learning_rate=0.01).partial_fit(X)
+    np.testing.assert_array_equal(seen[0], before)
+    fresh = pickle.loads(pickle.dumps(tokenizer))
+    np.testing.assert_array_equal(tokenizer.transform(X), fresh.transform(X))
+    assert (tokenizer.transform(X) != before).any()

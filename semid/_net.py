@@ -357,10 +357,30 @@ def train_click_model(module, train, held_out, options, generator, checkpoint=No
     checkpoint = checkpoint or NoCheckpoint()
     saved = checkpoint.load()
     checkpoint.reserve(5 * n_bytes_of(module))  # with the average, that of the best epoch, and two moments of Adam
+    net = _make_net(module, train, held_out, options, generator)
+    _prepare_optimizers(net, options)
+    net.checkpoint, net.kept_state, net.n_complete, net.n_epochs = checkpoint, None, 0, options.max_iter
+    net.generators = [generator, _seed_dropout(module, generator, train.y.device)]
+    n_steps = -(-len(train) // options.batch_size)  # per epoch
+    bar = tqdm(total=options.max_iter * n_steps, unit=" steps", disable=not options.verbose, mininterval=0.5)
+    with bar as net.progress:
+        net.notify("on_train_begin", X=train, y=None)
+        if saved is not None:
+            net.restore(saved)
+            net.progress.update(net.n_complete * n_steps)
+        _run_epochs(net, train)
+        net.notify("on_train_end", X=train, y=None)
+    history = {name: np.array(net.history[: net.n_complete, name]) for name in _RECORDED if name in net.history[0]}
+    calibration = Calibration() if held_out is None else _calibrate(*net.score_held_out(held_out))
+    return TrainedModel(net.average.module, history, calibration)
+
+
+def _make_net(module, train, held_out, options, generator):
+    """Return the skorch net that trains `module`, initialized."""
     callbacks = [(f"{_USERS}{i}", callback) for i, callback in enumerate(copy.deepcopy(options.callbacks))]
     if held_out is not None:
         callbacks.append(("stop", StopWhenNoBetter(options.n_iter_no_change)))
-    net = ClickNet(
+    return ClickNet(
         module,
         criterion=torch.nn.BCEWithLogitsLoss,  # skorch wants one; train_step computes the weighted loss itself
         optimizer=torch.optim.Adam,
@@ -384,21 +404,6 @@ def train_click_model(module, train, held_out, options, generator, checkpoint=No
         verbose=0,
         device=str(train.y.device),
     ).initialize()
-    _prepare_optimizers(net, options)
-    net.checkpoint, net.kept_state, net.n_complete, net.n_epochs = checkpoint, None, 0, options.max_iter
-    net.generators = [generator, _seed_dropout(module, generator, train.y.device)]
-    n_steps = -(-len(train) // options.batch_size)  # per epoch
-    bar = tqdm(total=options.max_iter * n_steps, unit=" steps", disable=not options.verbose, mininterval=0.5)
-    with bar as net.progress:
-        net.notify("on_train_begin", X=train, y=None)
-        if saved is not None:
-            net.restore(saved)
-            net.progress.update(net.n_complete * n_steps)
-        _run_epochs(net, train)
-        net.notify("on_train_end", X=train, y=None)
-    history = {name: np.array(net.history[: net.n_complete, name]) for name in _RECORDED if name in net.history[0]}
-    calibration = Calibration() if held_out is None else _calibrate(*net.score_held_out(held_out))
-    return TrainedModel(net.average.module, history, calibration)
 
 
 def _run_epochs(net, train):

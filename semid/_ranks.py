@@ -177,7 +177,7 @@ def _sum_in_order(rows):
     return total
 
 
-_CURRENT: ContextVar["SharedFit"] = ContextVar("semid_shares")
+_CURRENT: ContextVar["SharedFit | OneShare"] = ContextVar("semid_shares")
 
 
 def current_ranks():

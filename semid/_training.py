@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from semid._catalogue import ENCODE_ROWS
 from semid._checkpoints import NoCheckpoint, warn_of_interruption
 from semid._checks import warn
 from semid._ranks import OneShare
@@ -20,7 +21,6 @@ from semid.exceptions import CollapseWarning
 from semid.nn._losses import alignment_loss, diversity_loss, separation_loss
 from semid.nn._quantizers import QuantizerOutput
 
-_ENCODE_ROWS = 8_192  # rows encoded at once outside of training steps
 _LEAST_GAIN = 1e-4  # of the held-out R², for an epoch to count as better
 PRICE_RATE = 0.5  # share of a Sinkhorn step that one batch moves the prices by
 PRICE_TEMPERATURE = 0.1  # of its soft assignment, as a share of |x| |e|: about half of the nearest vector's lead
@@ -363,13 +363,13 @@ class Training:
 
     @torch.no_grad()
     def _encode_all(self):
-        items = torch.arange(len(self.catalogue), device=self.catalogue.device).split(_ENCODE_ROWS)
+        items = torch.arange(len(self.catalogue), device=self.catalogue.device).split(ENCODE_ROWS)
         return torch.cat([self.model.quantizer(self.model.encoder(self.catalogue.batch(i))).codes for i in items])
 
     @torch.no_grad()
     def _regress_alignment(self):
         """Return the ridge regression (D, A) of the second embedding on the quantized latents, to start from."""
-        items = self.alignment.isfinite().all(1).nonzero().squeeze(1)[:_ENCODE_ROWS]
+        items = self.alignment.isfinite().all(1).nonzero().squeeze(1)[:ENCODE_ROWS]
         quantized = self.model.quantizer(self.model.encoder(self.catalogue.batch(items))).quantized
         gram = quantized.T @ quantized
         gram += 1e-3 * (gram.diagonal().mean() + 1e-6) * torch.eye(len(gram)).to(gram)
@@ -395,7 +395,7 @@ class Training:
     def _validation_r2(self):
         """R² of the held-out items from their codes, against the variance of those learned from."""
         errors = []
-        for x in self.validation_x.split(_ENCODE_ROWS):
+        for x in self.validation_x.split(ENCODE_ROWS):
             decoded = self.model.decoder(self.model.quantizer(self.model.encoder(x)).decoder_input)
             errors.append((decoded - x).square().mean(1))
         error = float(_weighted_mean(torch.cat(errors), self.validation_weights))
@@ -458,7 +458,7 @@ def _start_averages(model, x, weights, options):
     if options.codebook_update == "gradient":
         return []
     share = min(1.0, options.batch_size / len(x))
-    blocks = zip(x.split(_ENCODE_ROWS), weights.split(_ENCODE_ROWS), strict=True)
+    blocks = zip(x.split(ENCODE_ROWS), weights.split(ENCODE_ROWS), strict=True)
     counts = [torch.zeros(len(codebook)).to(weights) for codebook in model.quantizer.codebooks]
     for rows, weight in blocks:
         codes = model.quantizer(model.encoder(rows)).codes

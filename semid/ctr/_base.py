@@ -183,7 +183,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         doc = cleandoc(cls.__doc__)  # as Python itself does from 3.13 on
         for name, text in SHARED_PARTS.items():
             doc = doc.replace(f"{{{name}}}", dedent(text).rstrip())
-        cls.__doc__ = doc
+        cls.__doc__ = doc + "\n"
 
     @all_or_nothing
     def fit(
@@ -336,7 +336,8 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
 
         Returns
         -------
-        representation : ndarray of shape (n_impressions, n_columns · embedding_dim · n_embedding_sets), float32
+        representation : ndarray of shape (n_impressions, n_represented · embedding_dim · n_embedding_sets), float32
+            With n_represented the number of `columns`, or of codes.
         """
         check_is_fitted(self)
         model = snapshot(self)

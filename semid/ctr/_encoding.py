@@ -56,7 +56,7 @@ class ImpressionEncoder:
         Categories of each categorical field and list, in field order; an int for that many hash buckets.
     code_groups_ : list of slice
         The fields of each item's codes.
-    means_, scales_ : ndarray of shape (M + vector columns,)
+    means_, scales_ : ndarray of shape (plain numeric + vector columns,)
     """
 
     def __init__(

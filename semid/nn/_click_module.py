@@ -56,7 +56,7 @@ class ClickModule(nn.Module):
         return self.bias + first_order + self.body(*sets)
 
     def embed(self, categories, numbers, touched=None):
-        """Return the fused embeddings of each set, (B, F, d), and the sum of first-order weights, (B,) or 0."""
+        """Return the fused embeddings of each set, (B, F, d), and the sum of first-order weights, (B,)."""
         e = self.embedding(categories, numbers, touched)  # (B, F, S·d [+ 1])
         *sets, first_order = e.split([self.dim] * self.n_sets + [e.shape[2] - self.n_sets * self.dim], dim=2)
         return [fusion(e_s) for fusion, e_s in zip(self.fusions, sets, strict=True)], first_order.sum((1, 2))

@@ -42,7 +42,7 @@ def _first_centers(x, weights, n_clusters, max_iter, generator, tolerance):
     coarse = x @ _leading_axes(x)
     seeds = seed_centers(coarse, weights, n_clusters, generator)
     labels = _lloyd(coarse, weights, seeds, max_iter, tolerance).labels
-    return _cluster_means(x, weights, labels, torch.ones_like(weights), x[:n_clusters])
+    return _cluster_means(x, weights, labels, n_clusters, weights)
 
 
 def _lloyd(x, weights, centers, max_iter, tolerance, on_iteration=None):
@@ -50,7 +50,7 @@ def _lloyd(x, weights, centers, max_iter, tolerance, on_iteration=None):
     labels, distances = nearest(x, centers, norms)
     inertias, usages = [_inertia(distances, weights)], []
     for _ in range(max_iter):
-        centers = _cluster_means(x, weights, labels, distances, centers)
+        centers = _cluster_means(x, weights, labels, len(centers), distances * weights)
         labels, distances = nearest(x, centers, norms)
         inertias.append(_inertia(distances, weights))
         usages.append(float((torch.bincount(labels, minlength=len(centers)) > 0).float().mean()))
@@ -120,16 +120,17 @@ def _draw(log_probabilities, n_draws, generator):
     return keys.topk(n_draws).indices.to(log_probabilities.device)
 
 
-def _cluster_means(x, weights, labels, distances, centers):
-    totals = torch.zeros(len(centers), dtype=x.dtype, device=x.device).index_add_(0, labels, weights)
-    sums = torch.zeros_like(centers)
+def _cluster_means(x, weights, labels, n_clusters, priorities):
+    """Return the mean of each cluster, (K, d); empty ones become the rows of the highest priorities."""
+    totals = x.new_zeros(n_clusters).index_add_(0, labels, weights)
+    sums = x.new_zeros(n_clusters, x.shape[1])
     for rows, label, weight in zip(x.split(BLOCK), labels.split(BLOCK), weights.split(BLOCK), strict=True):
         sums.index_add_(0, label, rows * weight[:, None])
     empty = totals == 0
     means = sums / torch.where(empty, 1.0, totals)[:, None]
     n_empty = int(empty.sum())
     if n_empty:
-        means[empty] = x[(distances * weights).topk(n_empty).indices]
+        means[empty] = x[priorities.topk(n_empty).indices]
     return means
 
 

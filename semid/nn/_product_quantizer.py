@@ -33,7 +33,7 @@ class ProductQuantizer(nn.Module):
 
     def __init__(self, sizes, dim, *, rotation=None):
         super().__init__()
-        self.kind = rotation
+        self.rotation_kind = rotation
         self.sizes = list(sizes)
         self.widths = block_widths(dim, len(self.sizes))
         self.codebooks = nn.ModuleList(
@@ -69,8 +69,10 @@ class ProductQuantizer(nn.Module):
         The inertias of a block count what the blocks before it left and all of those after it, as in a residual chain.
         """
         centers = [None] * len(self.sizes)
-        if self.kind is not None:
-            rotation, centers = learn_rotation(z, weights, self.sizes, generator, max_iter if self.kind == "opq" else 0)
+        if self.rotation_kind is not None:
+            rotation, centers = learn_rotation(
+                z, weights, self.sizes, generator, max_iter if self.rotation_kind == "opq" else 0
+            )
             self.rotation.copy_(rotation)
         results, rest = [], _inertia(z, weights)
         for codebook, block, start in zip(self.codebooks, self._blocks(z), centers, strict=True):

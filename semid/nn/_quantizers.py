@@ -54,7 +54,7 @@ class Codebook(nn.Module):
             return argmin(self.scores(x))
 
     def nearest(self, x, tolerance):
-        """Return the codes of `x`, and where they are beyond doubt by more than `tolerance` of |x|² + |e|².
+        """Return the codes of `x`, and where no other is within `tolerance` of |x|² plus the largest |e|².
 
         Code vectors closer to one another than that count as one: the first of them is the code.
         """
@@ -94,11 +94,11 @@ class ResidualQuantizer(nn.Module):
     code vectors. With a `beam_size` above 1, `encode` looks for the codes jointly.
     """
 
-    def __init__(self, sizes, dim, *, learnable=False, beam_size=1, estimator="straight_through"):
+    def __init__(self, sizes, dim, *, learnable=False, beam_size=1, gradient_estimator="straight_through"):
         super().__init__()
-        self.sizes, self.dim = list(sizes), dim
+        self.sizes = list(sizes)
         self.beam_size = beam_size
-        self.estimate = GRADIENT_ESTIMATORS[estimator]
+        self.estimate = GRADIENT_ESTIMATORS[gradient_estimator]
         self.codebooks = nn.ModuleList(Codebook(size, dim, learnable=learnable) for size in sizes)
 
     def forward(self, z):
@@ -203,12 +203,12 @@ class ParallelQuantizer(nn.Module):
         *,
         projection_dim=None,
         learnable=False,
-        estimator="straight_through",
+        gradient_estimator="straight_through",
         average=True,
     ):
         super().__init__()
-        self.sizes, self.dim = list(sizes), dim
-        self.estimate = GRADIENT_ESTIMATORS[estimator]
+        self.sizes = list(sizes)
+        self.estimate = GRADIENT_ESTIMATORS[gradient_estimator]
         self.average = average
         width = dim if projection_dim is None else projection_dim
         self.codebooks = nn.ModuleList(Codebook(size, width, learnable=learnable) for size in sizes)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_consistent_length
 
 from semid._all_or_nothing import all_or_nothing
-from semid._catalogue import Catalogue
+from semid._catalogue import ENCODE_ROWS, ROWS_PER_CODE, Catalogue
 from semid._checkpoints import Checkpoint, NoCheckpoint, check_checkpoint_dir, fingerprint_of, n_bytes_of
 from semid._checks import check_integer, check_layer_sizes, check_number, check_option, check_sample_weight
 from semid._ranks import current_ranks
@@ -23,7 +23,6 @@ from semid.tokenizers._rows import distinct_rows, row_hashes
 _INITIAL_KMEANS_ITERATIONS = 15
 # Of the least-squares code vectors beside the decoder, in items: enough that a code of few items adds little.
 _OUTPUT_RIDGE = 20.0
-_ENCODE_ROWS = 8_192
 
 
 class BaseAutoencoderTokenizer(BaseTokenizer):
@@ -196,7 +195,7 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
     def _quantizer_options(self):
         return {
             "learnable": self._architecture["codebook_update"] == "gradient",
-            "estimator": self._architecture["gradient_estimator"],
+            "gradient_estimator": self._architecture["gradient_estimator"],
         }
 
     def _remedy_of_collapse(self):
@@ -285,10 +284,10 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
 
     def _start(self, module, catalogue, generator):
         """PCA for the autoencoder, k-means of its latents for the codebooks."""
-        x, weights = catalogue.sample(generator, n_at_least=64 * max(self.codebook_sizes_))
+        x, weights = catalogue.sample(generator, n_at_least=ROWS_PER_CODE * max(self.codebook_sizes_))
         start_as_pca(module.encoder, _linear_maps(module.decoder), x, weights, generator)
         with torch.no_grad():
-            z = torch.cat([module.encoder(block) for block in x.split(_ENCODE_ROWS)])
+            z = torch.cat([module.encoder(block) for block in x.split(ENCODE_ROWS)])
         module.quantizer.initialize(z, weights, generator, _INITIAL_KMEANS_ITERATIONS)
 
     def _hold_out(self, catalogue, alignment, generator):
@@ -314,8 +313,8 @@ def _starting_point(module, generator):
 
 def _learned_from(catalogue, alignment):
     """Yield all that is learned from, a block of rows at a time."""
-    for start in range(0, len(catalogue), _ENCODE_ROWS):
-        yield catalogue.X[catalogue.rows[start : start + _ENCODE_ROWS]]
+    for start in range(0, len(catalogue), ENCODE_ROWS):
+        yield catalogue.X[catalogue.rows[start : start + ENCODE_ROWS]]
     yield catalogue.weights
     if alignment is not None:
         yield alignment
@@ -335,7 +334,7 @@ def _linear_maps(decoder):
 def _fit_output_codebooks(module, x, weights):
     """Set the code vectors beside the decoder to the ridge regression of what the decoder leaves over on the codes."""
     rests, codes = [], []
-    for block in x.split(_ENCODE_ROWS):
+    for block in x.split(ENCODE_ROWS):
         output = module.quantizer(module.encoder(block))
         rests.append(block - module.decoder(output.decoder_input))
         codes.append(output.codes)

@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from semid._all_or_nothing import all_or_nothing
-from semid._catalogue import Catalogue, mean_and_scale
+from semid._catalogue import ENCODE_ROWS, Catalogue, mean_and_scale
 from semid._checks import (
     as_array,
     check_codebook_sizes,
@@ -28,9 +28,9 @@ from semid.metrics import reconstruction_r2
 from semid.tokenizers._alignment import best_labels, check_pair
 from semid.tokenizers._rows import distinct_rows
 
-_ENCODE_ROWS = 8_192  # rows encoded at once
 # A code is taken from float32 arithmetic where the nearest code vector leads the next by more than this share of the
-# squared norms, far above the rounding of an encoder; the few other items are encoded again in float64.
+# squared norms, far above the rounding of an encoder; the few other items are encoded again in float64. Not covered:
+# in a residual chain, what copies that differ by 1e-5 leave over has the rounding of the latent, larger than itself.
 _FLOAT32_DOUBT = 3e-5
 _FLOAT64_TIE = 1e-11
 _LARGEST_SCALE = 1e37  # of embeddings whose deviations from the mean float32 can hold
@@ -135,7 +135,7 @@ class BaseTokenizer(EmbeddingsToCodes):
 
     state_: dict[str, np.ndarray]
     _architecture_parameters: tuple[str, ...] = ()
-    _codes_are_nearest = True  # whether each code is that of the nearest code vector, and free of the other codes
+    _codes_are_nearest = True  # whether codes are those of nearest code vectors, and any combination of them may occur
 
     @all_or_nothing
     def fit(self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None) -> Self:
@@ -223,8 +223,8 @@ class BaseTokenizer(EmbeddingsToCodes):
         device = resolve_device(self.device)
         module = self._live.get(self._build_module, self.state_, device)
         embeddings = np.empty((len(codes), self.n_features_in_), dtype=np.float32)
-        for start in range(0, len(codes), _ENCODE_ROWS):
-            rows = slice(start, start + _ENCODE_ROWS)
+        for start in range(0, len(codes), ENCODE_ROWS):
+            rows = slice(start, start + ENCODE_ROWS)
             with torch.inference_mode():
                 embeddings[rows] = module.decode(torch.from_numpy(codes[rows]).to(device)).cpu().numpy()
         return embeddings
@@ -345,8 +345,8 @@ class BaseTokenizer(EmbeddingsToCodes):
         module = self._live.get(self._build_module, self.state_, device, dtype)
         codes = np.empty((len(X), len(self.codebook_sizes_)), dtype=np.int64)
         certain = np.empty(len(X), dtype=bool)
-        for start in range(0, len(X), _ENCODE_ROWS):
-            rows = slice(start, start + _ENCODE_ROWS)
+        for start in range(0, len(X), ENCODE_ROWS):
+            rows = slice(start, start + ENCODE_ROWS)
             with torch.inference_mode():
                 encoded = module.encode(
                     torch.tensor(np.ascontiguousarray(X[rows]), dtype=dtype, device=device), tolerance

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
+from semid._catalogue import ENCODE_ROWS
 from semid._state import resolve_device
 
-_ENCODE_ROWS = 8_192
 _FLOAT64_TIE = 1e-9  # wide enough for a step per place in a list of candidates to exceed rounding
 
 
@@ -31,8 +31,8 @@ def nearest_codes(tokenizer, X, n_candidates):
     device = resolve_device(tokenizer.device)
     module = tokenizer._live.get(tokenizer._build_module, tokenizer.state_, device, torch.float64)
     codes, regrets = [], []
-    for start in range(0, len(X), _ENCODE_ROWS):
-        x = torch.tensor(np.asarray(X[start : start + _ENCODE_ROWS]), dtype=torch.float64, device=device)
+    for start in range(0, len(X), ENCODE_ROWS):
+        x = torch.tensor(np.asarray(X[start : start + ENCODE_ROWS]), dtype=torch.float64, device=device)
         with torch.inference_mode():
             beam = module.quantizer.candidates(module.encoder(module.standardize(x)), n_candidates, _FLOAT64_TIE)
         codes.append(beam.codes.cpu().numpy())

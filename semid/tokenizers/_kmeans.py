@@ -4,12 +4,10 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from semid._catalogue import ROWS_PER_CODE
 from semid._checks import check_integer
 from semid.nn._autoencoder import QuantizedAutoencoder
 from semid.tokenizers._base import BaseTokenizer
-
-# At least, where the catalogue is too large to be seen at once.
-ROWS_PER_CODE = 64
 
 
 class BaseKMeansTokenizer(BaseTokenizer):

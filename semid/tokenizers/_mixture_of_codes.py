@@ -133,6 +133,13 @@ class MixtureOfCodesTokenizer(BaseAutoencoderTokenizer):
     True
     """
 
+    _architecture_parameters = (
+        *BaseAutoencoderTokenizer._architecture_parameters,
+        "projection",
+        "projection_dim",
+        "decoder",
+    )
+
     def __init__(
         self,
         n_codebooks: int = 7,
@@ -193,13 +200,6 @@ class MixtureOfCodesTokenizer(BaseAutoencoderTokenizer):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
-
-    _architecture_parameters = (
-        *BaseAutoencoderTokenizer._architecture_parameters,
-        "projection",
-        "projection_dim",
-        "decoder",
-    )
 
     def _check_parameters(self):
         super()._check_parameters()

@@ -7,13 +7,12 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from semid._catalogue import ENCODE_ROWS, ROWS_PER_CODE
 from semid._checks import check_integer
 from semid._typing import RandomState
 from semid.nn._additive import least_squares_code_vectors, refine
 from semid.nn._quantizers import ResidualQuantizer
-from semid.tokenizers._kmeans import ROWS_PER_CODE, BaseKMeansTokenizer, r2_of
-
-_ENCODE_ROWS = 8_192
+from semid.tokenizers._kmeans import BaseKMeansTokenizer, r2_of
 
 
 class ResidualKMeansTokenizer(BaseKMeansTokenizer):
@@ -76,6 +75,8 @@ class ResidualKMeansTokenizer(BaseKMeansTokenizer):
     (4, 3)
     """
 
+    _architecture_parameters = ("beam_size",)
+
     def __init__(
         self,
         n_codebooks: int = 3,
@@ -96,8 +97,6 @@ class ResidualKMeansTokenizer(BaseKMeansTokenizer):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
-
-    _architecture_parameters = ("beam_size",)
 
     def _check_parameters(self):
         super()._check_parameters()
@@ -139,4 +138,4 @@ class ResidualKMeansTokenizer(BaseKMeansTokenizer):
 
 
 def _encode(quantizer, x):
-    return torch.cat([quantizer.encode(rows, tolerance=0.0).codes for rows in x.split(_ENCODE_ROWS)])
+    return torch.cat([quantizer.encode(rows, tolerance=0.0).codes for rows in x.split(ENCODE_ROWS)])

@@ -17,7 +17,7 @@ from semid._checks import (
     check_sample_weight,
 )
 from semid.metrics import reconstruction_r2
-from semid.tokenizers._assignment import assign
+from semid.tokenizers._auction import assign
 from semid.tokenizers._base import EmbeddingsToCodes
 from semid.tokenizers._candidates import gives_candidates, nearest_codes
 from semid.tokenizers._occupancy import (
@@ -99,9 +99,9 @@ class UniqueTokenizer(EmbeddingsToCodes):
     -----
     For ``"reassign"``, the items that share codes ask for their 16 nearest rows of codes (up to 256 in a small
     catalogue) and bid for those that are free, their own included, in an auction. Items that find nothing ask for four
-    times as many, up to 256, and of codebooks smaller than 256 codes up to 4096. Those left after that, as happens
-    among hundreds of near-duplicates, take the next free codes counted up from their own, the last codebook the
-    fastest, whatever the error.
+    times as many, up to 256; up to 1024 where no codebook has more than 64 codes, up to 4096 where none has more than
+    16. Those left after that, as happens among hundreds of near-duplicates, take the next free codes counted up from
+    their own, the last codebook the fastest, whatever the error.
 
     Examples
     --------

@@ -442,7 +442,7 @@ def test_docstrings_are_filled_in_whether_or_not_python_has_dedented_them():
 
     for kind in (Dedented, DeepFMClassifier):
         assert "{columns}" not in kind.__doc__
-        assert "\ncategorical_features : " in kind.__doc__
+        assert "\nInteger, text, boolean and category columns are fields" in kind.__doc__
 
 
 def test_a_column_without_any_value_does_not_look_like_ids(classifier, clicks):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from semid.tokenizers._assignment import assign
+from semid.tokenizers._auction import assign
 from semid.tokenizers._occupancy import contains, distinct_free_after, free_after, to_codes, to_numbers, union
 
 

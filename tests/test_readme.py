@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from semid.datasets import make_clicks, make_items
@@ -55,9 +56,26 @@ def test_the_readme_is_two_screens_long():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
 
-@pytest.mark.usefixtures("reviews")
+@pytest.fixture
+def csv_files(tmp_path, monkeypatch):
+    """Products and impressions as somebody's database writes them, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    items = make_items(n_items=200, random_state=0)
+    products = items.frame[["item_id", "title", "brand"]].rename(columns={"item_id": "sku"})
+    products.loc[[3, 7], "title"] = None
+    products.to_csv("products.csv", index=False)
+    clicks = make_clicks(items, n_impressions=6000, n_users=60, random_state=0).frame
+    log = clicks.rename(columns={"user_id": "user", "item_id": "sku", "click": "clicked"})
+    log["time"] = pd.to_datetime(log.pop("timestamp"), unit="s")
+    log.loc[::50, "sku"] = "not-in-the-catalogue"
+    log[["time", "user", "sku", "clicked"]].to_csv("impressions.csv", index=False)
+
+
+@pytest.mark.usefixtures("reviews", "csv_files")
 @pytest.mark.filterwarnings("ignore:codebook_size=.* is more than")
 def test_the_way_from_files_to_an_auc_runs():
     namespace = _run(ROOT / "docs" / "own_data.md")
     assert namespace["auc"] > 0.5
+    assert namespace["auc_of_csv"] > 0.55
+    assert namespace["report"].summary["neighbor_overlap"] > 0.1
     assert len(namespace["log"]) == 2 * len(namespace["data"].interactions)

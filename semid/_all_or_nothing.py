@@ -18,17 +18,33 @@ def all_or_nothing(fit: _Fit) -> _Fit:
     @functools.wraps(fit)
     def guarded(self, *args, **kwargs):
         fitted = snapshot(self)
+        before = dict(vars(fitted))
         result = fit(fitted, *args, **kwargs)
-        vars(self).update(vars(fitted))
-        for name in vars(self).keys() - vars(fitted).keys():
-            delattr(self, name)
+        after = vars(fitted)
+        # What others have set meanwhile, parameters say, stays.
+        vars(self).update({name: value for name, value in after.items() if before.get(name, self) is not value})
+        for name in before.keys() - after.keys():
+            vars(self).pop(name, None)
         return self if result is fitted else result
 
     return cast(_Fit, guarded)
 
 
 def snapshot(estimator: _Estimator) -> _Estimator:
-    """Return an estimator with the attributes that `estimator` has now, whatever becomes of that one."""
+    """Return an estimator with the attributes that `estimator` has now, whatever becomes of that one.
+
+    The copy is shallow, and of ``__dict__`` alone: not that of pickles and of `copy.copy`, which leave out caches.
+    """
     twin = object.__new__(type(estimator))
     vars(twin).update(vars(estimator))
     return twin
+
+
+def on_snapshot(method: _Fit) -> _Fit:
+    """Decorate a method that reads several attributes, all of which must be of one fit."""
+
+    @functools.wraps(method)
+    def consistent(self, *args, **kwargs):
+        return method(snapshot(self), *args, **kwargs)
+
+    return cast(_Fit, consistent)

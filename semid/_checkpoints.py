@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 import zipfile
+from inspect import Parameter, signature
 from numbers import Integral
 from pathlib import Path
 
@@ -267,9 +268,13 @@ def _described(value):
     name = f"{kind.__module__}.{kind.__qualname__}"
     if value is kind or not hasattr(value, "on_epoch_end"):
         return name
-    # A callback of skorch: what it was made with; what it gathers, in a copy, has names that end in "_".
-    made_with = {name: entry for name, entry in vars(value).items() if not name.endswith("_")}
-    return f"{name}({_described(made_with)})"
+    # A callback of skorch: what it was made with. LRScheduler has taken more than its signature says.
+    parameters = signature(kind).parameters.values()
+    is_open = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters)
+    names = vars(value) if is_open else [parameter.name for parameter in parameters]
+    made_with = {name: getattr(value, name) for name in names if hasattr(value, name) and not name.endswith("_")}
+    plain = {name: entry for name, entry in made_with.items() if not hasattr(entry, "on_epoch_end")}
+    return f"{name}({_described(plain)})"
 
 
 def _differs(there, here):

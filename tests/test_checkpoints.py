@@ -436,6 +436,30 @@ class Raises(Callback):
             raise RuntimeError("out of luck")
 
 
+class Gathering(Callback):
+    """Hands out what it has seen, being its own copy."""
+
+    def __init__(self, threshold=1):
+        self.threshold = threshold
+        self.seen = []
+
+    def __deepcopy__(self, memo):
+        return self
+
+    def on_epoch_end(self, net, **kwargs):
+        self.seen.append(len(net.history))
+
+
+def test_a_callback_that_gathers_goes_on_in_the_same_process(data_of, tmp_path):
+    gathering = Gathering()
+    model = clone(CLASSIFIERS[1]).set_params(checkpoint_dir=tmp_path, callbacks=[gathering])
+    with stopped_in_step(20), pytest.raises(Killed):
+        model.fit(**data_of(model))
+    assert gathering.seen
+    model.set_params(callbacks=[gathering]).fit(**data_of(model))
+    assert model.n_iter_ <= N_EPOCHS
+
+
 def test_the_checkpoint_of_another_callback_is_refused(data_of, tmp_path):
     model = clone(CLASSIFIERS[4]).set_params(checkpoint_dir=tmp_path)
     with stopped_in_step(20), pytest.raises(Killed):

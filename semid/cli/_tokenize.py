@@ -1,5 +1,6 @@
 """`semid tokenize`: from a file of embeddings to a file of codes."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def _check_before_work(options):
             raise ValueError(f"{path!r} is there already; pass --overwrite to replace it.")
         if path and not Path(path).absolute().parent.is_dir():
             raise ValueError(f"the folder of {path!r} must be there, it is not.")
+    if os.path.realpath(options.codes) == os.path.realpath(options.embeddings):
+        raise ValueError(f"codes must not be the file of the embeddings, got {options.codes!r} for both.")
     if options.save:
         check_target(Path(options.save).resolve(), options.overwrite)
 

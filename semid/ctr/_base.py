@@ -230,7 +230,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
             Before training, if `checkpoint_dir` cannot be written to or has no room.
         """
         self._check_parameters()
-        if eval_set is not None and self.early_stopping is False:
+        if eval_set is not None and not self.early_stopping:
             raise ValueError("eval_set must be left out with early_stopping=False: nothing would be done with it.")
         continues = self.warm_start and hasattr(self, "state_")
         classes = self.classes_ if continues else None
@@ -376,8 +376,9 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         -------
         labels : ndarray of shape (n_impressions,)
         """
-        is_click = self.decision_function(X) > 0
-        return self.classes_[is_click.astype(int)]
+        model = snapshot(self)
+        is_click = model.decision_function(X) > 0
+        return model.classes_[is_click.astype(int)]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -543,7 +544,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         is_trained = torch.zeros(n_rows, dtype=torch.bool) if before is None else known_rows(before, embedding)
         for categories, *_ in Batches(train, _PREDICT_ROWS):
             is_trained[embedding.rows(categories.cpu())] = True
-        if self.code_embedding_init == "codebooks":
+        if before is None and self.code_embedding_init == "codebooks":
             sizes = self.fields_.shapes.vocabulary_sizes
             for group in self.encoder_.code_groups_:
                 is_trained[sum(sizes[: group.start]) : sum(sizes[: group.stop])] = True

@@ -21,7 +21,7 @@ from sklearn.utils.validation import (
 )
 
 from semid import __version__
-from semid._all_or_nothing import all_or_nothing
+from semid._all_or_nothing import all_or_nothing, snapshot
 from semid._checks import check_input_features, check_option
 from semid._code_columns import with_code_vectors
 from semid._tables import as_index, check_table, find_column, ready_index, split_columns
@@ -168,18 +168,20 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
             if there are `code_vectors` without ``set_output(transform="pandas")``.
         """
         check_is_fitted(self)
+        self._index()  # of this object, for later calls as well
+        encoder = snapshot(self)
         blocks = []
-        for column in self._id_columns(X, reset=False):
-            rows = _find(self._index(), column)
-            if self.handle_unknown == "error" and (rows < 0).any():
+        for column in encoder._id_columns(X, reset=False):
+            rows = _find(encoder._index(), column)
+            if encoder.handle_unknown == "error" and (rows < 0).any():
                 unknown = pd.unique(column[rows < 0]).tolist()
                 raise ValueError(
                     f"ids must be in the item table, got {len(unknown)} that are not, for example {unknown[0]!r}. "
                     'Add them to items, or pass handle_unknown="use_encoded_value".'
                 )
-            blocks.append(np.where(rows[:, None] < 0, UNKNOWN_CODE, self.codes_[rows]))
-        if self.code_vectors:
-            return self._with_code_vectors(blocks, X)
+            blocks.append(np.where(rows[:, None] < 0, UNKNOWN_CODE, encoder.codes_[rows]))
+        if encoder.code_vectors:
+            return encoder._with_code_vectors(blocks, X)
         return np.hstack(blocks)
 
     @all_or_nothing

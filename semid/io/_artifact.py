@@ -275,11 +275,17 @@ def _replace_files(folder, staged):
 
 
 def _arrays_in_use(folder):
-    """Return the names that the manifest has, of which others may be there that somebody is about to put to use."""
+    """Return the names of the files of arrays that the manifest has, or of all where it cannot be read.
+
+    Others may be there that somebody is about to put to use. A manifest may name anything: only what is in the folder,
+    and called as files of arrays are, will be deleted.
+    """
+    present = {path.name for path in folder.iterdir() if _ARRAYS.fullmatch(path.name)}
     try:
-        return set(_unsealed(read_regular_file(folder / MANIFEST, _LARGEST_MANIFEST))["files"])
-    except (ValueError, OSError, KeyError, TypeError):  # damaged, or of another version: nobody uses it
-        return {path.name for path in folder.iterdir() if _ARRAYS.fullmatch(path.name)}
+        named = list(_unsealed(read_regular_file(folder / MANIFEST, _LARGEST_MANIFEST))["files"])
+    except (ArtifactError, ValueError, OSError, KeyError, TypeError):  # damaged, or of another version: nobody uses it
+        return present
+    return {name for name in named if isinstance(name, str)} & present
 
 
 def _read(folder):

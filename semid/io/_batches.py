@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import joblib
 import numpy as np
 import pandas as pd
+from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator
 
 from semid._checks import check_integer
@@ -46,7 +47,7 @@ def encode_batches(
     n_jobs : int or None, default None
         Threads that encode, each a batch of its own on one core, while the next batches are read; -1: one for each
         core. None: the batches one after the other, each on the cores that torch has. Codes, their order and what comes
-        before an error are the same. As long as the stream is open, torch has one core in every thread that begins.
+        before an error are the same. While it is open, torch has one core in every thread that begins to use it.
 
     Yields
     ------
@@ -89,11 +90,17 @@ def encode_batches(
         columns = [pa.array(np.ascontiguousarray(column)) for column in codes.T]
         return pa.RecordBatch.from_arrays([ids, *columns], names=[id, *names])
 
+    config = get_config()
+
+    def encoded_in_thread(batch, where):
+        with config_context(**config):  # which is that of each thread alone
+            return encoded(batch, where)
+
     calls = placed(_record_batches(pa, batches))
     if n_jobs is None:
         yield from starmap(encoded, calls)
     else:
-        yield from in_threads(encoded, calls, joblib.cpu_count() if n_jobs == -1 else n_jobs)
+        yield from in_threads(encoded_in_thread, calls, joblib.cpu_count() if n_jobs == -1 else n_jobs)
 
 
 def _record_batches(pa, batches):

@@ -28,6 +28,8 @@ _DOMINANT = 0.5
 _NEAR_COPY = 0.5
 # Times the neighbours that chance keeps; one codebook of 256 codes on Amazon Beauty keeps over a hundred times as many.
 _UNRELATED = 2
+# A codebook of at most this many codes is small, if others have at least as many times more.
+_TINY = 4
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def findings(audit):
         *_about_lengths(audit),
         *_about_even_use(audit, codebooks),
         *_about_dead_codes(audit, codebooks),
+        *_about_tiny_codebooks(audit),
         *_about_collisions(audit),
         *(_about_the_suffix(audit) if is_suffix else _about_prefixes(audit)),
         *_about_copies(audit),
@@ -125,6 +128,18 @@ def _about_dead_codes(audit, codebooks):
             f"Codebook {n} has {audit.sizes[n] - _n_used(audit, n)} dead codes of {audit.sizes[n]}, which no item has"
             f"{_so_do(dead, but=n)}.{_if_sizes_are_guessed(audit)} They cost memory, and a model's embeddings for them "
             "are never learned. Fit with assignment='sinkhorn', or pass a smaller codebook_size."
+        )
+
+
+def _about_tiny_codebooks(audit):
+    """Of sizes that are guessed, a collapsed codebook looks like a small one. The last may count, and be small."""
+    largest = audit.sizes.max()
+    tiny = [n for n, size in enumerate(audit.sizes[:-1]) if size <= _TINY and size * _TINY <= largest]
+    if tiny and not audit.sizes_are_known:
+        n = tiny[0]
+        yield (
+            f"Codebook {n} has codes below {audit.sizes[n]}, others up to {largest - 1}{_so_do(tiny[1:])}. Unless it "
+            "was made so small, it has collapsed, and says next to nothing: pass codebook_size to be told."
         )
 
 

@@ -212,7 +212,7 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
     def _training_options(self):
         return TrainingOptions(
             max_iter=self.max_iter,
-            batch_size=self.batch_size,
+            batch_size=int(self.batch_size),
             learning_rate=self.learning_rate,
             commitment_weight=self.commitment_weight,
             codebook_update=self.codebook_update,

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from semid._all_or_nothing import all_or_nothing
+from semid._all_or_nothing import all_or_nothing, on_snapshot
 from semid._catalogue import ENCODE_ROWS, Catalogue, mean_and_scale
 from semid._checks import (
     as_array,
@@ -41,6 +41,7 @@ class EmbeddingsToCodes(Versioned, TransformerMixin, BaseEstimator):
 
     codebook_sizes_: list[int]
 
+    @on_snapshot
     def score(self, X: ArrayLike, y: ArrayLike | None = None) -> float:
         """Return the R² of the reconstruction of `X` from its codes.
 
@@ -167,6 +168,7 @@ class BaseTokenizer(EmbeddingsToCodes):
         """
         return self._fit(X, sample_weight)
 
+    @on_snapshot
     def transform(self, X: ArrayLike) -> np.ndarray:
         """Return the codes of item embeddings.
 
@@ -199,6 +201,7 @@ class BaseTokenizer(EmbeddingsToCodes):
             codes[doubtful], _ = self._encode(X[doubtful], device, torch.float64, _FLOAT64_TIE)
         return codes
 
+    @on_snapshot
     def inverse_transform(self, X: ArrayLike) -> np.ndarray:
         """Return the embeddings that codes stand for.
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from semid._all_or_nothing import all_or_nothing
+from semid._all_or_nothing import all_or_nothing, on_snapshot
 from semid._checks import (
     check_codebook_sizes,
     check_codes,
@@ -219,6 +219,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
         self._place(rows, self.tokenizer_.transform(rows), weights, np.count_nonzero(item_weights))
         return self
 
+    @on_snapshot
     def transform(self, X: ArrayLike) -> np.ndarray:
         """Return the codes of item embeddings.
 
@@ -255,6 +256,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
                 codes[is_new] = self._nearest_free(X[is_new], inner_codes)
         return codes
 
+    @on_snapshot
     def inverse_transform(self, X: ArrayLike) -> np.ndarray:
         """Return the embeddings that codes stand for; a suffix says nothing of them.
 

@@ -117,6 +117,7 @@ def test_the_audit_learns_the_sizes_of_codebooks_from_the_tokenizer(files, capsy
         (["tokenize", "X.npy", "c.parquet", "--model", "scaler"], "'scaler' holds a StandardScaler"),
         (["tokenize", "X.npy", "c.parquet", "--save", "notes", "--overwrite"], "an artifact and nothing else"),
         (["tokenize", "X.npy", "folder.parquet", "--overwrite"], "'folder.parquet' is a folder"),
+        (["tokenize", "X.parquet", "./X.parquet", "--overwrite"], "codes must not be the file of the embeddings"),
         (["tokenize", "ragged.parquet", "c.parquet", *SMALL], "lists of one length, 12, got one in row 1 of batch 0"),
         (["tokenize", "X.parquet", "c.parquet", "--id-column", "sku"], "must have the column 'sku'"),
         (["tokenize", "bad.npy", "c.parquet"], "a 2-D array of numbers, got shape (3,)"),

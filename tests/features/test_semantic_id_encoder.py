@@ -346,3 +346,19 @@ def test_the_index_of_the_ids_is_built_once_and_kept_out_of_pickles(table, click
     np.testing.assert_array_equal(loaded.transform(ids), codes)
     np.testing.assert_array_equal(loaded.transform(ids), codes)
     assert built.count(len(table)) == 2
+
+
+def test_a_fit_that_ends_within_a_transform_does_not_mix_with_it(encoder, table, clicks, monkeypatch):
+    X = clicks[["item_id"]]
+    before = encoder.fit(X).transform(X)
+    find, pending = _semantic_id_encoder._find, [ItemTable(table.ids[::-1][:200], table.embeddings[:200])]
+
+    def fitting_find(index, column):
+        rows = find(index, column)
+        if pending:
+            encoder.set_params(items=pending.pop()).fit(X)
+        return rows
+
+    monkeypatch.setattr(_semantic_id_encoder, "_find", fitting_find)
+    np.testing.assert_array_equal(encoder.transform(X), before)
+    assert (encoder.transform(X) != before).any()

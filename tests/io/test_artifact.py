@@ -1,6 +1,7 @@
 """Estimators as folders: equal after the way there and back, whole or not there."""
 
 import copy
+import hashlib
 import inspect
 import json
 import os
@@ -640,3 +641,23 @@ def test_of_a_search_the_best_estimator_is_asked_for(items, tmp_path):
     search = GridSearchCV(clone(KMEANS), {"n_codebooks": [1, 2]}, cv=2).fit(items.embeddings)
     with pytest.raises(TypeError, match="got a GridSearchCV"):
         save(search, tmp_path / "artifact")
+
+
+@pytest.mark.parametrize("name", ["../victim.txt", "{}/victim.txt", "notes.txt", 5])
+def test_replacing_an_artifact_deletes_nothing_that_its_manifest_names_outside(name, items, tmp_path):
+    """Whose checksum anybody can make."""
+    victim = tmp_path / "victim.txt"
+    victim.write_text("precious")
+    tokenizer = clone(KMEANS).fit(items.embeddings)
+    folder = save(tokenizer, tmp_path / "artifact")
+    manifest = json.loads((folder / "manifest.json").read_text())["manifest"]
+    name = name.format(tmp_path) if isinstance(name, str) else name
+    manifest["files"] = [name] if name == 5 else {name: {"sha256": "0" * 64, "size": 8}}
+    body = json.dumps(manifest)
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    (folder / "manifest.json").write_text(f'{{"sha256": "{digest}", "manifest": {body}}}\n')
+    with pytest.raises(ArtifactError, match=r"files must be named|could be restored"):
+        load(folder)
+    save(tokenizer, folder, overwrite=True)
+    assert victim.read_text() == "precious"
+    load(folder)

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
+from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -326,3 +327,13 @@ def test_pyarrow_is_imported_on_use():
     code = "import sys; sys.modules['pyarrow'] = None; import semid.io; print(list(semid.io.__all__)[:1])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert result.stdout.strip() == "['ArtifactError']", result.stderr
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_the_configuration_of_scikit_learn_reaches_every_job(items, n_jobs):
+    frame = pd.DataFrame(items.embeddings, columns=[f"e{n}" for n in range(24)])
+    with config_context(transform_output="pandas"):
+        model = make_pipeline(StandardScaler(), ResidualKMeansTokenizer(2, 8, random_state=0)).fit(frame)
+        batches = _table(items).to_batches(max_chunksize=100)
+        expected = model.transform(frame).to_numpy()
+        np.testing.assert_array_equal(_codes(encode_batches(model, batches, n_jobs=n_jobs)), expected)

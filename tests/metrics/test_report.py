@@ -299,3 +299,13 @@ def test_an_uneven_codebook_is_told_of_norms_first():
     codes = np.minimum(np.random.default_rng(0).geometric(0.5, size=2_000) - 1, 31)[:, None]
     uneven = tokenizer_report(codes, codebook_size=32).advice[0]
     assert uneven.index("scale them to one length (sklearn.preprocessing.normalize)") < uneven.index("sinkhorn")
+
+
+@pytest.mark.parametrize("n_used", [1, 4])
+def test_a_codebook_of_hardly_any_codes_is_told_though_sizes_are_guessed(n_used, rng):
+    codes = np.column_stack([rng.integers(n_used, size=2000), rng.integers(256, size=(2000, 2))])
+    codes = codes[np.unique(codes, axis=0, return_index=True)[1]]
+    advice = tokenizer_report(codes).advice
+    assert any(text.startswith(f"Codebook 0 has codes below {n_used}, others up to 255. Unless") for text in advice)
+    graded = np.column_stack([rng.integers(size, size=4000) for size in (16, 64, 1024)])
+    assert not any("others up to" in text for text in tokenizer_report(graded).advice)

@@ -212,7 +212,8 @@ def test_a_last_step_that_diverges_is_an_error_too(items, early_stopping):
 
 
 def test_options_may_come_from_arrays(items):
-    grid = {"assignment": np.array(["nearest", "sinkhorn"]), "early_stopping": np.array([False])}
+    options = {"assignment": ["nearest", "sinkhorn"], "early_stopping": [False], "batch_size": [64]}
+    grid = {name: np.array(values) for name, values in options.items()}
     tokenizer = RQVAETokenizer(codebook_size=8, hidden_layer_sizes=(8,), max_iter=1, random_state=0)
     search = GridSearchCV(tokenizer, grid, cv=2, error_score="raise").fit(items.embeddings)
     assert search.best_estimator_.transform(items.embeddings).shape == (300, 3)

@@ -13,7 +13,14 @@ from semid.exceptions import CollapseWarning
 from semid.metrics import codebook_perplexity, collision_rate, reconstruction_r2
 from semid.nn._losses import diversity_loss
 from semid.nn._quantizers import Codebook
-from semid.tokenizers import MixtureOfCodesTokenizer, ParallelKMeansTokenizer, RQVAETokenizer, presets
+from semid.tokenizers import (
+    MixtureOfCodesTokenizer,
+    ParallelKMeansTokenizer,
+    ResidualKMeansTokenizer,
+    RQVAETokenizer,
+    UniqueTokenizer,
+    presets,
+)
 
 
 def _rq_vae(**parameters):
@@ -269,3 +276,33 @@ def test_codes_asked_for_beside_a_fit_are_those_of_before(items, monkeypatch):
     fresh = pickle.loads(pickle.dumps(tokenizer))
     np.testing.assert_array_equal(tokenizer.transform(X), fresh.transform(X))
     assert (tokenizer.transform(X) != before).any()
+
+
+def test_what_is_set_during_a_fit_stays(items, monkeypatch):
+    tokenizer = RQVAETokenizer(codebook_size=8, hidden_layer_sizes=(16,), max_iter=2, random_state=0)
+    learn = RQVAETokenizer._learn
+
+    def disturbed_learn(*args, **kwargs):
+        learn(*args, **kwargs)
+        tokenizer.set_params(verbose=True, codebook_size=16).note = "mine"
+
+    monkeypatch.setattr(RQVAETokenizer, "_learn", disturbed_learn)
+    tokenizer.fit(items.embeddings)
+    assert (tokenizer.verbose, tokenizer.codebook_size, tokenizer.note) == (True, 16, "mine")
+    assert tokenizer.codebook_sizes_ == [8, 8, 8]
+
+
+@pytest.mark.parametrize("wrap", [lambda tokenizer: tokenizer, UniqueTokenizer], ids=["plain", "unique"])
+def test_a_fit_that_ends_within_a_transform_does_not_mix_with_it(wrap, items, monkeypatch):
+    tokenizer = wrap(ResidualKMeansTokenizer(2, 32, random_state=0))
+    X = items.embeddings
+    before = tokenizer.fit(X).transform(X).copy()
+    check, pending = type(tokenizer)._check_embeddings, [X[:150]]
+
+    def fitting_check(self, *args, **kwargs):
+        if pending:
+            tokenizer.fit(pending.pop())
+        return check(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(tokenizer), "_check_embeddings", fitting_check)
+    np.testing.assert_array_equal(tokenizer.transform(X), before)

@@ -320,6 +320,8 @@ def _all_on_cpu(estimator):
     if isinstance(twin, Pipeline):
         twin.steps = [(name, _step_on_cpu(step)) for name, step in twin.steps]
     elif isinstance(twin, ColumnTransformer):
+        if twin.n_jobs is not None and check_integer("n_jobs", twin.n_jobs, -_MOST_COLUMNS) == 0:
+            raise ValueError("n_jobs must not be 0.")
         twin.n_jobs = None  # as many processes as somebody has asked for, for one row
         twin.transformers_ = [(name, _step_on_cpu(step), columns) for name, step, columns in twin.transformers_]
     return twin

@@ -450,3 +450,4 @@ def test_a_column_without_any_value_does_not_look_like_ids(classifier, clicks):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         classifier.fit(X, clicks["click"])
+    assert np.isfinite(classifier.predict_proba(X)).all()

@@ -220,9 +220,10 @@ def test_options_may_come_from_arrays(items):
 
 
 def test_a_projection_dim_that_is_not_read_is_not_checked(items):
-    MixtureOfCodesTokenizer(
+    tokenizer = MixtureOfCodesTokenizer(
         2, 8, projection=None, projection_dim=64, latent_dim=8, hidden_layer_sizes=(8,), max_iter=1, random_state=0
-    ).fit(items.embeddings)
+    )
+    assert tokenizer.fit(items.embeddings).codebooks_[0].shape == (8, 8)
 
 
 @pytest.mark.parametrize("arguments", [(2.5,), ("a",), (True,), (3, 1.5)])

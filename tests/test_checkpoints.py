@@ -229,11 +229,12 @@ def test_a_process_killed_while_it_writes_leaves_the_state_before(estimator, dat
 def test_kill_9_at_twenty_random_moments_costs_nothing_but_time(kind, items, tmp_path):
     # Of some seconds: what a new process needs before its first epoch is to be a small part.
     if kind == "tokenizer":
-        estimator, data = RQVAETokenizer(3, 64, max_iter=12, random_state=0), {"X": make_items(4000).embeddings}
+        estimator, data = RQVAETokenizer(3, 64, max_iter=30, random_state=0), {"X": make_items(4000).embeddings}
     else:
         clicks = make_clicks(items, n_impressions=40_000, n_users=1000, random_state=0).frame
         estimator = DeepFMClassifier(embedding_optimizer=kind, max_iter=12, early_stopping=False, random_state=0)
         data = {"X": clicks[FIELDS], "y": clicks["click"]}
+    clone(estimator).set_params(max_iter=1).fit(**data)  # what is slow once only is over then, as in the child
     start = time.perf_counter()
     whole = clone(estimator).fit(**data)
     duration = time.perf_counter() - start
@@ -243,7 +244,7 @@ def test_kill_9_at_twenty_random_moments_costs_nothing_but_time(kind, items, tmp
         estimator.set_params(checkpoint_dir=folder)
         joblib.dump((estimator, data), tmp_path / "fit.joblib")
         with _child(tmp_path / "fit.joblib") as process:
-            time.sleep(rng.uniform(0, 1.2 * duration))
+            time.sleep(rng.uniform(0, 1.1 * duration))
             process.kill()
         n_resumed += any(folder.glob("*.pt"))
         _assert_same(clone(estimator).fit(**data), whole, data["X"])

@@ -272,8 +272,8 @@ def _described(value):
     parameters = signature(kind).parameters.values()
     is_open = any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters)
     names = vars(value) if is_open else [parameter.name for parameter in parameters]
-    made_with = {name: getattr(value, name) for name in names if hasattr(value, name) and not name.endswith("_")}
-    plain = {name: entry for name, entry in made_with.items() if not hasattr(entry, "on_epoch_end")}
+    made_with = {own: getattr(value, own) for own in names if hasattr(value, own) and not own.endswith("_")}
+    plain = {own: entry for own, entry in made_with.items() if not hasattr(entry, "on_epoch_end")}
     return f"{name}({_described(plain)})"
 
 

@@ -47,7 +47,7 @@ def encode_batches(
     n_jobs : int or None, default None
         Threads that encode, each a batch of its own on one core, while the next batches are read; -1: one for each
         core. None: the batches one after the other, each on the cores that torch has. Codes, their order and what comes
-        before an error are the same. While it is open, torch has one core in every thread that begins to use it.
+        before an error are the same. While the stream is open, torch has one core in each thread that begins with it.
 
     Yields
     ------

@@ -6,6 +6,7 @@ tensors and reading once per epoch is twice as fast. The net lives in ``fit`` al
 
 import copy
 import inspect
+import math
 from contextlib import suppress
 from operator import gt, lt
 from typing import NamedTuple
@@ -23,13 +24,17 @@ from tqdm.auto import tqdm
 
 from semid._checkpoints import NoCheckpoint, as_plain, n_bytes_of, plain_entries, warn_of_interruption
 from semid.nn._mlp import SeededDropout
-from semid.nn._row_sparse import LazyAdam, RowwiseAdagrad
+from semid.nn._row_sparse import LazyAdam, RowwiseAdagrad, Visits, forgetting_rates
 
 EMBEDDING_OPTIMIZERS = {"lazy_adam": LazyAdam, "rowwise_adagrad": RowwiseAdagrad, "dense_adam": None}
-_LEAST_SCALE = 1e-3  # of calibrated logits
+_LEAST_SCALE, _LARGEST_SCALE = 1e-3, 10.0  # of calibrated logits
 _TABLE, _BIAS = "embedding.table", "bias"
+_COUNTED_ROWS = 262_144  # at once
+_SMOOTHING = 20  # impressions
+_COMPARED_ROWS = 16_384  # whose logits say how a last epoch has changed them
+_DRAWN_SHARE = 3000  # a row met in so small a share of impressions has half a second moment of its own
 _RECORDED = ("train_loss", "valid_loss", "valid_auc")
-_LAZY_STATE = ("second_moments", "resting_rates", "last_steps", "last_log_decays", "t", "log_decay")
+_LAZY_STATE = ("second_moments", "resting_rates", "last_steps", "last_log_decays", "t", "log_decay", "field_moments")
 _USERS = "user"  # how the names of the user's callbacks begin
 
 
@@ -126,7 +131,9 @@ class ClickNet(NeuralNet):
     kept_state: dict | None  # of the average, at the highest held-out AUC, or of the last complete epoch but the final
     n_complete: int  # epochs
     n_epochs: int  # at most
+    rates_auc: float | None  # held-out AUC of click rates alone, the least that a model should reach
     lazy_table: LazyAdam | None
+    forgetting: list  # of lists of parameters, and what a step leaves of them
     generators: list  # all that the training draws from
     checkpoint: NoCheckpoint  # or a Checkpoint
     max_gradient_norm: float | None
@@ -193,7 +200,7 @@ class ClickNet(NeuralNet):
         self.optimizer_.zero_grad(set_to_none=True)
         touched = ()
         if self.lazy_table is not None and self.module_.embedding.table.requires_grad:
-            touched = (self.lazy_table.open(self.module_.embedding.rows(categories)),)
+            touched = (self.lazy_table.open(self.module_.embedding.rows(categories), weights),)
         logits = self.module_(categories, numbers, *touched)
         losses = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
         loss = (losses * weights).mean()  # the weights are 1 on average: unbiased in every batch
@@ -205,6 +212,10 @@ class ClickNet(NeuralNet):
             parameters = _with_gradients(self.module_, touched)
             torch.nn.utils.clip_grad_norm_([p for _, p in parameters], self.max_gradient_norm)
         self.optimizer_.step()
+        for parameters, left in self.forgetting:
+            for parameter in parameters:
+                if parameter.requires_grad:
+                    parameter.data.mul_(left)
         if touched:
             self.lazy_table.close(self.average.next_decay)
         self.average.update()
@@ -221,7 +232,7 @@ class ClickNet(NeuralNet):
             loss = float(sum(self._notified_step(batch, step_fn) for batch in iterator) / len(iterator.dataset))
         self.complain_of_divergence("loss", loss)
         if self.lazy_table is not None:
-            self._settle_table()
+            self.settle_table()
         self._record("train_loss", loss, lt)
         if self.train_split is None:
             self._complete_epoch(is_best=True)
@@ -237,7 +248,7 @@ class ClickNet(NeuralNet):
                 f"learning_rate={self.lr}. Pass a smaller learning_rate."
             )
 
-    def _settle_table(self):
+    def settle_table(self):
         """Bring the table and its average up to date; one that is frozen is its own average."""
         self.lazy_table.settle()
         table = self.module_.embedding.table
@@ -275,6 +286,8 @@ class ClickNet(NeuralNet):
 
     def _shown(self):
         shown = {name: f"{self.history[-1, name]:.4f}" for name in _RECORDED if name in self.history[-1]}
+        if self.rates_auc is not None:
+            shown["rates_auc"] = f"{self.rates_auc:.4f}"
         return {"epoch": len(self.history), **shown}
 
     def score_held_out(self, held_out):
@@ -325,6 +338,8 @@ class NetOptions(NamedTuple):
     embedding_learning_rate: float
     l2: float
     embedding_l2: float
+    embedding_forgetting: float  # pace, see `forgetting_rates`
+    network_forgetting: float  # per epoch
     embedding_optimizer: str
     max_gradient_norm: float | None
     weight_averaging: float
@@ -346,21 +361,23 @@ class TrainedModel(NamedTuple):
     calibration: Calibration
 
 
-def train_click_model(module, train, held_out, options, generator, checkpoint=None):
+def train_click_model(module, train, held_out, options, generator, checkpoint=None, everything=None):
     """Train `module`, with Adam and the embedding optimizer on its table; return the `TrainedModel`.
 
     With `held_out` impressions (or None), training stops when their AUC has not improved for ``n_iter_no_change``
-    epochs, the weights are those of the best epoch, and the logits are calibrated on them. With a `checkpoint`, it goes
-    on from the state that is there. Interrupted by the user after at least one epoch, it warns, and returns what was
-    learned in complete ones.
+    epochs, the weights are those of the best epoch, and the logits are calibrated on them. With `everything`, one more
+    epoch from there learns all impressions, those held out among them. With a `checkpoint`, it goes on from the state
+    that is there. Interrupted by the user after at least one epoch, it warns, and returns what was learned in complete
+    ones.
     """
     checkpoint = checkpoint or NoCheckpoint()
     saved = checkpoint.load()
     checkpoint.reserve(5 * n_bytes_of(module))  # with the average, that of the best epoch, and two moments of Adam
     net = _make_net(module, train, held_out, options, generator)
-    _prepare_optimizers(net, options)
+    _prepare_optimizers(net, train, options)
     net.checkpoint, net.kept_state, net.n_complete, net.n_epochs = checkpoint, None, 0, options.max_iter
     net.generators = [generator, _seed_dropout(module, generator, train.y.device)]
+    net.rates_auc = None if held_out is None else click_rates_auc(module.embedding, train, held_out)
     n_steps = -(-len(train) // options.batch_size)  # per epoch
     bar = tqdm(total=options.max_iter * n_steps, unit=" steps", disable=not options.verbose, mininterval=0.5)
     with bar as net.progress:
@@ -368,10 +385,14 @@ def train_click_model(module, train, held_out, options, generator, checkpoint=No
         if saved is not None:
             net.restore(saved)
             net.progress.update(net.n_complete * n_steps)
-        _run_epochs(net, train)
+        is_whole = _run_epochs(net, train)
+        calibration = Calibration() if held_out is None else _calibrate(*net.score_held_out(held_out))
+        if is_whole and everything is not None:
+            calibration = _learn_everything(net, train, everything, calibration)
         net.notify("on_train_end", X=train, y=None)
     history = {name: np.array(net.history[: net.n_complete, name]) for name in _RECORDED if name in net.history[0]}
-    calibration = Calibration() if held_out is None else _calibrate(*net.score_held_out(held_out))
+    if held_out is not None:
+        history["rates_auc"] = np.full(net.n_complete, net.rates_auc)
     return TrainedModel(net.average.module, history, calibration)
 
 
@@ -407,37 +428,119 @@ def _make_net(module, train, held_out, options, generator):
 
 
 def _run_epochs(net, train):
-    """Run the epochs that are left, and give the average the weights that are to be kept."""
+    """Run the epochs that are left, give the average the weights to keep, and return whether nobody interrupted."""
+    is_whole = True
     try:
         with suppress(TrainingEnds):
             net.fit_loop(train, epochs=net.n_epochs - net.n_complete)
     except KeyboardInterrupt:
         if net.n_complete == 0:
             raise
+        is_whole = False
         net.checkpoint.keep()
         warn_of_interruption(net.n_complete, net.n_epochs)
     if net.kept_state is not None:
         net.average.module.load_state_dict(net.kept_state)
-    # The loss of the last step is that before it.
-    *inputs, _, _ = next(iter(Batches(train, net.batch_size)))
+    _check_learned(net, train)
+    return is_whole
+
+
+def _learn_everything(net, train, everything, calibration):
+    """Go once more over all impressions, from the weights of the best epoch, and return the calibration for it.
+
+    The held-out part has said when to stop. An embedding that forgets within about an epoch needs one epoch to learn
+    what was held out, and categories that are met a dozen times miss every visit. What was held out can't calibrate
+    a model that has seen it: mean and spread of the calibrated logits stay as they were on a sample of `train`.
+    """
+    best = copy.deepcopy(net.average.module.state_dict())
+    net.module_.load_state_dict(best)
+    sample = copy.copy(train)
+    sample.rows = train.rows[:_COMPARED_ROWS]
+    _, before, _ = net.score_held_out(sample)
+    try:
+        for batch in Batches(everything, net.batch_size, net.generators[0]):
+            net.train_step(batch)
+    except KeyboardInterrupt:
+        net.average.module.load_state_dict(best)
+        net.checkpoint.keep()
+        warn_of_interruption(net.n_complete, net.n_epochs)
+        return calibration
+    if net.lazy_table is not None:
+        net.settle_table()
+    _check_learned(net, everything)
+    _, after, _ = net.score_held_out(sample)
+    scale = calibration.scale * before.std() / max(after.std(), 1e-9)
+    scale = float(np.clip(scale, _LEAST_SCALE, _LARGEST_SCALE))
+    return Calibration(scale, float(calibration.scale * before.mean() + calibration.shift - scale * after.mean()))
+
+
+def _check_learned(net, impressions):
+    """Raise if training has diverged in its last step, whose loss is that before it."""
+    *inputs, _, _ = next(iter(Batches(impressions, net.batch_size)))
     with torch.inference_mode():
         logits = net.average.module(*inputs)
     net.complain_of_divergence("logit of an impression", logits.cpu().numpy())
 
 
-def _prepare_optimizers(net, options):
+def _prepare_optimizers(net, train, options):
     """Give `net` its average and, unless the table is trained densely, the optimizer of the rows that a batch touches.
 
     Its learning rate and L2 are those of the table's group in ``optimizer_``, where skorch's schedulers find them.
     """
+    embedding, n_steps = net.module_.embedding, math.ceil(len(train) / options.batch_size)
+    visits, _ = _counts(embedding, train)
+    forgetting = 0.0
+    if options.embedding_forgetting:
+        forgetting = forgetting_rates(visits / len(train), n_steps, options.embedding_forgetting).to(embedding.table)
+    matrices = [p for name, p in net.module_.named_parameters() if name != _TABLE and p.ndim > 1]
+    net.forgetting = [(matrices, math.exp(-options.network_forgetting / n_steps))]
     lazy = EMBEDDING_OPTIMIZERS[options.embedding_optimizer]
     net.max_gradient_norm = options.max_gradient_norm
     net.shows_gradients = any(type(c).on_grad_computed is not Callback.on_grad_computed for c in options.callbacks)
     net.average = WeightAverage(net.module_, options.weight_averaging, but_table=lazy is not None)
     net.lazy_table = None
-    if lazy is not None:
-        table = net.module_.embedding.table
-        net.lazy_table = lazy(table, _table_group(net), net.average.module.embedding.table)
+    if lazy is None:
+        net.forgetting.append(([embedding.table], torch.exp(-torch.as_tensor(forgetting))))
+        return
+    # A row that only a last epoch meets has met one impression then.
+    per_step = (torch.where(visits > 0, visits, 1.0) / n_steps)[:, None].to(embedding.table)
+    has_fields = lazy is LazyAdam and len(embedding.first_rows)
+    net.lazy_table = lazy(
+        embedding.table,
+        _table_group(net),
+        net.average.module.embedding.table,
+        forgetting,
+        net.module_.n_first_order,
+        Visits(per_step, embedding.first_rows, len(train) / n_steps / _DRAWN_SHARE) if has_fields else None,
+    )
+
+
+def _counts(embedding, impressions):
+    """Return how often each row of the table is met, by weight, and how often with a click, (R,) float64 each."""
+    visits, clicks = torch.zeros(2, len(embedding.table), dtype=torch.float64, device=impressions.y.device)
+    for categories, _, y, weights in Batches(impressions, _COUNTED_ROWS):
+        rows = embedding.rows(categories)
+        for counts, amount in ((visits, weights), (clicks, weights * y)):
+            amounts = amount.double()[:, None].expand(rows.shape)
+            counts += torch.bincount(rows.flatten(), amounts.flatten(), minlength=len(counts))
+    return visits, clicks
+
+
+def click_rates_auc(embedding, train, held_out):
+    """Return the AUC on `held_out` of what needs no training: click rates of all categories in `train`, added up.
+
+    Rates are log-odds, drawn towards the rate of all by twenty impressions of it.
+    """
+    visits, clicks = _counts(embedding, train)
+    rate = clicks.sum() / visits.sum()
+    smoothed = (clicks + _SMOOTHING * rate) / (visits + _SMOOTHING)
+    log_odds = torch.logit(smoothed, eps=1e-9)
+    scored = [
+        (y, log_odds[embedding.rows(categories)].sum(1), weights)
+        for categories, _, y, weights in Batches(held_out, _COUNTED_ROWS)
+    ]
+    y, scores, weights = (torch.cat(part).cpu().numpy() for part in zip(*scored, strict=True))
+    return float(roc_auc_score(y, scores, sample_weight=weights))
 
 
 def _table_group(net):
@@ -483,7 +586,7 @@ def _calibrate(y, logits, weights):
         calibrated = parameters[0] * logits + parameters[1]
         return np.average(np.logaddexp(0, calibrated) - targets * calibrated, weights=weights)
 
-    bounds = [(_LEAST_SCALE, None), (None, None)]
+    bounds = [(_LEAST_SCALE, _LARGEST_SCALE), (None, None)]
     scale, shift = minimize(loss, x0=[1.0, 0.0], bounds=bounds, method="L-BFGS-B").x
     return Calibration(float(scale), float(shift))
 

@@ -18,6 +18,8 @@ OPTIONS = NetOptions(
     embedding_learning_rate=0.01,
     l2=1e-3,
     embedding_l2=1e-3,
+    embedding_forgetting=0.0,
+    network_forgetting=0.0,
     embedding_optimizer="dense_adam",
     max_gradient_norm=None,
     weight_averaging=0.9,
@@ -27,11 +29,24 @@ OPTIONS = NetOptions(
 )
 
 
-class Logistic(torch.nn.Module):
+class NoEmbedding(torch.nn.Module):
+    """A table that no field looks into."""
+
     def __init__(self):
         super().__init__()
-        self.embedding = torch.nn.Module()
-        self.embedding.table = torch.nn.Parameter(torch.zeros(1, 1))
+        self.table = torch.nn.Parameter(torch.zeros(1, 1))
+        self.first_rows = torch.zeros(0, dtype=torch.int64)
+
+    def rows(self, categories):
+        return categories
+
+
+class Logistic(torch.nn.Module):
+    n_first_order = 0
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = NoEmbedding()
         self.weight = torch.nn.Parameter(torch.zeros(2))
         self.bias = torch.nn.Parameter(torch.zeros(()))
 

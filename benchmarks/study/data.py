@@ -52,7 +52,11 @@ def load(name, folder, seed=0):
 
 
 def _amazon(folder, name, items, seed):
-    positives = pd.read_parquet(folder / f"{name}_interactions.parquet")
+    return implicit(pd.read_parquet(folder / f"{name}_interactions.parquet"), items, seed)
+
+
+def implicit(positives, items, seed):
+    """Return impressions, the part of each, and the fields, of a log of `positives` alone."""
     part = leave_last_out(positives, order="position")
     negatives = sample_negatives(positives, items["item_id"], random_state=seed)
     impressions = pd.concat([positives.assign(click=1), negatives.assign(click=0)], ignore_index=True)

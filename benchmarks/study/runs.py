@@ -32,7 +32,16 @@ MODELS = {
     "DCNv2": DCNv2Classifier,
 }
 # What no arm chooses for itself.
-COMMON = {"embedding_dim": EMBEDDING_DIM, "hidden_layer_sizes": (128, 64), "device": "cpu"}
+COMMON = {
+    "embedding_dim": EMBEDDING_DIM,
+    "hidden_layer_sizes": (128, 64),
+    "device": "cpu",
+    # The training of 0.1.0, in which the stored runs were made.
+    "embedding_forgetting": 0.0,
+    "network_forgetting": 0.0,
+    "weight_averaging": 0.99,
+    "n_iter_no_change": 2,
+}
 
 
 class Run(NamedTuple):

@@ -1,6 +1,7 @@
 """What all click models share: from a table and clicks to a trained module, and from a table to probabilities."""
 
 import copy
+import math
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target
@@ -53,6 +55,12 @@ from semid.nn._fusions import FUSIONS
 _PREDICT_ROWS = 131_072  # impressions encoded and scored at once
 _ID_NAME = re.compile(r"(^|_|\b)(id|user|item)$", re.IGNORECASE)
 _EARLY_STOPPING_ROWS = 1_000
+_FORGETTING = 0.9  # what `embedding_forgetting="auto"` stands for
+_HELD_OUT_SHARE, _HELD_OUT_ROWS = 0.1, 5_000  # `validation_fraction="auto"`: rows are of the rarer class, at most
+_AVERAGED_EPOCHS = 0.75  # over which `weight_averaging="auto"` averages
+_LEAST_AVERAGED_STEPS = 20
+_LEAST_GAIN, _CLEARLY = 0.002, 0.01  # in AUC, over and under that of click rates
+_JUDGED_ROWS = 100  # of the rarer class, held out, below which an AUC says little
 
 
 class Fields(NamedTuple):
@@ -123,14 +131,17 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         batch_size: int | Literal["auto"] = "auto",
         learning_rate: float = 0.006,
         embedding_learning_rate: float | None = None,
-        l2: float = 1e-4,
-        embedding_l2: float = 1e-4,
+        l2: float = 0.0,
+        embedding_l2: float = 0.0,
+        embedding_forgetting: float | Literal["auto"] = "auto",
+        network_forgetting: float = 0.7,
         max_gradient_norm: float | None = None,
-        weight_averaging: float = 0.99,
+        weight_averaging: float | Literal["auto"] = "auto",
         class_weight: dict | Literal["balanced"] | None = None,
         early_stopping: bool | Literal["auto"] = "auto",
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 2,
+        validation_fraction: float | Literal["auto"] = "auto",
+        validation: Literal["random", "last"] = "random",
+        n_iter_no_change: int = 5,
         warm_start: bool = False,
         checkpoint_dir: StrPath | None = None,
         callbacks: Sequence[Any] = (),
@@ -162,11 +173,14 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         self.embedding_learning_rate = embedding_learning_rate
         self.l2 = l2
         self.embedding_l2 = embedding_l2
+        self.embedding_forgetting = embedding_forgetting
+        self.network_forgetting = network_forgetting
         self.max_gradient_norm = max_gradient_norm
         self.weight_averaging = weight_averaging
         self.class_weight = class_weight
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.validation = validation
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
         self.checkpoint_dir = checkpoint_dir
@@ -241,10 +255,11 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         module, encoded = self._resume(X, seed) if continues else self._begin(X, y, weights, seed)
         impressions = Impressions(encoded, y, weights, resolve_device(self.device), self._dtype)
         train, held_out = self._split(impressions, y, eval_set, random_state)
+        everything = impressions if held_out is not None and eval_set is None else None
         self._zero_untrained(module.embedding, train, before)
         # That of former weights says nothing of these; a held-out part will give another.
         self.calibration_ = Calibration()._asdict()
-        return self._train(module, train, held_out, self.max_iter, seed, may_resume=True)
+        return self._train(module, train, held_out, self.max_iter, seed, everything, is_whole_fit=True)
 
     @all_or_nothing
     def partial_fit(
@@ -497,7 +512,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         module.load_state_dict(state)
         return module, encoded
 
-    def _train(self, module, train, held_out, max_iter, seed, may_resume=False):
+    def _train(self, module, train, held_out, max_iter, seed, everything=None, *, is_whole_fit=False):
         """Train `module` and keep what it learned."""
         options = NetOptions(
             max_iter=max_iter,
@@ -506,25 +521,58 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
             embedding_learning_rate=self.embedding_learning_rate or self.learning_rate,
             l2=self.l2,
             embedding_l2=self.embedding_l2,
+            # Going once over impressions, there is nothing to forget.
+            embedding_forgetting=self._forgetting() if is_whole_fit else 0.0,
+            network_forgetting=self.network_forgetting if is_whole_fit else 0.0,
             embedding_optimizer=self.embedding_optimizer,
             max_gradient_norm=self.max_gradient_norm,
-            weight_averaging=self.weight_averaging,
+            weight_averaging=self._averaging_for(len(train)),
             n_iter_no_change=self.n_iter_no_change,
             callbacks=tuple(self.callbacks),
             verbose=bool(self.verbose),
         )
         module = module.to(device=train.y.device, dtype=self._dtype)
         generator = torch.Generator().manual_seed(seed)
-        checkpoint = self._open_checkpoint(module, train, held_out, generator) if may_resume else NoCheckpoint()
-        trained = train_click_model(module, train, held_out, options, generator, checkpoint)
+        checkpoint = self._open_checkpoint(module, train, held_out, generator) if is_whole_fit else NoCheckpoint()
+        trained = train_click_model(module, train, held_out, options, generator, checkpoint, everything)
         module, self.history_, calibration = trained
         self.n_iter_ = len(self.history_["train_loss"])
         if held_out is not None:
             self.calibration_ = calibration._asdict()
+            self._warn_unless_learned(held_out)
         self.state_ = export_state(module)
         self._live = LiveModule()
         checkpoint.finish()
         return self
+
+    def _warn_unless_learned(self, held_out):
+        """Warn if the model ranks no better than click rates, which need no training."""
+        reached, rates = self.history_["valid_auc"].max(), self.history_["rates_auc"][0]
+        y = held_out.y if held_out.rows is None else held_out.y[held_out.rows]
+        n_rarest = min(y.sum().item(), len(y) - y.sum().item())
+        is_short = self.n_iter_ <= self.n_iter_no_change  # asked for few epochs, which are not judged
+        if is_short or n_rarest < _JUDGED_ROWS or reached > rates + _LEAST_GAIN:
+            return
+        loss = self.history_["train_loss"]
+        learned, way_out = (
+            "it has learned nothing beyond them",
+            "Longer patience (n_iter_no_change), another learning_rate, or fields that say more, such as codes of the "
+            "items, may help",
+        )
+        if reached < rates - _CLEARLY:
+            learned, way_out = "it has learned less than them", "Pass another learning_rate"
+        warn(
+            f"the model ranks held-out impressions with an AUC of {reached:.4f}, and the click rates of their "
+            f"categories, added up, with {rates:.4f}: {learned} in {self.n_iter_} epochs, in which its training loss "
+            f"went from {loss[0]:.4f} to {loss[-1]:.4f}. {way_out}.",
+            ConvergenceWarning,
+        )
+
+    def _forgetting(self):
+        """Return the pace at which embeddings forget in `fit`."""
+        if self.embedding_forgetting != "auto":
+            return self.embedding_forgetting
+        return 0.0 if self.embedding_optimizer == "rowwise_adagrad" else _FORGETTING
 
     def _open_checkpoint(self, module, train, held_out, generator):
         if self.checkpoint_dir is None:
@@ -643,16 +691,27 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
             check_number("embedding_learning_rate", self.embedding_learning_rate, 0, open_minimum=True)
         check_number("l2", self.l2, 0)
         check_number("embedding_l2", self.embedding_l2, 0)
+        check_number("network_forgetting", self.network_forgetting, 0)
+        if self.embedding_forgetting != "auto":
+            check_number("embedding_forgetting", self.embedding_forgetting, 0)
+            if self.embedding_forgetting and self.embedding_optimizer == "rowwise_adagrad":
+                raise ValueError(
+                    "embedding_forgetting must be 'auto' or 0 with embedding_optimizer='rowwise_adagrad', whose steps "
+                    f"become too short to learn again, got {self.embedding_forgetting!r}. Use 'lazy_adam'."
+                )
         if self.max_gradient_norm is not None:
             check_number("max_gradient_norm", self.max_gradient_norm, 0, open_minimum=True)
-        check_number("weight_averaging", self.weight_averaging, 0, 1, open_maximum=True)
+        if self.weight_averaging != "auto":
+            check_number("weight_averaging", self.weight_averaging, 0, 1, open_maximum=True)
         check_callbacks(self.callbacks)
         check_checkpoint_dir(self.checkpoint_dir, self.random_state)
         resolve_device(self.device)
 
     def _check_stopping_parameters(self):
         check_option("early_stopping", self.early_stopping, (True, False, "auto"))
-        check_number("validation_fraction", self.validation_fraction, 0, 1, open_minimum=True, open_maximum=True)
+        if self.validation_fraction != "auto":
+            check_number("validation_fraction", self.validation_fraction, 0, 1, open_minimum=True, open_maximum=True)
+        check_option("validation", self.validation, ("random", "last"))
         check_integer("n_iter_no_change", self.n_iter_no_change, 1)
 
     def _check_training_data(self, X, y, sample_weight, classes=None, *, reset=True, may_be_one=False):
@@ -685,9 +744,11 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         if eval_set is not None:
             return impressions, self._encode_eval_set(eval_set)
         rarest = np.bincount(y).min()
-        stops_early = self.early_stopping
+        stops_early, share = self.early_stopping, self.validation_fraction
+        if share == "auto":
+            share = min(_HELD_OUT_SHARE, _HELD_OUT_ROWS / rarest)
         if stops_early == "auto":
-            stops_early = len(y) > _EARLY_STOPPING_ROWS and rarest * self.validation_fraction >= 1
+            stops_early = len(y) > _EARLY_STOPPING_ROWS and rarest * share >= 1
         if not stops_early:
             return impressions, None
         if rarest < 2:
@@ -695,7 +756,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
                 "early_stopping must have at least 2 rows of each class, to train on and to hold out, "
                 f"got {rarest} of one. Set early_stopping=False."
             )
-        held_out = _stratified_share(y, self.validation_fraction, random_state)
+        held_out = _stratified_share(y, share, self.validation, random_state)
         return impressions.part(np.flatnonzero(~held_out)), impressions.part(np.flatnonzero(held_out))
 
     def _encode_eval_set(self, eval_set):
@@ -707,6 +768,12 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
             kind = TypeError if isinstance(error, TypeError) else ValueError
             raise kind(f"eval_set: {error}") from error
         return Impressions(encoded, y, weights, resolve_device(self.device), self._dtype)
+
+    def _averaging_for(self, n_rows):
+        if self.weight_averaging == "auto":
+            n_steps = math.ceil(n_rows / self._batch_size_for(n_rows))
+            return 1 - 1 / max(_AVERAGED_EPOCHS * n_steps, _LEAST_AVERAGED_STEPS)
+        return self.weight_averaging
 
     def _batch_size_for(self, n_rows):
         if self.batch_size == "auto":
@@ -814,10 +881,11 @@ def _are_whole(numbers):
     return len(numbers) > 0 and (np.isfinite(numbers) & (numbers == np.round(numbers))).all()
 
 
-def _stratified_share(y, share, random_state):
-    """Return a mask of about `share` of the rows, drawn from each class alone; at least one row of each in and out."""
+def _stratified_share(y, share, which, random_state):
+    """Return a mask of about `share` of the rows of each class, `which` of them, at least one in and one out."""
     mask = np.zeros(len(y), dtype=bool)
     for label in (0, 1):
-        rows = random_state.permutation(np.flatnonzero(y == label))
+        rows = np.flatnonzero(y == label)
+        rows = rows[::-1] if which == "last" else random_state.permutation(rows)
         mask[rows[: np.clip(round(share * len(rows)), 1, len(rows) - 1)]] = True
     return mask

@@ -87,25 +87,40 @@ _TRAINING = """\
         Of Adam.
     embedding_learning_rate : float or None, default None
         Of the embeddings; None for `learning_rate`.
-    l2 : float, default 0.0001
+    l2 : float, default 0.0
         L2 penalty of the network but for its bias, inside Adam's gradient.
-    embedding_l2 : float, default 0.0001
-        L2 penalty of the embeddings, over all of them at every step, so that rarely met categories shrink;
-        ``"rowwise_adagrad"`` applies it to the rows of a batch alone.
+    embedding_l2 : float, default 0.0
+        L2 penalty of the embeddings, over all of them at every step, inside Adam's gradient; ``"rowwise_adagrad"``
+        applies it to the rows of a batch alone. Strong ones (1e-4 for some hundred thousand impressions) may hold all
+        embeddings at zero.
+    embedding_forgetting : float or "auto", default "auto"
+        Pace at which embeddings forget in `fit`, a little in every step: those of rare categories within about an
+        epoch, those of frequent ones more slowly. Meeting an impression again, an embedding then has little memory of
+        it, and the network learns from embeddings as they are for new impressions. Twice the value, twice the rate;
+        ``"auto"`` is 0.9. `partial_fit`, which meets impressions once, forgets nothing, and ``"auto"`` is 0 with
+        ``"rowwise_adagrad"``, whose steps become too short to learn again.
+    network_forgetting : float, default 0.7
+        Weight decay of the network's matrices: an epoch of `fit` shrinks them by exp(-network_forgetting), evenly over
+        its steps and apart from the gradient.
     max_gradient_norm : float or None, default None
         Gradients longer than this, all weights together, are shortened to it.
-    weight_averaging : float, default 0.99
+    weight_averaging : float or "auto", default "auto"
         Decay per step of the exponential moving average of the weights that predicts; 0 for the last weights.
+        ``"auto"`` averages over three quarters of an epoch, so that embeddings that forget predict with all that an
+        epoch has taught them.
     class_weight : dict, "balanced" or None, default None
         Weight of each class, as in scikit-learn; multiplies `sample_weight`.
     early_stopping : bool or "auto", default "auto"
         Hold out a part of each class, stop when its AUC no longer rises, keep the best epoch, and calibrate the
         probabilities on it (Platt scaling). ``"auto"``: with more than 1,000 impressions, and at least one of each
-        class to hold out. Without it, all of `max_iter` epochs are run, and a model of many rare categories becomes too
-        sure of itself.
-    validation_fraction : float, default 0.1
-        Share held out for early stopping.
-    n_iter_no_change : int, default 2
+        class to hold out. One more epoch from the best weights then learns all impressions, those held out among them.
+        Without it, all of `max_iter` epochs are run, and probabilities are not calibrated. A ConvergenceWarning says
+        so where the model ranks held-out impressions no better than click rates alone (``rates_auc`` of ``history_``).
+    validation_fraction : float or "auto", default "auto"
+        Share held out for early stopping; ``"auto"``: a tenth, but no more than 5,000 impressions of the rarer class.
+    validation : {"random", "last"}, default "random"
+        Which rows of each class are held out; ``"last"``: those at the end, where rows are in the order of time.
+    n_iter_no_change : int, default 5
         Epochs without a better AUC before early stopping.
     warm_start : bool, default False
         Another `fit` goes on from the weights of the last; new categories get rows of their own. Columns, and the
@@ -142,7 +157,9 @@ _ATTRIBUTES = """\
         What the module is built for: ``shapes`` of the fields, ``fusion_groups`` (slices of fields that are fused),
         ``fusion_query`` (a field or None) and ``base_logit`` (the log-odds of the share of clicks).
     history_ : dict of ndarray of shape (n_epochs,)
-        ``train_loss`` and, with early stopping, ``valid_loss`` and ``valid_auc``, of the last call.
+        ``train_loss`` and, with early stopping, ``valid_loss``, ``valid_auc`` and ``rates_auc``, of the last call. The
+        last is the yardstick, the same for all epochs: the held-out AUC of smoothed click rates of all categories,
+        added up as log-odds.
     n_iter_ : int
         Number of epochs run in the last call.
     n_features_in_ : int

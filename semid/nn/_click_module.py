@@ -37,9 +37,9 @@ class ClickModule(nn.Module):
         adapter_width,
     ):
         super().__init__()
-        self.n_sets, self.dim = n_embedding_sets, embedding_dim
+        self.n_sets, self.dim, self.n_first_order = n_embedding_sets, embedding_dim, int(has_first_order)
         self.bias = nn.Parameter(torch.tensor(base_logit))
-        width = n_embedding_sets * embedding_dim + has_first_order
+        width = n_embedding_sets * embedding_dim + self.n_first_order
         self.embedding = FieldEmbedding(shapes, width, embedding_init_std, adapter_width)
         self.fusions = nn.ModuleList(
             FieldFusion(fusion, fusion_groups, embedding_dim, fusion_rank, fusion_query)

@@ -1,6 +1,7 @@
 """Training a table of embeddings at a cost that depends on the batch and not on the number of rows.
 
-Letters: R rows of the table, U rows that a batch touches, w width, t number of a step, n steps since a row was touched.
+Letters: R rows of the table, U rows that a batch touches, w width, G groups of columns, t number of a step, n steps
+since a row was touched.
 """
 
 import math
@@ -12,21 +13,40 @@ from semid.nn._fields import TouchedRows
 
 _EPSILON = 1e-8  # Adam's
 _BETA2 = 0.999  # Adam's decay of second moments
+_LEAST_SHARE = 1e-7
+_FIELD_BETA = 0.99  # decay of the squares of a whole field, which many rows agree on
+
+
+class Visits(NamedTuple):
+    """How often an epoch meets each row, and in which field it is."""
+
+    per_step: torch.Tensor  # (R, 1), by weight of impressions
+    first_rows: torch.Tensor  # (F,) row at which each field begins
+    n_drawn: float  # visits per step at which a row's own second moment counts as much as that of its field
 
 
 class LazyAdam:
-    """Adam without momentum and with one second moment per row, which touches only the rows of a batch.
+    """Adam without momentum and with one second moment per row and group of columns, which touches the rows of a batch.
 
     What a dense optimizer does to a row in the steps that do not need it, it does in closed form when the row is needed
-    again: its second moment decays, L2 draws it to zero, its average follows. For a row of gradient g, mean square over
-    the row <g²>:
+    again: its second moment decays, forgetting and L2 draw it to zero, its average follows. For a row of gradient g,
+    with mean square <g²> over a group of columns:
 
-    - touched in step t: v ← β2 v + (1 - β2) <g²>,  e ← e - lr √(1 - β2^t) g / (√v + ε), with l2·e as a part of g;
-    - at rest: v ← β2 v,  e ← e exp(-k), with k = lr l2 √(1 - β2^s) / (√v_s + ε) as it was at the last touch, in step s.
+    - touched in step t: v ← β2 v + (1 - β2) <g²>,  e ← exp(-f) e - lr g / (√v̂ + ε), with l2·e a part of g;
+    - at rest: v ← β2 v,  e ← exp(-f - k) e, with k = lr l2 / (√v̂_s + ε) as at the last touch, in step s.
 
-    The pull to zero at rest is that of L2 inside Adam's normalised gradient, and as strong: a rarely met category fades
-    within some dozen steps, a frequent one keeps what it has learned. On real logs this is worth more than any other
-    setting (docs/design.md has the figures). Lazy optimizers as they are known leave rows at rest alone.
+    v̂ is v / (1 - β2^t). Where it is known how often an epoch meets each row, p times per step, it is drawn towards
+    what is to be expected of the row, p m, with m the mean square per visit of all rows of its field:
+
+        v̂ = (p v / (1 - β2^t) + p₀ p m) / (p + p₀)
+
+    A second moment of few visits knows their labels: a row whose impressions were all skipped has a small one, and long
+    steps, and an impression that comes again meets a row that gives its label away. What is expected of a row does not.
+
+    Forgetting keeps its pace whatever the gradient, so that an embedding always grows where there is something to
+    learn. L2 does not: the smaller the embeddings are, the smaller are the gradients, which are products with the
+    embeddings of other fields, and the stronger is the pull of l2·e in the normalised step. docs/design.md has the
+    figures. Lazy optimizers as they are known leave rows at rest alone.
 
     Parameters
     ----------
@@ -35,23 +55,42 @@ class LazyAdam:
         The table's ``lr`` and ``weight_decay`` are read from it at every step, so that a scheduler may change them.
     average : Tensor of shape (R, w) or None
         Where to keep the exponential moving average of the table over steps.
+    forgetting : Tensor of shape (R, 1) or float
+        Rate f of each row, per step.
+    n_first_order : int
+        Columns at the end of the table that hold first-order weights, whose gradients are larger than those of
+        embeddings: a group of their own.
+    visits : Visits or None
     """
 
-    def __init__(self, table, group, average=None):
+    def __init__(self, table, group, average=None, forgetting=0.0, n_first_order=0, visits=None):
         self.table, self.group, self.average = table.data, group, average
-        self.second_moments = table.new_zeros(len(table), 1)
-        self.resting_rates = torch.zeros_like(self.second_moments)  # k; 0 for a row that is as it was initialised
+        self.forgetting, self.visits = forgetting, visits
+        width = table.shape[1]
+        self.widths = [width - n_first_order, n_first_order] if 0 < n_first_order < width else [width]  # of G groups
+        self.second_moments = table.new_zeros(len(table), len(self.widths))
+        self.resting_rates = torch.zeros_like(self.second_moments)  # 0 for a row that is as it was initialised
         self.last_steps = torch.zeros(len(table), 1, dtype=torch.int32, device=table.device)
         self.t = 0
         # Sums over steps of the logarithm of the average's decay: up to now, and up to the last touch of each row.
         self.log_decay = 0.0
         self.last_log_decays = torch.zeros(len(table), 1, dtype=torch.float64, device=table.device)
+        # Moving averages, of squares of the gradients of each field, (F, G), and behind them of its visits.
+        n_fields = 1 if visits is None else len(visits.first_rows)
+        self.field_moments = table.new_zeros(n_fields, len(self.widths) + 1)
 
-    def open(self, rows):
-        """Return the rows of a batch (int64, any shape) as `TouchedRows`, brought up to date, for a forward pass."""
+    def open(self, rows, weights=None):
+        """Return the rows of a batch (int64, any shape) as `TouchedRows`, brought up to date, for a forward pass.
+
+        With `visits`, rows are (B, C), and `weights` those of the impressions, (B,).
+        """
         distinct = _distinct if rows.device.type == "cpu" else _distinct_without_waiting
         self.rows, places, self.slots = distinct(rows)
         self.values, self.moments, self.averages = self._caught_up(self.rows)
+        self.counts = None
+        if self.visits is not None:
+            amounts = weights[:, None].expand(rows.shape).flatten()
+            self.counts = weights.new_zeros(len(self.rows)).index_add_(0, places.flatten(), amounts)[:, None]
         self.values.requires_grad_()
         return TouchedRows(self.values, places)
 
@@ -63,17 +102,42 @@ class LazyAdam:
         values, gradient = self.values.detach(), self.values.grad
         if self.slots is not None:
             gradient = gradient.index_select(0, self.slots)
-        gradient = gradient.add_(values, alpha=self.group["weight_decay"])
-        moments = self._with_gradient(self.moments, gradient.square().mean(1, keepdim=True))
-        step = self.group["lr"] * self._correction(self.t) / (moments.sqrt() + _EPSILON)
-        values.addcmul_(gradient, step, value=-1.0)
+        if self.group["weight_decay"]:
+            gradient = gradient.add_(values, alpha=self.group["weight_decay"])
+        squares = self._mean_squares(gradient)
+        moments = self._with_gradient(self.moments, squares)
+        step = self.group["lr"] / (self._normaliser(moments, squares) + _EPSILON)  # (U, G)
+        forgetting = self.forgetting
+        if isinstance(forgetting, torch.Tensor):
+            forgetting = forgetting.index_select(0, self.rows)
+            values.mul_(torch.exp(-forgetting))
+        elif forgetting:
+            values.mul_(math.exp(-forgetting))
+        for part, partial_gradient, size in self._by_group(values, gradient, step):
+            part.addcmul_(partial_gradient, size, value=-1.0)
         self.table.index_copy_(0, self.rows, values)
         self.second_moments.index_copy_(0, self.rows, moments)
-        self.resting_rates.index_copy_(0, self.rows, self._resting_rate(step))
+        self.resting_rates.index_copy_(0, self.rows, self._resting_rate(step) + forgetting)
         self._mark(self.rows)
         if self.average is not None:
             self.average.index_copy_(0, self.rows, self.averages.lerp_(values, 1 - decay))
-        del self.values, self.moments, self.averages, self.rows, self.slots
+        del self.values, self.moments, self.averages, self.rows, self.slots, self.counts
+
+    def _normaliser(self, moments, squares):
+        """Return √v̂ of the rows of the batch, (U, G)."""
+        moments = moments / (1 - _BETA2**self.t)
+        if self.visits is None:
+            return moments.sqrt()
+        per_step = self.visits.per_step.index_select(0, self.rows)
+        fields = torch.bucketize(self.rows, self.visits.first_rows, right=True) - 1
+        is_row = (self.counts > 0).to(squares.dtype)  # not one that repeats another
+        seen = torch.zeros_like(self.field_moments)
+        seen.index_add_(0, fields, torch.cat([squares * is_row, self.counts.to(squares.dtype)], dim=1))
+        self.field_moments.lerp_(seen, 1 - _FIELD_BETA)
+        per_visit = self.field_moments[:, :-1] / self.field_moments[:, -1:].clamp(min=1e-30)
+        expected = per_step * per_visit.index_select(0, fields)
+        own = per_step / (per_step + self.visits.n_drawn)
+        return torch.lerp(expected, moments, own).sqrt()
 
     @torch.no_grad()
     def settle(self, chunk=1_000_000):
@@ -93,15 +157,30 @@ class LazyAdam:
     def _caught_up(self, rows):
         """Return values, second moments and averages of `rows` as they are after the steps done so far."""
         values, moments = self.table.index_select(0, rows), self.second_moments.index_select(0, rows)
-        rate = self.resting_rates.index_select(0, rows).double()  # (U, 1)
-        n = (self.t - self.last_steps.index_select(0, rows)).double()
+        rates = self.resting_rates.index_select(0, rows).double()  # (U, G)
+        n = (self.t - self.last_steps.index_select(0, rows)).double()  # (U, 1)
         averages = None
         if self.average is not None:
             averages = self.average.index_select(0, rows)
             log_decay = self.log_decay - self.last_log_decays.index_select(0, rows)
-            kept, share = _resting_average(rate, n, log_decay)
-            averages.mul_(kept.to(values.dtype)).addcmul_(values, share.to(values.dtype))
-        return values.mul_(torch.exp(-rate * n).to(values.dtype)), self._rested(moments, n), averages
+            kept, shares = _resting_average(rates, n, log_decay)
+            averages.mul_(kept.to(values.dtype))
+            for part, value, share in self._by_group(averages, values, shares.to(values.dtype)):
+                part.addcmul_(value, share)
+        left = torch.exp(-rates * n).to(values.dtype)
+        for part, share in self._by_group(values, left):
+            part.mul_(share)
+        return values, self._rested(moments, n), averages
+
+    def _mean_squares(self, gradient):
+        means = [part.square().mean(1, keepdim=True) for part in gradient.split(self.widths, dim=1)]
+        return torch.cat(means, dim=1)
+
+    def _by_group(self, *arrays):
+        """Yield views of `arrays`, (U, w) each, and of the last, (U, G), one group of columns at a time."""
+        *wide, narrow = arrays
+        parts = [array.split(self.widths, dim=1) for array in wide]
+        yield from zip(*parts, narrow.split(1, dim=1), strict=True)
 
     def _resting_rate(self, step):
         return step * self.group["weight_decay"]
@@ -109,11 +188,8 @@ class LazyAdam:
     def _rested(self, moments, n):
         return moments * (_BETA2**n).to(moments.dtype)
 
-    def _with_gradient(self, moments, mean_square):
-        return moments * _BETA2 + mean_square * (1 - _BETA2)
-
-    def _correction(self, t):
-        return math.sqrt(1 - _BETA2**t)
+    def _with_gradient(self, moments, mean_squares):
+        return moments * _BETA2 + mean_squares * (1 - _BETA2)
 
 
 class RowwiseAdagrad(LazyAdam):
@@ -128,11 +204,29 @@ class RowwiseAdagrad(LazyAdam):
     def _rested(self, moments, n):
         return moments
 
-    def _with_gradient(self, moments, mean_square):
-        return moments + mean_square
+    def _with_gradient(self, moments, mean_squares):
+        return moments + mean_squares
 
-    def _correction(self, t):
-        return 1.0
+    def _normaliser(self, moments, squares):
+        return moments.sqrt()
+
+
+def forgetting_rates(shares, n_steps, pace):
+    """Return how fast rows forget, per step, (R, 1): f = pace / (100 √n_steps shares^¼).
+
+    An embedding that remembers an impression until it comes again gives its label away, and the network learns to trust
+    embeddings that know the answer. The rarer a category is, the more of its embedding is due to each impression.
+    Exponents and pace are fitted, to epochs of 50 to 1,500 steps (docs/design.md).
+
+    Parameters
+    ----------
+    shares : Tensor of shape (R,)
+        Of all impressions, by weight, those that meet the row.
+    n_steps : int
+        Of an epoch.
+    pace : float
+    """
+    return (pace / (100 * math.sqrt(n_steps) * shares.clamp(min=_LEAST_SHARE) ** 0.25))[:, None]
 
 
 class DistinctRows(NamedTuple):

@@ -25,7 +25,7 @@ _PANELS = {
         "valid_loss": "validation",
     },
     "R²": {"r2": "training", "validation_r2": "validation", "refinement_r2": "refinement"},
-    "AUC": {"valid_auc": "validation"},
+    "AUC": {"valid_auc": "validation", "rates_auc": "click rates alone"},
     "perplexity": {"perplexity": "codebook"},
     "usage": {"usage": "codebook"},
 }
@@ -154,6 +154,8 @@ class HistoryDisplay:
             lines[name] = []
             for column, its_style in zip(rows.reshape(len(rows), -1).T, _styles(rows, style, label), strict=True):
                 lines[name] += ax.plot(x, column, **{"marker": ".", "markersize": 3, **its_style, **options})
+        if panel == "AUC":
+            ax.axhline(0.5, color="0.8", linewidth=1, zorder=0)  # chance: no noise is scaled to the panel
         if panel == "loss":
             _choose_scale(ax, [self.history[name] for name in entries])
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
@@ -77,11 +77,13 @@ def test_unknown_values_at_predict_time_score_as_nothing_known(classifier, click
 
 def test_early_stopping_keeps_the_best_epoch(clicks):
     options = {"early_stopping": True, "n_iter_no_change": 2, "learning_rate": 0.05, "random_state": 0}
-    model = DeepFMClassifier(max_iter=30, **options).fit(clicks[FIELDS], clicks["click"])
+    train, held_out = clicks[:3500], (clicks[FIELDS][3500:], clicks["click"][3500:])
+    model = DeepFMClassifier(max_iter=30, **options).fit(train[FIELDS], train["click"], eval_set=held_out)
     aucs = model.history_["valid_auc"]
     best = int(np.argmax(aucs))
     assert model.n_iter_ == len(aucs) == best + 1 + 2
-    stopped_there = DeepFMClassifier(max_iter=best + 1, **options).fit(clicks[FIELDS], clicks["click"])
+    stopped_there = DeepFMClassifier(max_iter=best + 1, **options)
+    stopped_there.fit(train[FIELDS], train["click"], eval_set=held_out)
     np.testing.assert_array_equal(model.predict_proba(clicks[FIELDS]), stopped_there.predict_proba(clicks[FIELDS]))
 
 
@@ -171,6 +173,14 @@ def test_code_columns_given_by_position_in_an_array(clicks):
         ({"learning_rate": -1}, ValueError, "learning_rate must lie in"),
         ({"l2": -1}, ValueError, "l2 must lie in"),
         ({"embedding_l2": -1}, ValueError, "embedding_l2 must lie in"),
+        ({"embedding_forgetting": -1}, ValueError, "embedding_forgetting must lie in"),
+        (
+            {"embedding_forgetting": 1.0, "embedding_optimizer": "rowwise_adagrad"},
+            ValueError,
+            "embedding_forgetting must be 'auto' or 0 with embedding_optimizer='rowwise_adagrad'.*got 1.0. Use",
+        ),
+        ({"network_forgetting": -1}, ValueError, "network_forgetting must lie in"),
+        ({"validation": "first"}, ValueError, "validation must be one of 'random', 'last', got 'first'"),
         ({"weight_averaging": 1.0}, ValueError, r"weight_averaging must lie in \[0, 1\), got 1.0"),
         ({"early_stopping": 1}, ValueError, "early_stopping must be one of True, False, 'auto', got 1"),
         ({"validation_fraction": 1.0}, ValueError, r"validation_fraction must lie in \(0, 1\)"),
@@ -314,8 +324,9 @@ def test_rare_clicks_do_not_fail_by_luck(clicks):
 
 def test_the_held_out_part_is_a_share_of_each_class():
     y = np.array([0] * 90 + [1] * 10)
-    mask = _stratified_share(y, 0.2, np.random.RandomState(0))
+    mask = _stratified_share(y, 0.2, "random", np.random.RandomState(0))
     assert np.bincount(y[mask]).tolist() == [18, 2]
+    assert np.flatnonzero(_stratified_share(y, 0.2, "last", None)).tolist() == [*range(72, 90), 98, 99]
 
 
 def test_ids_in_a_float_array_are_told(classifier, clicks):
@@ -451,3 +462,34 @@ def test_a_column_without_any_value_does_not_look_like_ids(classifier, clicks):
         warnings.simplefilter("error")
         classifier.fit(X, clicks["click"])
     assert np.isfinite(classifier.predict_proba(X)).all()
+
+
+def test_a_fit_that_learns_no_interactions_says_so():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"user_id": rng.integers(100, size=20_000), "item_id": rng.integers(100, size=20_000)})
+    tastes, traits, appeal = rng.normal(size=(3, 100))
+    logit = 2 * tastes[X["user_id"]] * traits[X["item_id"]] + appeal[X["item_id"]]
+    y = rng.random(20_000) < 1 / (1 + np.exp(-logit))
+    model = DeepFMClassifier(max_iter=10, hidden_layer_sizes=(16,), embedding_dim=4, random_state=0)
+    at_zero = clone(model).set_params(embedding_forgetting=0.0, embedding_l2=0.1, n_iter_no_change=3)
+    with pytest.warns(
+        ConvergenceWarning, match=r"learned nothing beyond them in \d+ epochs.*such as codes of the items"
+    ):
+        at_zero.fit(X, y)
+    with pytest.warns(ConvergenceWarning, match="learned less than them in .* Pass another learning_rate"):
+        clone(model).set_params(learning_rate=1e-9, network_forgetting=0.0, embedding_forgetting=0.0).fit(X, y)
+    model.fit(X, y)  # a warning would be an error
+    assert model.history_["valid_auc"].max() > model.history_["rates_auc"][0] + 0.03
+
+
+def test_rates_auc_is_that_of_smoothed_click_rates(clicks):
+    train, held_out = clicks[:3500], clicks[3500:]
+    model = DeepFMClassifier(max_iter=1, early_stopping=True, random_state=0)
+    model.fit(train[FIELDS], train["click"], eval_set=(held_out[FIELDS], held_out["click"]))
+    rate, total = train["click"].mean(), np.zeros(len(held_out))
+    for field in FIELDS:
+        counts = train.groupby(field)["click"].agg(["sum", "count"])
+        smoothed = (counts["sum"] + 20 * rate) / (counts["count"] + 20)
+        total += held_out[field].map(np.log(smoothed / (1 - smoothed))).fillna(np.log(rate / (1 - rate))).to_numpy()
+    expected = roc_auc_score(held_out["click"], total)
+    np.testing.assert_allclose(model.history_["rates_auc"], [expected], atol=1e-4)

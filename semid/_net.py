@@ -339,7 +339,7 @@ class NetOptions(NamedTuple):
     l2: float
     embedding_l2: float
     embedding_forgetting: float  # pace, see `forgetting_rates`
-    network_forgetting: float  # per epoch
+    network_forgetting: float  # pace, of weight matrices
     embedding_optimizer: str
     max_gradient_norm: float | None
     weight_averaging: float
@@ -493,7 +493,7 @@ def _prepare_optimizers(net, train, options):
     if options.embedding_forgetting:
         forgetting = forgetting_rates(visits / len(train), n_steps, options.embedding_forgetting).to(embedding.table)
     matrices = [p for name, p in net.module_.named_parameters() if name != _TABLE and p.ndim > 1]
-    net.forgetting = [(matrices, math.exp(-options.network_forgetting / n_steps))]
+    net.forgetting = [(matrices, math.exp(-options.network_forgetting / (10 * math.sqrt(n_steps))))]
     lazy = EMBEDDING_OPTIMIZERS[options.embedding_optimizer]
     net.max_gradient_norm = options.max_gradient_norm
     net.shows_gradients = any(type(c).on_grad_computed is not Callback.on_grad_computed for c in options.callbacks)

@@ -123,7 +123,8 @@ def test_what_is_made_is_kept_and_not_made_again(scripts, data, tmp_path, monkey
     monkeypatch.setattr(scripts("report"), "SCALES", (1, 2))
     monkeypatch.setattr(scripts("report"), "SETTINGS", plan.SETTINGS)
     monkeypatch.setattr(plan, "FUSIONS", ("concat", "gate"))
-    monkeypatch.setattr(runs, "COMMON", {"embedding_dim": 4, "hidden_layer_sizes": (8,), "max_iter": 2})
+    smaller = {"embedding_dim": 4, "hidden_layer_sizes": (8,), "max_iter": 2}
+    monkeypatch.setattr(runs, "COMMON", runs.COMMON | smaller)
     for module in (study, scripts("report")):
         monkeypatch.setattr(module, "load", lambda name, folder: data)
     where = ["--runs", str(tmp_path / "runs.parquet"), "--outputs", str(tmp_path / "outputs")]

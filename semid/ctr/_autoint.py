@@ -86,7 +86,7 @@ class AutoIntClassifier(BaseCTRClassifier):
         l2: float = 0.0,
         embedding_l2: float = 0.0,
         embedding_forgetting: float | Literal["auto"] = "auto",
-        network_forgetting: float = 0.7,
+        network_forgetting: float = 0.6,
         max_gradient_norm: float | None = None,
         weight_averaging: float | Literal["auto"] = "auto",
         class_weight: dict | Literal["balanced"] | None = None,

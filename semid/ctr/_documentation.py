@@ -99,9 +99,9 @@ _TRAINING = """\
         it, and the network learns from embeddings as they are for new impressions. Twice the value, twice the rate;
         ``"auto"`` is 0.9. `partial_fit`, which meets impressions once, forgets nothing, and ``"auto"`` is 0 with
         ``"rowwise_adagrad"``, whose steps become too short to learn again.
-    network_forgetting : float, default 0.7
-        Weight decay of the network's matrices: an epoch of `fit` shrinks them by exp(-network_forgetting), evenly over
-        its steps and apart from the gradient.
+    network_forgetting : float, default 0.6
+        Pace of the weight decay of the network's matrices, which is apart from the gradient: in `fit`, a step leaves
+        exp(-network_forgetting / (10 √steps per epoch)) of them.
     max_gradient_norm : float or None, default None
         Gradients longer than this, all weights together, are shortened to it.
     weight_averaging : float or "auto", default "auto"

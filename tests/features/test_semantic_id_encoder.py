@@ -227,7 +227,7 @@ def test_code_vectors_travel_with_the_codes_to_the_click_model(encoder, clicks):
     plain = clone(encoder).set_params(code_vectors=False).fit(clicks[["item_id"]]).transform(clicks[["item_id"]])
     np.testing.assert_array_equal(X[["item_id_code0", "item_id_code1"]].astype(int), plain)
 
-    options = {"learning_rate": 1e-12, "l2": 0, "embedding_l2": 0, "early_stopping": False, "max_iter": 1}
+    options = {"learning_rate": 1e-12, "embedding_forgetting": 0, "early_stopping": False, "max_iter": 1}
     model = DeepFMClassifier(code_embedding_init="codebooks", random_state=0, **options).fit(X, clicks["click"])
     first_rows = np.cumsum([0, *model.fields_.shapes.vocabulary_sizes])
     codes = model.encoder_.vocabularies_[2]

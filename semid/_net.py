@@ -34,7 +34,16 @@ _SMOOTHING = 20  # impressions
 _COMPARED_ROWS = 16_384  # whose logits say how a last epoch has changed them
 _DRAWN_SHARE = 3000  # a row met in so small a share of impressions has half a second moment of its own
 _RECORDED = ("train_loss", "valid_loss", "valid_auc")
-_LAZY_STATE = ("second_moments", "resting_rates", "last_steps", "last_log_decays", "t", "log_decay", "field_moments")
+_LAZY_STATE = (
+    "second_moments",
+    "resting_rates",
+    "last_steps",
+    "last_log_decays",
+    "t",
+    "log_decay",
+    "field_moments",
+    "rests_evenly",
+)
 _USERS = "user"  # how the names of the user's callbacks begin
 
 

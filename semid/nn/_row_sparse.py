@@ -70,6 +70,7 @@ class LazyAdam:
         self.widths = [width - n_first_order, n_first_order] if 0 < n_first_order < width else [width]  # of G groups
         self.second_moments = table.new_zeros(len(table), len(self.widths))
         self.resting_rates = torch.zeros_like(self.second_moments)  # 0 for a row that is as it was initialised
+        self.rests_evenly = True  # all groups of columns at one rate, as long as there was no L2
         self.last_steps = torch.zeros(len(table), 1, dtype=torch.int32, device=table.device)
         self.t = 0
         # Sums over steps of the logarithm of the average's decay: up to now, and up to the last touch of each row.
@@ -103,6 +104,7 @@ class LazyAdam:
         if self.slots is not None:
             gradient = gradient.index_select(0, self.slots)
         if self.group["weight_decay"]:
+            self.rests_evenly = False
             gradient = gradient.add_(values, alpha=self.group["weight_decay"])
         squares = self._mean_squares(gradient)
         moments = self._with_gradient(self.moments, squares)
@@ -113,8 +115,7 @@ class LazyAdam:
             values.mul_(torch.exp(-forgetting))
         elif forgetting:
             values.mul_(math.exp(-forgetting))
-        for part, partial_gradient, size in self._by_group(values, gradient, step):
-            part.addcmul_(partial_gradient, size, value=-1.0)
+        values.addcmul_(gradient, self._by_column(step), value=-1.0)
         self.table.index_copy_(0, self.rows, values)
         self.second_moments.index_copy_(0, self.rows, moments)
         self.resting_rates.index_copy_(0, self.rows, self._resting_rate(step) + forgetting)
@@ -158,29 +159,28 @@ class LazyAdam:
         """Return values, second moments and averages of `rows` as they are after the steps done so far."""
         values, moments = self.table.index_select(0, rows), self.second_moments.index_select(0, rows)
         rates = self.resting_rates.index_select(0, rows).double()  # (U, G)
+        if self.rests_evenly:
+            rates = rates[:, :1]
         n = (self.t - self.last_steps.index_select(0, rows)).double()  # (U, 1)
         averages = None
         if self.average is not None:
             averages = self.average.index_select(0, rows)
             log_decay = self.log_decay - self.last_log_decays.index_select(0, rows)
             kept, shares = _resting_average(rates, n, log_decay)
-            averages.mul_(kept.to(values.dtype))
-            for part, value, share in self._by_group(averages, values, shares.to(values.dtype)):
-                part.addcmul_(value, share)
-        left = torch.exp(-rates * n).to(values.dtype)
-        for part, share in self._by_group(values, left):
-            part.mul_(share)
+            averages.mul_(kept.to(values.dtype)).addcmul_(values, self._by_column(shares.to(values.dtype)))
+        values.mul_(self._by_column(torch.exp(-rates * n).to(values.dtype)))
         return values, self._rested(moments, n), averages
 
     def _mean_squares(self, gradient):
         means = [part.square().mean(1, keepdim=True) for part in gradient.split(self.widths, dim=1)]
         return torch.cat(means, dim=1)
 
-    def _by_group(self, *arrays):
-        """Yield views of `arrays`, (U, w) each, and of the last, (U, G), one group of columns at a time."""
-        *wide, narrow = arrays
-        parts = [array.split(self.widths, dim=1) for array in wide]
-        yield from zip(*parts, narrow.split(1, dim=1), strict=True)
+    def _by_column(self, amounts):
+        """Return `amounts` of groups of columns, (U, G), of each column, (U, w); those of all together as they are."""
+        if amounts.shape[1] == 1:
+            return amounts
+        parts = [part.expand(-1, width) for part, width in zip(amounts.split(1, dim=1), self.widths, strict=True)]
+        return torch.cat(parts, dim=1)
 
     def _resting_rate(self, step):
         return step * self.group["weight_decay"]

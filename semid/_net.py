@@ -383,10 +383,11 @@ def train_click_model(module, train, held_out, options, generator, checkpoint=No
     saved = checkpoint.load()
     checkpoint.reserve(5 * n_bytes_of(module))  # with the average, that of the best epoch, and two moments of Adam
     net = _make_net(module, train, held_out, options, generator)
-    _prepare_optimizers(net, train, options)
+    visits, clicks = _counts(module.embedding, train)
+    _prepare_optimizers(net, visits, len(train), options)
     net.checkpoint, net.kept_state, net.n_complete, net.n_epochs = checkpoint, None, 0, options.max_iter
     net.generators = [generator, _seed_dropout(module, generator, train.y.device)]
-    net.rates_auc = None if held_out is None else click_rates_auc(module.embedding, train, held_out)
+    net.rates_auc = None if held_out is None else _rates_auc(module.embedding, visits, clicks, held_out)
     n_steps = -(-len(train) // options.batch_size)  # per epoch
     bar = tqdm(total=options.max_iter * n_steps, unit=" steps", disable=not options.verbose, mininterval=0.5)
     with bar as net.progress:
@@ -491,16 +492,15 @@ def _check_learned(net, impressions):
     net.complain_of_divergence("logit of an impression", logits.cpu().numpy())
 
 
-def _prepare_optimizers(net, train, options):
+def _prepare_optimizers(net, visits, n_rows, options):
     """Give `net` its average and, unless the table is trained densely, the optimizer of the rows that a batch touches.
 
     Its learning rate and L2 are those of the table's group in ``optimizer_``, where skorch's schedulers find them.
     """
-    embedding, n_steps = net.module_.embedding, math.ceil(len(train) / options.batch_size)
-    visits, _ = _counts(embedding, train)
+    embedding, n_steps = net.module_.embedding, math.ceil(n_rows / options.batch_size)
     forgetting = 0.0
     if options.embedding_forgetting:
-        forgetting = forgetting_rates(visits / len(train), n_steps, options.embedding_forgetting).to(embedding.table)
+        forgetting = forgetting_rates(visits / n_rows, n_steps, options.embedding_forgetting).to(embedding.table)
     matrices = [p for name, p in net.module_.named_parameters() if name != _TABLE and p.ndim > 1]
     net.forgetting = [(matrices, math.exp(-options.network_forgetting / (10 * math.sqrt(n_steps))))]
     lazy = EMBEDDING_OPTIMIZERS[options.embedding_optimizer]
@@ -520,7 +520,7 @@ def _prepare_optimizers(net, train, options):
         net.average.module.embedding.table,
         forgetting,
         net.module_.n_first_order,
-        Visits(per_step, embedding.first_rows, len(train) / n_steps / _DRAWN_SHARE) if has_fields else None,
+        Visits(per_step, embedding.first_rows, n_rows / n_steps / _DRAWN_SHARE) if has_fields else None,
     )
 
 
@@ -535,12 +535,11 @@ def _counts(embedding, impressions):
     return visits, clicks
 
 
-def click_rates_auc(embedding, train, held_out):
-    """Return the AUC on `held_out` of what needs no training: click rates of all categories in `train`, added up.
+def _rates_auc(embedding, visits, clicks, held_out):
+    """Return the AUC on `held_out` of what needs no training: click rates of all categories, added up.
 
     Rates are log-odds, drawn towards the rate of all by twenty impressions of it.
     """
-    visits, clicks = _counts(embedding, train)
     rate = clicks.sum() / visits.sum()
     smoothed = (clicks + _SMOOTHING * rate) / (visits + _SMOOTHING)
     log_odds = torch.logit(smoothed, eps=1e-9)

@@ -23,14 +23,14 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from semid._checkpoints import NoCheckpoint, as_plain, n_bytes_of, plain_entries, warn_of_interruption
+from semid.nn._click_rates import FieldEntries, click_rates
+from semid.nn._fields import MISSING
 from semid.nn._mlp import SeededDropout
 from semid.nn._row_sparse import LazyAdam, RowwiseAdagrad, Visits, forgetting_rates
 
 EMBEDDING_OPTIMIZERS = {"lazy_adam": LazyAdam, "rowwise_adagrad": RowwiseAdagrad, "dense_adam": None}
 _LEAST_SCALE, _LARGEST_SCALE = 1e-3, 10.0  # of calibrated logits
 _TABLE, _BIAS = "embedding.table", "bias"
-_COUNTED_ROWS = 262_144  # at once
-_SMOOTHING = 20  # impressions
 _COMPARED_ROWS = 16_384  # whose logits say how a last epoch has changed them
 _DRAWN_SHARE = 3000  # a row met in so small a share of impressions has half a second moment of its own
 _RECORDED = ("train_loss", "valid_loss", "valid_auc")
@@ -65,6 +65,26 @@ class Impressions(Dataset):
         part.rows = torch.as_tensor(rows, device=self.y.device)
         part.weight_scale = 1 / self.weights[part.rows].double().mean().item()
         return part
+
+    def entries(self, field):
+        """Return the `FieldEntries` of a categorical field or, behind those, of a list."""
+        rows = torch.arange(len(self.y), device=self.y.device) if self.rows is None else self.rows
+        n_categorical = self.categories.shape[1]
+        if field < n_categorical:
+            categories = self.categories[rows, field].long()
+            impressions = torch.arange(len(rows), device=rows.device)
+            return FieldEntries(categories, impressions, torch.ones_like(categories, dtype=torch.float64))
+        entries, which = self.lists[field - n_categorical]
+        entries = entries[which[rows]].long()  # (n, longest)
+        is_entry = entries != MISSING
+        is_entry[:, 0] |= ~is_entry.any(1)
+        impressions, places = is_entry.nonzero(as_tuple=True)
+        return FieldEntries(entries[impressions, places], impressions, 1 / is_entry.sum(1).double()[impressions])
+
+    def labels_and_weights(self):
+        """Return labels, and weights as they were given."""
+        rows = slice(None) if self.rows is None else self.rows
+        return self.y[rows], self.weights[rows]
 
     def tensors(self):
         """Yield all that the batches are made of."""
@@ -383,11 +403,11 @@ def train_click_model(module, train, held_out, options, generator, checkpoint=No
     saved = checkpoint.load()
     checkpoint.reserve(5 * n_bytes_of(module))  # with the average, that of the best epoch, and two moments of Adam
     net = _make_net(module, train, held_out, options, generator)
-    visits, clicks = _counts(module.embedding, train)
-    _prepare_optimizers(net, visits, len(train), options)
+    base, rates = _click_rates(module.embedding, train)
+    _prepare_optimizers(net, rates, train, options)
     net.checkpoint, net.kept_state, net.n_complete, net.n_epochs = checkpoint, None, 0, options.max_iter
     net.generators = [generator, _seed_dropout(module, generator, train.y.device)]
-    net.rates_auc = None if held_out is None else _rates_auc(module.embedding, visits, clicks, held_out)
+    net.rates_auc = None if held_out is None else _rates_auc(base, rates, held_out)
     n_steps = -(-len(train) // options.batch_size)  # per epoch
     bar = tqdm(total=options.max_iter * n_steps, unit=" steps", disable=not options.verbose, mininterval=0.5)
     with bar as net.progress:
@@ -492,12 +512,17 @@ def _check_learned(net, impressions):
     net.complain_of_divergence("logit of an impression", logits.cpu().numpy())
 
 
-def _prepare_optimizers(net, visits, n_rows, options):
+def _prepare_optimizers(net, rates, train, options):
     """Give `net` its average and, unless the table is trained densely, the optimizer of the rows that a batch touches.
 
     Its learning rate and L2 are those of the table's group in ``optimizer_``, where skorch's schedulers find them.
     """
-    embedding, n_steps = net.module_.embedding, math.ceil(n_rows / options.batch_size)
+    embedding, n_rows = net.module_.embedding, len(train)
+    n_steps = math.ceil(n_rows / options.batch_size)
+    visits, unit = torch.zeros(len(embedding.table), dtype=torch.float64, device=embedding.table.device), 1.0
+    if rates:
+        unit = train.labels_and_weights()[1].min().item() * train.weight_scale  # where weights are 1 on average
+        visits = torch.cat([of_field.visits for of_field in rates]) * unit
     forgetting = 0.0
     if options.embedding_forgetting:
         forgetting = forgetting_rates(visits / n_rows, n_steps, options.embedding_forgetting).to(embedding.table)
@@ -511,44 +536,41 @@ def _prepare_optimizers(net, visits, n_rows, options):
     if lazy is None:
         net.forgetting.append(([embedding.table], torch.exp(-torch.as_tensor(forgetting))))
         return
-    # A row that only a last epoch meets has met one impression then.
-    per_step = (torch.where(visits > 0, visits, 1.0) / n_steps)[:, None].to(embedding.table)
-    has_fields = lazy is LazyAdam and len(embedding.first_rows)
+    statistics = None
+    if lazy is LazyAdam and rates:
+        visits = torch.where(visits > 0, visits, 1.0)  # a row that only a last epoch meets has met one impression then
+        prior = None
+        if options.embedding_forgetting and net.module_.n_first_order:
+            precisions = torch.cat([torch.full_like(of_field.visits, of_field.precision) for of_field in rates])
+            prior = precisions * unit / visits / (n_rows / n_steps)
+            prior = prior[:, None].to(embedding.table)
+            forgetting = torch.cat([forgetting, torch.zeros_like(forgetting)], dim=1)
+        per_step = (visits / n_steps)[:, None].to(embedding.table)
+        statistics = Visits(per_step, embedding.first_rows, n_rows / n_steps / _DRAWN_SHARE, prior)
     net.lazy_table = lazy(
         embedding.table,
         _table_group(net),
         net.average.module.embedding.table,
         forgetting,
         net.module_.n_first_order,
-        Visits(per_step, embedding.first_rows, n_rows / n_steps / _DRAWN_SHARE) if has_fields else None,
+        statistics,
     )
 
 
-def _counts(embedding, impressions):
-    """Return how often each row of the table is met, by weight, and how often with a click, (R,) float64 each."""
-    visits, clicks = torch.zeros(2, len(embedding.table), dtype=torch.float64, device=impressions.y.device)
-    for categories, _, y, weights in Batches(impressions, _COUNTED_ROWS):
-        rows = embedding.rows(categories)
-        for counts, amount in ((visits, weights), (clicks, weights * y)):
-            amounts = amount.double()[:, None].expand(rows.shape)
-            counts += torch.bincount(rows.flatten(), amounts.flatten(), minlength=len(counts))
-    return visits, clicks
+def _click_rates(embedding, impressions):
+    sizes = torch.diff(embedding.first_rows, append=embedding.first_rows.new_tensor([len(embedding.table)])).tolist()
+    return click_rates(impressions.entries, sizes, *impressions.labels_and_weights())
 
 
-def _rates_auc(embedding, visits, clicks, held_out):
-    """Return the AUC on `held_out` of what needs no training: click rates of all categories, added up.
-
-    Rates are log-odds, drawn towards the rate of all by twenty impressions of it.
-    """
-    rate = clicks.sum() / visits.sum()
-    smoothed = (clicks + _SMOOTHING * rate) / (visits + _SMOOTHING)
-    log_odds = torch.logit(smoothed, eps=1e-9)
-    scored = [
-        (y, log_odds[embedding.rows(categories)].sum(1), weights)
-        for categories, _, y, weights in Batches(held_out, _COUNTED_ROWS)
-    ]
-    y, scores, weights = (torch.cat(part).cpu().numpy() for part in zip(*scored, strict=True))
-    return float(roc_auc_score(y, scores, sample_weight=weights))
+def _rates_auc(base, rates, held_out):
+    """Return the AUC on `held_out` of click rates of all categories, added up as log-odds."""
+    y, weights = held_out.labels_and_weights()
+    log_odds = torch.full_like(y, base, dtype=torch.float64)
+    for field, of_field in enumerate(rates):
+        categories, impressions, shares = held_out.entries(field)
+        log_odds.index_add_(0, impressions, of_field.log_odds[categories] * shares)
+    y, log_odds, weights = (tensor.cpu().numpy() for tensor in (y, log_odds, weights))
+    return float(roc_auc_score(y, log_odds, sample_weight=weights))
 
 
 def _table_group(net):

@@ -98,7 +98,8 @@ _TRAINING = """\
         epoch, those of frequent ones more slowly. Meeting an impression again, an embedding then has little memory of
         it, and the network learns from embeddings as they are for new impressions. Twice the value, twice the rate;
         ``"auto"`` is 0.9. `partial_fit`, which meets impressions once, forgets nothing, and ``"auto"`` is 0 with
-        ``"rowwise_adagrad"``, whose steps become too short to learn again.
+        ``"rowwise_adagrad"``, whose steps become too short to learn again. First-order weights have a Gaussian prior in
+        its place, with ``"lazy_adam"``: as wide as click rates differ between the categories of a field.
     network_forgetting : float, default 0.6
         Pace of the weight decay of the network's matrices, which is apart from the gradient: in `fit`, a step leaves
         exp(-network_forgetting / (10 √steps per epoch)) of them.
@@ -158,8 +159,8 @@ _ATTRIBUTES = """\
         ``fusion_query`` (a field or None) and ``base_logit`` (the log-odds of the share of clicks).
     history_ : dict of ndarray of shape (n_epochs,)
         ``train_loss`` and, with early stopping, ``valid_loss``, ``valid_auc`` and ``rates_auc``, of the last call. The
-        last is the yardstick, the same for all epochs: the held-out AUC of smoothed click rates of all categories,
-        added up as log-odds.
+        last is the yardstick, the same for all epochs: the held-out AUC of click rates of all categories, added up
+        as log-odds: each field's say what those of few categories have left over, smoothed by how much they differ.
     n_iter_ : int
         Number of epochs run in the last call.
     n_features_in_ : int

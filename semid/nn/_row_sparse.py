@@ -23,6 +23,7 @@ class Visits(NamedTuple):
     per_step: torch.Tensor  # (R, 1), by weight of impressions
     first_rows: torch.Tensor  # (F,) row at which each field begins
     n_drawn: float  # visits per step at which a row's own second moment counts as much as that of its field
+    prior: torch.Tensor | None = None  # (R, 1), pull of each visit on first-order weights
 
 
 class LazyAdam:
@@ -40,6 +41,10 @@ class LazyAdam:
 
         v̂ = (p v / (1 - β2^t) + p₀ p m) / (p + p₀)
 
+    First-order weights w may have a Gaussian prior in the place of forgetting. Each visit carries its share of it: in
+    batches of B, and with n visits of a row in an epoch, a prior of precision λ adds λ w / (n B) to the gradient of a
+    visit.
+
     A second moment of few visits knows their labels: a row whose impressions were all skipped has a small one, and long
     steps, and an impression that comes again meets a row that gives its label away. What is expected of a row does not.
 
@@ -55,8 +60,8 @@ class LazyAdam:
         The table's ``lr`` and ``weight_decay`` are read from it at every step, so that a scheduler may change them.
     average : Tensor of shape (R, w) or None
         Where to keep the exponential moving average of the table over steps.
-    forgetting : Tensor of shape (R, 1) or float
-        Rate f of each row, per step.
+    forgetting : Tensor of shape (R, 1), or (R, G), or float
+        Rate f of each row, and group of columns, per step.
     n_first_order : int
         Columns at the end of the table that hold first-order weights, whose gradients are larger than those of
         embeddings: a group of their own.
@@ -70,7 +75,8 @@ class LazyAdam:
         self.widths = [width - n_first_order, n_first_order] if 0 < n_first_order < width else [width]  # of G groups
         self.second_moments = table.new_zeros(len(table), len(self.widths))
         self.resting_rates = torch.zeros_like(self.second_moments)  # 0 for a row that is as it was initialised
-        self.rests_evenly = True  # all groups of columns at one rate, as long as there was no L2
+        # All groups of columns at one rate, as long as there was no L2.
+        self.rests_evenly = not isinstance(forgetting, torch.Tensor) or forgetting.shape[1] == 1
         self.last_steps = torch.zeros(len(table), 1, dtype=torch.int32, device=table.device)
         self.t = 0
         # Sums over steps of the logarithm of the average's decay: up to now, and up to the last touch of each row.
@@ -106,13 +112,17 @@ class LazyAdam:
         if self.group["weight_decay"]:
             self.rests_evenly = False
             gradient = gradient.add_(values, alpha=self.group["weight_decay"])
+        if self.visits is not None and self.visits.prior is not None:
+            counts = self.counts if self.slots is None else self.counts.index_select(0, self.slots)
+            pull = self.visits.prior.index_select(0, self.rows) * counts
+            gradient[:, self.widths[0] :].addcmul_(pull, values[:, self.widths[0] :])
         squares = self._mean_squares(gradient)
         moments = self._with_gradient(self.moments, squares)
         step = self.group["lr"] / (self._normaliser(moments, squares) + _EPSILON)  # (U, G)
         forgetting = self.forgetting
         if isinstance(forgetting, torch.Tensor):
             forgetting = forgetting.index_select(0, self.rows)
-            values.mul_(torch.exp(-forgetting))
+            values.mul_(self._by_column(torch.exp(-forgetting)))
         elif forgetting:
             values.mul_(math.exp(-forgetting))
         values.addcmul_(gradient, self._by_column(step), value=-1.0)

@@ -21,6 +21,7 @@ from semid._state import LiveModule
 from semid.ctr import DeepFMClassifier
 from semid.ctr._base import BaseCTRClassifier, _stratified_share
 from semid.ctr._deepfm import DeepFM
+from semid.nn._click_rates import FieldEntries, click_rates
 
 FIELDS = ["user_id", "item_id", "hour"]
 
@@ -482,14 +483,21 @@ def test_a_fit_that_learns_no_interactions_says_so():
     assert model.history_["valid_auc"].max() > model.history_["rates_auc"][0] + 0.03
 
 
-def test_rates_auc_is_that_of_smoothed_click_rates(clicks):
+def test_rates_auc_is_that_of_click_rates_added_up_as_log_odds(clicks):
     train, held_out = clicks[:3500], clicks[3500:]
     model = DeepFMClassifier(max_iter=1, early_stopping=True, random_state=0)
     model.fit(train[FIELDS], train["click"], eval_set=(held_out[FIELDS], held_out["click"]))
-    rate, total = train["click"].mean(), np.zeros(len(held_out))
-    for field in FIELDS:
-        counts = train.groupby(field)["click"].agg(["sum", "count"])
-        smoothed = (counts["sum"] + 20 * rate) / (counts["count"] + 20)
-        total += held_out[field].map(np.log(smoothed / (1 - smoothed))).fillna(np.log(rate / (1 - rate))).to_numpy()
+    vocabularies = [sorted(train[field].unique()) for field in FIELDS]
+    numbers = [pd.Index(v).get_indexer(train[field]) for v, field in zip(vocabularies, FIELDS, strict=True)]
+    rows, ones = torch.arange(3500), torch.ones(3500, dtype=torch.float64)
+    y = torch.tensor(train["click"].to_numpy())
+    _, rates = click_rates(
+        lambda f: FieldEntries(torch.as_tensor(numbers[f]), rows, ones), list(map(len, vocabularies)), y, ones
+    )
+    total = np.zeros(500)
+    for field, vocabulary, of_field in zip(FIELDS, vocabularies, rates, strict=True):
+        total += (
+            held_out[field].map(dict(zip(vocabulary, of_field.log_odds.tolist(), strict=True))).fillna(0).to_numpy()
+        )
     expected = roc_auc_score(held_out["click"], total)
-    np.testing.assert_allclose(model.history_["rates_auc"], [expected], atol=1e-4)
+    np.testing.assert_allclose(model.history_["rates_auc"], [expected], atol=1e-6)

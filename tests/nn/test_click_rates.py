@@ -1,0 +1,110 @@
+"""Click rates against loops over categories, and against logs whose rates are known."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit, logit
+
+from semid.nn._click_rates import FieldEntries, click_rates
+
+
+def _fields(columns):
+    """Return `click_rates`' first argument for columns (n,) of categories, and for lists of lists of them."""
+
+    def entries(field):
+        lists = columns[field]
+        lengths = np.array([np.size(entry) for entry in lists])
+        return FieldEntries(
+            torch.as_tensor(np.hstack(lists)),
+            torch.arange(len(lists)).repeat_interleave(torch.as_tensor(lengths)),
+            torch.as_tensor(np.repeat(1 / lengths, lengths)),
+        )
+
+    return entries
+
+
+@pytest.mark.parametrize("are_costs", [False, True])
+def test_rates_equal_a_loop_over_fields_and_categories(are_costs):
+    rng = np.random.default_rng(0)
+    n, sizes = 400, [30, 5, 8]
+    lists = [rng.choice(8, size=1 + i % 3, replace=False) for i in range(n)]
+    columns = [rng.integers(30, size=n), rng.integers(4, size=n), lists]
+    weights = rng.uniform(0.5, 1.5, size=n) if are_costs else 0.5 * rng.integers(1, 4, size=n)
+    y = (rng.random(n) < expit(rng.normal(size=30)[columns[0]] - 1)).astype(float)
+    base, rates = click_rates(_fields(columns), sizes, torch.as_tensor(y), torch.as_tensor(weights))
+
+    weights = weights / weights.min()
+    overall = np.average(y, weights=weights)
+    np.testing.assert_allclose(base, logit(overall))
+    log_odds = np.full(n, base)
+    for field in (1, 2, 0):  # of few categories first
+        share = np.zeros((n, sizes[field]))  # of each category in each impression
+        for row, entry in enumerate(columns[field]):
+            for category in np.atleast_1d(entry):
+                share[row, category] += 1 / np.size(entry)
+        met = np.array([[np.sum(np.atleast_1d(entry) == c) for c in range(sizes[field])] for entry in columns[field]])
+        np.testing.assert_allclose(rates[field].visits, weights @ met)
+        w, p = weights[:, None] * share, expit(log_odds)
+        visits, clicks, expected = w.sum(0), y @ w, p @ w
+        variance = p * (1 - p)
+        information = variance @ w
+        noise = variance @ w**2 if are_costs else information
+        excess, dispersion = (clicks - expected) ** 2 - noise, noise.sum() / information.sum()
+        s2 = np.expm1(dispersion / rates[field].precision)
+        omega = (1 + s2 * information) ** -2  # the estimate is the one that its own weights give
+        np.testing.assert_allclose(s2, max((omega @ excess) / (omega @ information**2), 1e-3), rtol=1e-6)
+        for category in range(sizes[field]):
+            if visits[category] == 0:
+                assert rates[field].log_odds[category] == 0
+                continue
+            rate = expected[category] / visits[category]
+            more = visits[category] / (s2 / dispersion * information[category])
+            smoothed = (clicks[category] + more * rate) / (visits[category] + more)
+            np.testing.assert_allclose(rates[field].log_odds[category], logit(smoothed) - logit(rate), rtol=1e-6)
+        log_odds += share @ rates[field].log_odds.numpy()
+
+
+@pytest.mark.parametrize("mean", [-6.0, -1.0, 0.0])
+@pytest.mark.parametrize("deviation", [0.0, 0.5, 1.0])
+def test_the_variance_between_categories_is_found(mean, deviation):
+    rng = np.random.default_rng(0)
+    categories = rng.integers(3000, size=200_000)
+    p = expit(mean + deviation * rng.normal(size=3000)[categories])
+    y = torch.as_tensor((rng.random(200_000) < p).astype(float))
+    _, (rates,) = click_rates(_fields([categories]), [3000], y, torch.ones(200_000))
+    assert abs(np.sqrt(1 / rates.precision) - deviation) < 0.3
+
+
+def test_an_item_explains_what_its_code_has_left_over():
+    codes = np.repeat([0, 1], 500)
+    items = np.arange(1000) // 10  # each of one code
+    y = torch.as_tensor((np.arange(1000) % 10 < np.where(codes == 0, 2, 8)).astype(float))
+    _, (of_items, of_codes) = click_rates(_fields([items, codes]), [100, 2], y, torch.ones(1000))
+    np.testing.assert_allclose(of_codes.log_odds.numpy(), [logit(0.2), logit(0.8)], atol=0.02)
+    assert of_items.log_odds.abs().max() < 0.01
+    assert of_items.precision > 500 > of_codes.precision
+
+
+def test_labels_of_one_kind_have_rates():
+    categories = np.array([0, 0, 1])
+    base, (rates,) = click_rates(_fields([categories]), [4], torch.zeros(3), torch.ones(3))
+    assert base < -20
+    assert np.isfinite(rates.log_odds.numpy()).all()
+
+
+def test_a_small_whole_weight_is_a_number_of_impressions_and_no_scale_matters():
+    rng = np.random.default_rng(0)
+    categories, times = rng.integers(20, size=500), rng.integers(1, 4, size=500)
+    y = (rng.random(500) < expit(rng.normal(size=20)[categories])).astype(float)
+
+    def rates_of(categories, y, weights):
+        base, (rates,) = click_rates(_fields([categories]), [20], torch.as_tensor(y), torch.as_tensor(weights))
+        return base, rates.log_odds.numpy(), rates.precision, rates.visits.numpy()
+
+    weighted = rates_of(categories, y, times * 1e-60)
+    listed = rates_of(np.repeat(categories, times), np.repeat(y, times), np.ones(times.sum()))
+    for ours, expected in zip(weighted, listed, strict=True):
+        np.testing.assert_allclose(ours, expected)
+    costs = times + rng.random(500)
+    for ours, expected in zip(rates_of(categories, y, costs), rates_of(categories, y, 1e300 * costs), strict=True):
+        np.testing.assert_allclose(ours, expected)

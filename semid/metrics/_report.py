@@ -24,7 +24,8 @@ from semid.metrics._codes import (
     redundancy_matrix,
 )
 from semid.metrics._findings import Audit, findings
-from semid.metrics._mapping import NO_CODE, read_mapping
+from semid.metrics._mapping import read_mapping
+from semid.metrics._mapping_rows import NO_CODE
 from semid.metrics._representations import neighbor_overlap
 
 _WIDTH = 100  # of the printed findings
@@ -95,10 +96,10 @@ def tokenizer_report(
     ----------
     codes : array-like of shape (n_items, n_codebooks), DataFrame, dict, or path
         Codes of each item, -1 where an item has fewer than others. Of a DataFrame, the columns ``code0``, ``code1``,
-        ... or ``<name>_code0``, ..., if there are any, else all integer columns but ``id`` and ``<name>_id``; such a
-        column gives the item ids. A dict has a list per item, of integers or of tokens like ``"<a_12>"``. Paths end in
-        ``.npy``, ``.parquet`` (as a DataFrame), or ``.json`` (as a dict; the ``.index.json`` of LC-Rec, LETTER and
-        MiniOneRec). Items of a dict whose keys are whole numbers are taken in the order of these.
+        ... or ``<name>_code0``, ..., if there are any, else one column of lists or one numbered set of columns; its
+        ids name the items (`semid.io.read_mapping` says which columns are what). A dict has a list per item, of
+        integers or of tokens like ``"<a_12>"``, or a text such as ``"3-9-1"``. Paths end in ``.npy``, ``.parquet`` (as
+        a DataFrame), or ``.json`` (as a dict; the ``.index.json`` of LC-Rec, LETTER and MiniOneRec).
     X : array-like of shape (n_items, n_features), default None
         Embeddings, row by row the items of `codes`. Adds what the codes keep of them, and tells collisions from
         duplicates.

@@ -14,9 +14,9 @@ from semid._checks import check_single_values
 from semid._typing import StrPath
 from semid.io._files import replaced
 from semid.metrics import _mapping
+from semid.metrics._arrays import NO_CODE
 from semid.metrics._mapping import ItemCodes
 from semid.metrics._mapping_columns import text_of_bytes
-from semid.metrics._mapping_rows import NO_CODE
 
 
 def read_mapping(source: StrPath | Mapping | pd.DataFrame | ArrayLike) -> ItemCodes:
@@ -61,7 +61,7 @@ def read_mapping(source: StrPath | Mapping | pd.DataFrame | ArrayLike) -> ItemCo
     [[12, 7], [3, 0]]
     """
     mapping = _mapping.read_mapping(source)
-    return ItemCodes(_checked_ids(mapping.item_ids, len(mapping.codes)), mapping.codes)
+    return ItemCodes(checked_ids("item_ids", mapping.item_ids, len(mapping.codes)), mapping.codes)
 
 
 def write_mapping(path: StrPath, item_ids: ArrayLike, codes: ArrayLike, *, overwrite: bool = False) -> None:
@@ -107,7 +107,7 @@ def write_mapping(path: StrPath, item_ids: ArrayLike, codes: ArrayLike, *, overw
     if ending is None:
         raise ValueError(f"path must end in {', '.join(writers)}, got {fspath(path)!r}; use numpy.save for an array.")
     codes = _checked_codes(codes)
-    item_ids = _checked_ids(item_ids, len(codes))
+    item_ids = checked_ids("item_ids", item_ids, len(codes))
     with replaced(path, overwrite=overwrite) as staged:
         writers[ending](staged, item_ids, codes)
 
@@ -205,23 +205,23 @@ def _checked_codes(codes: Any) -> np.ndarray:
     return codes
 
 
-def _checked_ids(item_ids: Any, n_items: int) -> np.ndarray:
+def checked_ids(name: str, item_ids: Any, n_items: int) -> np.ndarray:
     """Return ids as an array, or raise unless there are `n_items`, different ones, none of them missing."""
     column = _as_series(item_ids)
     if len(column) != n_items:
-        raise ValueError(f"item_ids must have one entry per row of codes, got {len(column)} for {n_items} rows.")
+        raise ValueError(f"{name} must have one entry per row of codes, got {len(column)} for {n_items} rows.")
     if column.isna().any():
         raise ValueError(
-            f"item_ids must not be missing, got {column.isna().sum()}, first in row {column.isna().argmax()}."
+            f"{name} must not be missing, got {column.isna().sum()}, first in row {column.isna().argmax()}."
         )
-    check_single_values("item_ids", column)
+    check_single_values(name, column)
     if column.dtype == object and any(isinstance(value, tuple) for value in column):
-        raise TypeError("item_ids must hold text or numbers, got tuples. Join the parts of each id into one text.")
+        raise TypeError(f"{name} must hold text or numbers, got tuples. Join the parts of each id into one text.")
     if column.dtype == object or column.dtype.kind == "S":
         column = pd.Series(text_of_bytes(column.to_numpy()), dtype=object)
     repeated = column[column.duplicated()]
     if len(repeated):
-        raise ValueError(f"item_ids must be unique, got {repeated.tolist()[0]!r} more than once. Drop repeated items.")
+        raise ValueError(f"{name} must be unique, got {repeated.tolist()[0]!r} more than once. Drop repeated items.")
     return column.to_numpy()
 
 

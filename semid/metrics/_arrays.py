@@ -6,16 +6,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from semid._checks import as_array, check_single_values
+from semid._checks import as_array, check_single_values, warn_of_packed_bits
+
+NO_CODE = -1  # stands where an item has fewer codes than others
 
 
 def check_codes(codes: ArrayLike) -> np.ndarray:
-    """Return `codes` as an array, or raise unless they are integers, one row per item."""
+    """Return `codes` as an array, or raise unless they are integers of at least NO_CODE, one row per item."""
     codes = as_array("codes", codes)
     if codes.ndim != 2 or codes.size == 0:
         raise ValueError(f"codes must have shape (n_items, n_codebooks) and not be empty, got {codes.shape}.")
     if codes.dtype.kind not in "iu":
         raise ValueError(f"codes must be integers, got an array of {codes.dtype}.")
+    if codes.min() < NO_CODE:
+        raise ValueError(
+            f"codes must be at least 0, or {NO_CODE} for no code, got {codes.min()}. Are these embeddings?"
+        )
     return codes
 
 
@@ -49,6 +55,7 @@ def check_rows(name: str, X: ArrayLike, n_items: int | None = None) -> np.ndarra
         raise ValueError(f"{name} must hold numbers, got an array of {X.dtype}.")
     if n_items is not None and len(X) != n_items:
         raise ValueError(f"{name} must have one row for each of the {n_items} items, got {len(X)}.")
+    warn_of_packed_bits(name, X)
     X = X.astype(np.result_type(X.dtype, np.float32), copy=False)
     if not np.isfinite(X).all():
         raise ValueError(f"{name} must hold neither NaN nor infinity. Leave those items out, or fill them in.")

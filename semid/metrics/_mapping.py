@@ -11,11 +11,9 @@ import numpy as np
 import pandas as pd
 
 from semid._tables import from_arrow, read_npy
-from semid.metrics._mapping_columns import is_table, split_columns, tells_items_apart
-from semid.metrics._mapping_rows import LARGEST_CODE, NO_CODE, codes_of_rows
-
-_LEAST_EVIDENCE = 10  # rows in which numbers beyond any codebook are ids
-_NO_CODEBOOK = 2**31
+from semid.metrics._arrays import NO_CODE
+from semid.metrics._mapping_columns import LEAST_EVIDENCE, NO_CODEBOOK, is_table, split_columns
+from semid.metrics._mapping_rows import LARGEST_CODE, codes_of_rows
 
 
 class ItemCodes(NamedTuple):
@@ -94,7 +92,7 @@ def _from_array(source):
 
 def _check_no_ids(codes):
     for n, column in enumerate(codes.T):
-        if len(codes) >= _LEAST_EVIDENCE and column.max() >= _NO_CODEBOOK and tells_items_apart(column):
+        if len(codes) >= LEAST_EVIDENCE and column.max() >= NO_CODEBOOK:
             raise ValueError(
                 f"codes must not be ids, got numbers up to {column.max()} in column {n}, beyond any codebook. Pass the "
                 "other columns, or a DataFrame with the ids in a column item_id."

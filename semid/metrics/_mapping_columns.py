@@ -7,15 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from semid.metrics._mapping_rows import LARGEST_CODE, NO_CODE, codes_of_rows, could_be_codes, n_codes
+from semid.metrics._arrays import NO_CODE
+from semid.metrics._mapping_rows import LARGEST_CODE, codes_of_rows, could_be_codes, n_codes
 
 _NO_NUMBERS = ("complex", "datetime64", "datetime", "date", "timedelta64", "timedelta", "period", "interval")
 _ROWS_LOOKED_AT = 50  # to see what a column holds; all are read afterwards, and those that differ are named
 # Fewer items may have a code each by chance.
-_LEAST_EVIDENCE = 10
+LEAST_EVIDENCE = 10
 # Among fewer items than that, numbers this large are ids; and beyond the next one whatever they are.
 _MORE_THAN_A_CODEBOOK = 2**16
-_NO_CODEBOOK = 2**31
+NO_CODEBOOK = 2**31
 
 _OURS = re.compile(r"(?:(.*)_)?code_?(\d+)")
 _CALLED_CODES = re.compile(r"(?:.*[_\-. ])?(?:codes?|sids?|sem_?ids?|semantic_?(?:ids?|codes?))")
@@ -143,7 +144,7 @@ def _integers(frame):
             f"{_dtypes(frame)}."
         )
     for name in integers:
-        if tells_items_apart(frame[name]):
+        if _tells_items_apart(frame[name]):
             raise ValueError(
                 f"codes must not be ids, got the integer column {name!r}, which is beyond any codebook or different in "
                 "every row. If it is the ids, call it item_id; if it is codes, name the columns code0, code1, ..."
@@ -151,14 +152,14 @@ def _integers(frame):
     return integers
 
 
-def tells_items_apart(codes: Any) -> bool:
+def _tells_items_apart(codes: Any) -> bool:
     """Return whether a column of integers is one of ids, as far as its values say: different ones, or very large."""
     codes = pd.Series(codes).dropna()
     if len(codes) < 2:
         return False
     largest = int(codes.max())
-    is_much = len(codes) >= _LEAST_EVIDENCE or largest >= _MORE_THAN_A_CODEBOOK
-    return largest >= _NO_CODEBOOK or (is_much and codes.is_unique)
+    is_much = len(codes) >= LEAST_EVIDENCE or largest >= _MORE_THAN_A_CODEBOOK
+    return largest >= NO_CODEBOOK or (is_much and codes.is_unique)
 
 
 def _ids_of(frame, code_columns):
@@ -198,7 +199,7 @@ def _could_be_ids(column):
     """Whether a column has another value in every row, and is of text without spaces, or of integers."""
     values = column.astype(object)
     if column.dtype.kind in "iu":
-        return len(column) >= _LEAST_EVIDENCE and column.notna().all() and column.is_unique
+        return len(column) >= LEAST_EVIDENCE and column.notna().all() and column.is_unique
     is_word = values.map(lambda value: isinstance(value, str | bytes) and len(value.split()) == 1)
     return bool(is_word.all()) and values.is_unique
 

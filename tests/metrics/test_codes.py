@@ -158,3 +158,17 @@ def test_reconstruction_r2_equals_scikit_learns_variance_weighted_score(rng):
 def test_bad_codes_are_refused(metric, codes, message):
     with pytest.raises(ValueError, match=message):
         metric(codes)
+
+
+def test_r2_of_rows_that_are_all_alike_is_that_of_no_variance():
+    X = np.full((3, 2), 0.1)  # whose mean is no 0.1
+    assert reconstruction_r2(X, X + 0.1) == r2_score([[0.5, 0.5]] * 3, [[0.6, 0.6]] * 3) == 0
+    assert reconstruction_r2(X, X) == 1
+
+
+@pytest.mark.parametrize(
+    "metric", [collision_rate, codebook_perplexity, redundancy_matrix, lambda codes: codebook_usage(codes, 4)]
+)
+def test_embeddings_of_int8_are_no_codes(metric):
+    with pytest.raises(ValueError, match=r"codes must be at least 0, or -1 for no code, got -93\. Are these"):
+        metric(np.array([[-93, 4], [17, 60]], dtype=np.int8))

@@ -32,7 +32,7 @@ _NEAR_COPY = 0.5
 _UNRELATED = 2
 ITEMS_PER_NEIGHBOR = 5
 # How many times as long as the shortest embeddings the longest are, where k-means chases these.
-_UNEQUAL = 1.5
+_UNEQUAL = 2
 # Sizes that grow from codebook to codebook, to as many times the first, are graded on purpose.
 _GRADED = 3
 _GAIN = " A click model may gain from them all the same, if they differ in granularity (codebook_size='graded')."

@@ -1,6 +1,7 @@
 """What is wrong with a mapping, in sentences: the number, why it matters, and what to do."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -39,6 +40,10 @@ _GAIN = " A click model may gain from them all the same, if they differ in granu
 # A codebook of at most this many codes is small, if others have at least as many times more.
 _TINY = 4
 
+_HAVE_NO_ORDER = (
+    " The ids are numbers that do not ascend, and items are in the order of the mapping: perhaps the rows of X are in "
+    "that of the numbers."
+)
 _OTHERS_COLLIDE = (
     "For retrieval, add a codebook, or wrap the tokenizer in UniqueTokenizer. A click model that has the item id as a "
     "field beside the codes needs neither."
@@ -116,7 +121,16 @@ def _about_content(audit):
             "The codes know nothing of X: items that share codes are neighbours in X as seldom as by chance "
             f"(neighbour overlap {overlap:.2%}, chance {chance:.2%}). Either the rows of X are in another order than "
             "the items of the mapping, the most common reason, or the codes are random. Match both by item id."
+            f"{_HAVE_NO_ORDER if _are_numbers_in_disorder(audit.item_ids) else ''}"
         )
+
+
+def _are_numbers_in_disorder(item_ids):
+    """Whether ids are whole numbers, or text of such, that do not ascend."""
+    is_text = all(isinstance(item_id, str) and item_id.isdecimal() for item_id in item_ids.tolist())
+    numbers = [int(item_id) for item_id in item_ids] if is_text else item_ids
+    is_number = is_text or item_ids.dtype.kind in "iu"
+    return is_number and any(a > b for a, b in pairwise(numbers))
 
 
 def _about_reconstruction(audit):

@@ -48,7 +48,10 @@ def read_mapping(source: Any) -> ItemCodes:
 def _read_file(path):
     readers = {".json": _read_json, ".npy": read_npy, ".parquet": pd.read_parquet}
     if path.suffix not in readers:
-        raise ValueError(f"codes given as a path must end in {', '.join(readers)}, got {fspath(path)!r}.")
+        raise ValueError(
+            f"codes given as a path must end in {', '.join(readers)}, got {fspath(path)!r}. Read other files "
+            "yourself, and pass the DataFrame, dict or array."
+        )
     if not path.is_file():
         raise FileNotFoundError(f"codes must be the path of a file that exists, got {fspath(path)!r}.")
     try:

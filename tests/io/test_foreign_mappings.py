@@ -226,6 +226,55 @@ def test_ids_that_parquet_holds_as_bytes_are_text(tmp_path):
     _reads(tmp_path / "map.parquet", ["i1", "é"], [[1], [2]])
 
 
+def _files_of_others(folder, ids, codes):
+    """The same codes in files as several projects publish them."""
+    lists, tokens = codes.tolist(), to_tokens(codes)
+    (folder / "lc_rec.index.json").write_text(json.dumps(dict(zip(map(str, ids), tokens, strict=True))))
+    pd.DataFrame({"pid": ids, "sid": lists}).to_parquet(folder / "open_one_rec.parquet")
+    pl.DataFrame({"item_id": ids, "codes": lists, "popularity": 7}).write_parquet(folder / "torch_easy_rec.parquet")
+    texts = ["-".join(map(str, row)) for row in lists]
+    pd.DataFrame({"asin": ids, "semantic_id": texts}).to_parquet(folder / "semantic_id.parquet")
+    texts = ["".join(f"<item_L{n}_C{code}>" for n, code in enumerate(row)) for row in lists]
+    (folder / "rectokens.json").write_text(json.dumps(dict(zip(map(str, ids), texts, strict=True))))
+    frame = pd.DataFrame(codes, columns=[f"sid_{n}" for n in range(codes.shape[1])])
+    frame.assign(itemId=ids, year=1999, popularity=1 + np.arange(len(ids)) // 2).to_parquet(folder / "columns.parquet")
+
+
+def test_the_audit_of_files_of_others_is_that_of_their_codes(items, tmp_path, capsys, rng):
+    codes = ResidualKMeansTokenizer(3, 8, random_state=0).fit_transform(items.embeddings)
+    ids = rng.permutation(1_000_000)[:300]
+    _files_of_others(tmp_path, ids, codes)
+    np.save(tmp_path / "X.npy", items.embeddings)
+    order = rng.permutation(300)
+    embeddings = pd.DataFrame({"item_id": ids[order], "embedding": list(items.embeddings[order])})
+    embeddings.to_parquet(tmp_path / "X.parquet")
+    expected = tokenizer_report(codes, items.embeddings, codebook_size=8)
+    files = sorted(path for path in tmp_path.iterdir() if path.stem != "X")
+    assert len(files) == 6
+    for path in files:
+        _reads(path, ids.astype(str) if path.suffix == ".json" else ids, codes)
+        for X in ("X.npy", "X.parquet"):
+            options = ["--embeddings", str(tmp_path / X), "--codebook-size", "8", "--json"]
+            assert main(["audit", str(path), *options]) == 0
+            report = json.loads(capsys.readouterr().out)
+            assert report["summary"] == {name: pytest.approx(value) for name, value in expected.summary.items()}
+            assert [text.split(" such as ")[0] for text in report["advice"]] == [
+                text.split(" such as ")[0] for text in expected.advice
+            ]
+        shuffled = tokenizer_report(path, items.embeddings[order], codebook_size=8).advice[0]
+        assert shuffled.startswith("The codes know nothing of X")
+        assert "The ids are numbers that do not ascend" in shuffled
+
+
+def test_files_of_other_kinds_are_read_by_pandas_and_passed(tmp_path):
+    pd.DataFrame({"item_id": ASINS, "codes": [",".join(map(str, row)) for row in LISTS]}).to_csv(tmp_path / "map.csv")
+    with pytest.raises(
+        ValueError, match=r"must end in \.json, \.npy, \.parquet, got .*Read other files yourself, and pass"
+    ):
+        read_mapping(tmp_path / "map.csv")
+    _reads(pd.read_csv(tmp_path / "map.csv", dtype={"item_id": str}), ASINS)
+
+
 @pytest.mark.parametrize("name", ["asin", "item_id", "key", "number"])
 def test_what_tokenize_writes_under_any_name_of_the_ids_is_read_by_it(items, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

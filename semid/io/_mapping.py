@@ -14,9 +14,9 @@ from semid._checks import check_single_values
 from semid._typing import StrPath
 from semid.io._files import replaced
 from semid.metrics import _mapping
-from semid.metrics._arrays import NO_CODE
 from semid.metrics._mapping import ItemCodes
 from semid.metrics._mapping_columns import text_of_bytes
+from semid.metrics._mapping_rows import NO_CODE
 
 
 def read_mapping(source: StrPath | Mapping | pd.DataFrame | ArrayLike) -> ItemCodes:

@@ -1,5 +1,6 @@
 """What the metrics take: checks of arrays, and their distinct rows."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -7,12 +8,22 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from semid._checks import as_array, check_single_values, warn_of_packed_bits
+from semid.metrics._mapping_columns import is_called_id
+from semid.metrics._mapping_rows import NO_CODE
 
-NO_CODE = -1  # stands where an item has fewer codes than others
+
+def check_no_ids(name: str, table: Any) -> None:
+    """Raise if a table has a column of ids, which would count as one of `name`."""
+    names = getattr(table, "column_names", None) or getattr(table, "columns", ())  # pyarrow's columns are no names
+    names = names if isinstance(names, Iterable) else ()
+    ids = [column for column in names if isinstance(column, str) and is_called_id(column)]
+    if ids:
+        raise ValueError(f"{name} must not hold ids, got the column {ids[0]!r}. Pass the other columns alone.")
 
 
 def check_codes(codes: ArrayLike) -> np.ndarray:
     """Return `codes` as an array, or raise unless they are integers of at least NO_CODE, one row per item."""
+    check_no_ids("codes", codes)
     codes = as_array("codes", codes)
     if codes.ndim != 2 or codes.size == 0:
         raise ValueError(f"codes must have shape (n_items, n_codebooks) and not be empty, got {codes.shape}.")
@@ -48,6 +59,7 @@ def check_sizes(codes: np.ndarray, codebook_size: Any) -> np.ndarray:
 
 def check_rows(name: str, X: ArrayLike, n_items: int | None = None) -> np.ndarray:
     """Return `X` as a 2-D array of finite floats, in float32 if it has no more digits than that."""
+    check_no_ids(name, X)
     X = as_array(name, X)
     if X.ndim != 2 or X.size == 0:
         raise ValueError(f"{name} must be 2-D, one row per item, and not be empty, got shape {X.shape}.")

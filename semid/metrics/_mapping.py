@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 
 from semid._tables import from_arrow, read_npy
-from semid.metrics._arrays import NO_CODE
 from semid.metrics._mapping_columns import LEAST_EVIDENCE, NO_CODEBOOK, is_table, split_columns
-from semid.metrics._mapping_rows import LARGEST_CODE, codes_of_rows
+from semid.metrics._mapping_rows import LARGEST_CODE, NO_CODE, codes_of_rows
 
 
 class ItemCodes(NamedTuple):

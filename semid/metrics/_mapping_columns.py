@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from semid.metrics._arrays import NO_CODE
-from semid.metrics._mapping_rows import LARGEST_CODE, codes_of_rows, could_be_codes, n_codes
+from semid.metrics._mapping_rows import LARGEST_CODE, NO_CODE, codes_of_rows, could_be_codes, n_codes
 
 _NO_NUMBERS = ("complex", "datetime64", "datetime", "date", "timedelta64", "timedelta", "period", "interval")
 _ROWS_LOOKED_AT = 50  # to see what a column holds; all are read afterwards, and those that differ are named
@@ -137,7 +136,7 @@ def _holds_whole_numbers(column):
 
 def _integers(frame):
     """Return all columns of integers but ids, or raise where one looks like ids, or there are none."""
-    integers = [name for name in frame.columns if frame[name].dtype.kind in "iu" and not _is_called_id(name)]
+    integers = [name for name in frame.columns if frame[name].dtype.kind in "iu" and not is_called_id(name)]
     if not integers:
         raise ValueError(
             "codes must have integer columns, or columns named code0, code1, ..., or one of lists named codes, got "
@@ -215,7 +214,8 @@ def text_of_bytes(ids: np.ndarray) -> np.ndarray:
         return ids
 
 
-def _is_called_id(name):
+def is_called_id(name: Any) -> bool:
+    """Return whether a column of this name is one of ids."""
     return not _is_called_codes(name) and bool(_ID.fullmatch(_plain(name)) or _ALSO_ID.fullmatch(_plain(name)))
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from semid.metrics._arrays import NO_CODE
-
+NO_CODE = -1  # stands where an item has fewer codes than others
 LARGEST_CODE = 2**62  # what codes and codebook sizes can be added to without leaving int64
 
 # <a_12> of LC-Rec, LETTER and MiniOneRec, <s_a_12> of OneRec, <item_L0_C12> of rectokens: a name, then the code.

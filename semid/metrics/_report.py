@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 
 from semid._checks import as_array, check_integer
 from semid._typing import RandomState, StrPath
-from semid.metrics._arrays import NO_CODE, check_rows, check_sizes, distinct_rows, one_size_each, rescaled
+from semid.metrics._arrays import check_no_ids, check_rows, check_sizes, distinct_rows, one_size_each, rescaled
 from semid.metrics._codes import (
     code_nmi,
     codebook_gini,
@@ -26,6 +26,7 @@ from semid.metrics._codes import (
 from semid.metrics._findings import ITEMS_PER_NEIGHBOR, Audit, findings
 from semid.metrics._mapping import read_mapping
 from semid.metrics._mapping_columns import LEAST_EVIDENCE
+from semid.metrics._mapping_rows import NO_CODE
 from semid.metrics._representations import neighbor_overlap, neighbor_overlap_and_chance
 
 _WIDTH = 100  # of the printed findings
@@ -166,6 +167,7 @@ class _Items:
     def __init__(self, n_items, X, reconstruction):
         self.rows, self.X, self.reconstruction = np.arange(n_items), None, None
         if X is not None:
+            check_no_ids("X", X)
             X = as_array("X", X)
             if X.ndim == 2 and X.dtype.kind == "f" and len(X) == n_items:
                 self.rows = np.flatnonzero(~np.isnan(X).all(axis=1))

@@ -10,7 +10,8 @@ from sklearn.utils import check_random_state
 
 from semid._checks import as_array, check_integer
 from semid._typing import RandomState
-from semid.metrics._arrays import NO_CODE, check_rows, distinct_rows, numbered_labels, rescaled
+from semid.metrics._arrays import check_no_ids, check_rows, distinct_rows, numbered_labels, rescaled
+from semid.metrics._mapping_rows import NO_CODE
 
 _DISTANCES_AT_ONCE = 2**22  # 16 MB in float32
 # Squared distances to the nearest few of some items, relative to the squared distance from the mean, that float32 can
@@ -226,6 +227,7 @@ def neighbor_overlap_and_chance(
 ) -> tuple[float, float]:
     """Return the `neighbor_overlap`, and the one that the same rows of `other` are expected to have in any order."""
     X = check_rows("X", X)
+    check_no_ids("other", other)
     other = as_array("other", other)
     is_codes = other.dtype.kind in "iu" and other.size > 0 and other.min() >= NO_CODE
     distances_in_other = _HammingDistances(other, len(X)) if is_codes else _SquaredDistances("other", other, len(X))
@@ -241,7 +243,7 @@ def neighbor_overlap_and_chance(
         near = distances <= _kth_smallest(distances, k)
         kept += _expected_overlaps(near, distances_in_other(some), k).sum()
         n_near += np.count_nonzero(near)
-    return float(kept / (n_queries * k)), n_near / n_queries / (len(X) - 1)
+    return float(kept / (n_queries * k)), float(n_near / n_queries / (len(X) - 1))
 
 
 class _SquaredDistances:

@@ -170,6 +170,30 @@ def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
     return np.where(weights < 1e-30, 0.0, weights)
 
 
+def warn_of_packed_bits(name: str, X: Any) -> None:
+    """Warn where bytes look like eight features each, one a bit, as precisions "ubinary" and "binary" have them.
+
+    In numbers, the two highest bits of a byte know of each other: half-way between the smallest and the largest, where
+    most are, they are 01 or 10. Bits that were packed are features like any two.
+    """
+    is_bytes = isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype in (np.uint8, np.int8)
+    if not is_bytes or len(X) < 20 or X.shape[1] < 8:
+        return
+    some = X[np.linspace(0, len(X) - 1, num=min(len(X), 2000)).astype(int)].view(np.uint8)
+    high, next_to_high = (((some >> place) & 1).astype(np.float64) for place in (7, 6))
+    high, next_to_high = high - high.mean(axis=0), next_to_high - next_to_high.mean(axis=0)
+    spread = high.std(axis=0) * next_to_high.std(axis=0)
+    varies = spread > 0.02
+    if varies.mean() < 0.8 or abs(np.mean((high * next_to_high).mean(axis=0)[varies] / spread[varies])) > 0.2:
+        return
+    unpacked = "X" if X.dtype == np.uint8 else "(X.astype(np.int16) + 128).astype(np.uint8)"
+    warn(
+        f"{name} looks like packed bits, 8 features in each of {X.shape[1]} columns of {X.dtype}, as embeddings of "
+        "binary precision are: distances between such numbers mean nothing. If it is, pass "
+        f"np.unpackbits({unpacked}, axis=1); if not, pass X.astype(np.float32)."
+    )
+
+
 def check_input_features(estimator, input_features):
     """Raise unless there are as many `input_features` as the estimator saw in `fit`."""
     if len(input_features) != estimator.n_features_in_:

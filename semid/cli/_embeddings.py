@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from semid._checks import warn_of_packed_bits
 from semid._tables import read_npy
 from semid.io._arrow import embeddings_of, placed
 
@@ -57,6 +58,13 @@ class EmbeddingFile:
         is_array = self.path.suffix == ".npy"
         return pa.int64() if is_array else self._parquet.schema_arrow.field(self.columns.id).type
 
+    def ids(self):
+        """Return the ids of all rows, (n_rows,)."""
+        if self.path.suffix == ".npy":
+            return np.arange(self.n_rows)
+        column = self._parquet.read(columns=[self.columns.id]).column(0)
+        return column.to_pandas(integer_object_nulls=True).to_numpy()  # integers beside nulls do not become floats
+
     def batches(self, n_rows):
         """Yield record batches of at most `n_rows` rows."""
         if self.path.suffix == ".parquet":
@@ -73,7 +81,9 @@ class EmbeddingFile:
         """Return `n_rows` embeddings spread evenly over the file, in its order; all of them if there are fewer."""
         wanted = np.unique(np.linspace(0, self.n_rows - 1, num=min(n_rows, self.n_rows)).astype(np.int64))
         if self.path.suffix == ".npy":
-            return np.asarray(self._array[wanted], dtype=np.float32)
+            X = np.asarray(self._array[wanted])
+            warn_of_packed_bits("embeddings", X)
+            return X.astype(np.float32)
         import pyarrow as pa
 
         parts, start = [], 0
@@ -82,6 +92,8 @@ class EmbeddingFile:
             if first < last:
                 X = embeddings_of(pa, batch, self.columns.embedding, where)
                 parts.append(X[wanted[first:last] - start].astype(np.float32))
+                if len(parts) == 1:
+                    warn_of_packed_bits("embeddings", X)
             start += len(batch)
         widths = sorted({part.shape[1] for part in parts})
         if len(widths) > 1:

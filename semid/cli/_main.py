@@ -134,6 +134,9 @@ def _add_audit(command):
     command.add_argument("--embeddings", metavar="FILE", help=".npy or .parquet; rows as those of the codes, or by id")
     _add_columns(command)
     command.add_argument("--model", metavar="FOLDER", help="saved tokenizer, which knows the sizes of its codebooks")
+    command.add_argument(
+        "--codebook-size", metavar="K", help="codes per codebook, or one size each: 16,64,256; default: the largest + 1"
+    )
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(command="audit")
 

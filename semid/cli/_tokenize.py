@@ -13,6 +13,7 @@ from semid.cli._main import MAX_JOBS, TOKENIZERS
 from semid.cli._models import load_tokenizer
 from semid.io._artifact import check_target
 from semid.io._files import replaced
+from semid.io._mapping import checked_ids
 from semid.tokenizers import presets
 
 _FIT_DEFAULTS = {"tokenizer": "ranking", "seed": 0, "fit_rows": 200_000}
@@ -23,6 +24,7 @@ def tokenize(options):
     _check_before_work(options)
     columns = Columns(options.id_column, options.embedding_column)
     file = EmbeddingFile(options.embeddings, columns)
+    checked_ids(f"column {options.id_column!r} of embeddings", file.ids(), file.n_rows)
     tokenizer = load_tokenizer(options.model)[0] if options.model else _fitted(options, file)
     _write_codes(options, file, tokenizer)
     _say(options, f"codes of {file.n_rows:,} items in {options.codes}")

@@ -14,7 +14,9 @@ from semid._checks import check_single_values
 from semid._typing import StrPath
 from semid.io._files import replaced
 from semid.metrics import _mapping
-from semid.metrics._mapping import NO_CODE, ItemCodes
+from semid.metrics._mapping import ItemCodes
+from semid.metrics._mapping_columns import text_of_bytes
+from semid.metrics._mapping_rows import NO_CODE
 
 
 def read_mapping(source: StrPath | Mapping | pd.DataFrame | ArrayLike) -> ItemCodes:
@@ -23,16 +25,23 @@ def read_mapping(source: StrPath | Mapping | pd.DataFrame | ArrayLike) -> ItemCo
     Parameters
     ----------
     source : str or path-like, dict, DataFrame, or array-like of shape (n_items, n_codebooks)
-        A file: ``.parquet`` with a column of ids and columns ``code0``, ``code1``, ...; ``.json`` or ``.index.json``
-        with the codes of each item, integers or tokens, ``{"0": ["<a_12>", "<b_7>"], ...}`` as LC-Rec and LETTER have
-        it; ``.npy`` with an array of codes. Or what is in such a file.
+        A file: ``.parquet`` with a column of ids and columns ``code0``, ``code1``, ..., or one of lists; ``.json`` or
+        ``.index.json`` with the codes of each item, integers or tokens, ``{"0": ["<a_12>", "<b_7>"], ...}`` as LC-Rec
+        and LETTER have it; ``.npy`` with an array of codes. Or what is in such a file.
+
+        Of a table, the codes are the first of these that it has: columns ``code0``, ... or ``<name>_code0``, ...; one
+        column of lists or text, or numbered columns, that are called codes, sid or semantic_id; such under any other
+        name, if there is one set; all integers but ids, unless one is different in every row. Text may be ``3-9-1``,
+        ``3,9,1``, ``<a_3><b_9>``, ``<s_a_3><s_b_9>`` or ``<item_L0_C3><item_L1_C9>``. Ids are the column ``item_id``,
+        ``<name>_id``, asin, sku and the like, else a named index, else the one column of integers or words that is
+        different in every row.
 
     Returns
     -------
     mapping : ItemCodes
         A named tuple: ``item_ids`` of shape (n_items,), text where they were keys of JSON, positions where there are
-        none; and ``codes`` of shape (n_items, n_codebooks), int64, -1 after the end of a shorter ID. Items of a file or
-        dict whose keys are all whole numbers come in the order of these.
+        none; and ``codes`` of shape (n_items, n_codebooks), int64, -1 after the end of a shorter ID. In the order of
+        the source.
 
     Raises
     ------
@@ -41,7 +50,8 @@ def read_mapping(source: StrPath | Mapping | pd.DataFrame | ArrayLike) -> ItemCo
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is damaged or holds no codes, or if ids are repeated or missing.
+        If the file is damaged or holds no codes, if ids are repeated or missing, or if more than one set of columns
+        could be the codes, or more than one column the ids.
 
     Examples
     --------
@@ -51,7 +61,7 @@ def read_mapping(source: StrPath | Mapping | pd.DataFrame | ArrayLike) -> ItemCo
     [[12, 7], [3, 0]]
     """
     mapping = _mapping.read_mapping(source)
-    return ItemCodes(_checked_ids(mapping.item_ids, len(mapping.codes)), mapping.codes)
+    return ItemCodes(checked_ids("item_ids", mapping.item_ids, len(mapping.codes)), mapping.codes)
 
 
 def write_mapping(path: StrPath, item_ids: ArrayLike, codes: ArrayLike, *, overwrite: bool = False) -> None:
@@ -63,7 +73,8 @@ def write_mapping(path: StrPath, item_ids: ArrayLike, codes: ArrayLike, *, overw
         Ends in ``.parquet`` (columns ``item_id``, ``code0``, ``code1``, ...; needs pyarrow), ``.index.json`` (tokens,
         as LC-Rec and LETTER read them) or ``.json`` (integers).
     item_ids : array-like of shape (n_items,)
-        One id per item, text or integers, unique. In JSON they are keys, and `read_mapping` returns them as text.
+        One id per item, text or integers, unique. In JSON they are keys, and `read_mapping` returns them as text. Bytes
+        of UTF-8 are written as text.
     codes : array-like of shape (n_items, n_codebooks)
         The items' codes, as `transform` returns them; -1 after the end of a shorter ID.
     overwrite : bool, default False
@@ -96,7 +107,7 @@ def write_mapping(path: StrPath, item_ids: ArrayLike, codes: ArrayLike, *, overw
     if ending is None:
         raise ValueError(f"path must end in {', '.join(writers)}, got {fspath(path)!r}; use numpy.save for an array.")
     codes = _checked_codes(codes)
-    item_ids = _checked_ids(item_ids, len(codes))
+    item_ids = checked_ids("item_ids", item_ids, len(codes))
     with replaced(path, overwrite=overwrite) as staged:
         writers[ending](staged, item_ids, codes)
 
@@ -161,6 +172,9 @@ def from_tokens(tokens: Sequence[Sequence[str]]) -> np.ndarray:
     if isinstance(tokens, str | dict) or not hasattr(tokens, "__iter__"):
         raise TypeError(f"tokens must be a list of lists of tokens, got {tokens!r:.80}.")
     tokens = [list(row) if hasattr(row, "__iter__") and not isinstance(row, str) else row for row in tokens]
+    text = next((row for row in tokens if isinstance(row, str)), None)
+    if text is not None:
+        raise ValueError(f"tokens must be a list of lists of tokens, each must be a list of tokens, got {text!r:.80}.")
     codes = _mapping.read_mapping(dict(enumerate(tokens))).codes
     for i, (row, expected) in enumerate(zip(tokens, to_tokens(codes), strict=True)):
         if row != expected:
@@ -191,21 +205,23 @@ def _checked_codes(codes: Any) -> np.ndarray:
     return codes
 
 
-def _checked_ids(item_ids: Any, n_items: int) -> np.ndarray:
+def checked_ids(name: str, item_ids: Any, n_items: int) -> np.ndarray:
     """Return ids as an array, or raise unless there are `n_items`, different ones, none of them missing."""
     column = _as_series(item_ids)
     if len(column) != n_items:
-        raise ValueError(f"item_ids must have one entry per row of codes, got {len(column)} for {n_items} rows.")
+        raise ValueError(f"{name} must have one entry per row of codes, got {len(column)} for {n_items} rows.")
     if column.isna().any():
         raise ValueError(
-            f"item_ids must not be missing, got {column.isna().sum()}, first in row {column.isna().argmax()}."
+            f"{name} must not be missing, got {column.isna().sum()}, first in row {column.isna().argmax()}."
         )
-    check_single_values("item_ids", column)
+    check_single_values(name, column)
     if column.dtype == object and any(isinstance(value, tuple) for value in column):
-        raise TypeError("item_ids must hold text or numbers, got tuples. Join the parts of each id into one text.")
+        raise TypeError(f"{name} must hold text or numbers, got tuples. Join the parts of each id into one text.")
+    if column.dtype == object or column.dtype.kind == "S":
+        column = pd.Series(text_of_bytes(column.to_numpy()), dtype=object)
     repeated = column[column.duplicated()]
     if len(repeated):
-        raise ValueError(f"item_ids must be unique, got {repeated.tolist()[0]!r} more than once. Drop repeated items.")
+        raise ValueError(f"{name} must be unique, got {repeated.tolist()[0]!r} more than once. Drop repeated items.")
     return column.to_numpy()
 
 
@@ -214,6 +230,19 @@ def _as_series(item_ids):
         return pd.Series(item_ids)
     except (ValueError, TypeError) as error:
         raise ValueError(f"item_ids must have one entry per row of codes, got a {type(item_ids).__name__}.") from error
+
+
+def _as_key(item_id):
+    if isinstance(item_id, str):
+        return item_id
+    if isinstance(item_id, int | np.integer) and not isinstance(item_id, bool):
+        return str(item_id)
+    if isinstance(item_id, float) and item_id.is_integer():  # integers that lay beside missing ones
+        return str(int(item_id))
+    hint = (
+        ", bytes that are no UTF-8. Write them as text, for example item_id.hex()" if isinstance(item_id, bytes) else ""
+    )
+    raise TypeError(f"item_ids must be text or integers, got {item_id!r:.80}{hint}.")
 
 
 def _write_parquet(path, item_ids, codes):
@@ -233,7 +262,9 @@ def _write_integers(path, item_ids, codes):
 
 
 def _write_json(path, item_ids, rows):
-    keys = [str(item_id) for item_id in item_ids.tolist()]
+    if item_ids.dtype.kind in "mM":
+        raise TypeError(f"item_ids must be text or integers, got {item_ids[0]!r:.80}.")
+    keys = [_as_key(item_id) for item_id in item_ids.tolist()]
     content = dict(zip(keys, rows, strict=True))
     if len(content) < len(keys):
         raise ValueError("item_ids must be unique as text, which keys of JSON are, got ids such as 1 and '1'.")

@@ -1,21 +1,38 @@
 """What the metrics take: checks of arrays, and their distinct rows."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from semid._checks import as_array, check_single_values
+from semid._checks import as_array, check_single_values, warn_of_packed_bits
+from semid.metrics._mapping_columns import is_called_id
+from semid.metrics._mapping_rows import NO_CODE
+
+
+def check_no_ids(name: str, table: Any) -> None:
+    """Raise if a table has a column of ids, which would count as one of `name`."""
+    names = getattr(table, "column_names", None) or getattr(table, "columns", ())  # pyarrow's columns are no names
+    names = names if isinstance(names, Iterable) else ()
+    ids = [column for column in names if isinstance(column, str) and is_called_id(column)]
+    if ids:
+        raise ValueError(f"{name} must not hold ids, got the column {ids[0]!r}. Pass the other columns alone.")
 
 
 def check_codes(codes: ArrayLike) -> np.ndarray:
-    """Return `codes` as an array, or raise unless they are integers, one row per item."""
+    """Return `codes` as an array, or raise unless they are integers of at least NO_CODE, one row per item."""
+    check_no_ids("codes", codes)
     codes = as_array("codes", codes)
     if codes.ndim != 2 or codes.size == 0:
         raise ValueError(f"codes must have shape (n_items, n_codebooks) and not be empty, got {codes.shape}.")
     if codes.dtype.kind not in "iu":
         raise ValueError(f"codes must be integers, got an array of {codes.dtype}.")
+    if codes.min() < NO_CODE:
+        raise ValueError(
+            f"codes must be at least 0, or {NO_CODE} for no code, got {codes.min()}. Are these embeddings?"
+        )
     return codes
 
 
@@ -42,6 +59,7 @@ def check_sizes(codes: np.ndarray, codebook_size: Any) -> np.ndarray:
 
 def check_rows(name: str, X: ArrayLike, n_items: int | None = None) -> np.ndarray:
     """Return `X` as a 2-D array of finite floats, in float32 if it has no more digits than that."""
+    check_no_ids(name, X)
     X = as_array(name, X)
     if X.ndim != 2 or X.size == 0:
         raise ValueError(f"{name} must be 2-D, one row per item, and not be empty, got shape {X.shape}.")
@@ -49,6 +67,7 @@ def check_rows(name: str, X: ArrayLike, n_items: int | None = None) -> np.ndarra
         raise ValueError(f"{name} must hold numbers, got an array of {X.dtype}.")
     if n_items is not None and len(X) != n_items:
         raise ValueError(f"{name} must have one row for each of the {n_items} items, got {len(X)}.")
+    warn_of_packed_bits(name, X)
     X = X.astype(np.result_type(X.dtype, np.float32), copy=False)
     if not np.isfinite(X).all():
         raise ValueError(f"{name} must hold neither NaN nor infinity. Leave those items out, or fill them in.")

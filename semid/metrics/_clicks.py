@@ -5,7 +5,6 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.stats import entropy
 from sklearn.metrics import log_loss
 
 from semid._checks import as_array, as_numbers, check_integer, check_option, check_sample_weight, check_single_values
@@ -101,7 +100,7 @@ def gauc_score(
     if not is_used.any():
         raise ValueError(f"groups must hold at least one with clicks and non-clicks, got none among {len(names)}.")
     pairs_in_order = _pairs_in_order(y_true, y_score, weights, group, len(names))
-    aucs = pairs_in_order[is_used] / (clicks * non_clicks)[is_used]
+    aucs = np.minimum(pairs_in_order[is_used] / (clicks * non_clicks)[is_used], 1.0)  # but for rounding
     group_weights = {"impressions": clicks + non_clicks, "clicks": clicks, "uniform": np.ones(len(names))}[weighting]
     coverage = (clicks + non_clicks)[is_used].sum() / (clicks + non_clicks).sum()
     return GroupAUC(float(np.average(aucs, weights=group_weights[is_used])), float(coverage), int(is_used.sum()))
@@ -144,10 +143,15 @@ def normalized_entropy(y_true: ArrayLike, y_prob: ArrayLike, sample_weight: Arra
     y_true = _check_clicks(y_true)
     y_prob = _check_probabilities(y_prob, len(y_true))
     weights = check_sample_weight(sample_weight, len(y_true))
-    rate = np.average(y_true, weights=weights)
-    if rate in (0.0, 1.0):
-        raise ValueError(f"y_true must hold clicks and non-clicks of positive weight, got a click rate of {rate:g}.")
-    return float(log_loss(y_true, y_prob, sample_weight=weights, labels=[False, True]) / entropy([rate, 1 - rate]))
+    # Each by itself: 1 - rate has no digits left where nearly all weight is on clicks.
+    rates = [float(np.average(y, weights=weights)) for y in (y_true, ~y_true)]
+    if 0 in rates:
+        raise ValueError(
+            f"y_true must hold clicks and non-clicks of positive weight, got a click rate of {rates[0]:g}."
+        )
+    rarer = min(rates)
+    entropy = -(rarer * np.log(rarer) + (1 - rarer) * np.log1p(-rarer))
+    return float(log_loss(y_true, y_prob, sample_weight=weights, labels=[False, True]) / entropy)
 
 
 def expected_calibration_error(
@@ -213,9 +217,9 @@ def _pairs_in_order(y_true, y_score, weights, group, n_groups):
     group = group[starts]  # from here on per block
     clicks = np.add.reduceat(weights * y_true, starts)
     non_clicks = np.add.reduceat(weights * ~y_true, starts)
-    before = np.cumsum(non_clicks) - non_clicks  # of all earlier blocks, those of other groups included
-    first_of_group = np.searchsorted(group, np.arange(n_groups))
-    below = before - before[first_of_group][group]
+    # Summed up group by group: what is subtracted from the sum over all takes the digits of groups of small weights.
+    up_to_here = pd.Series(non_clicks).groupby(group).cumsum().to_numpy()
+    below = np.where(np.append(True, group[1:] != group[:-1]), 0.0, np.append(0.0, up_to_here[:-1]))
     return np.bincount(group, clicks * (below + non_clicks / 2), n_groups)
 
 

@@ -314,7 +314,7 @@ def reconstruction_r2(X: ArrayLike, reconstruction: ArrayLike) -> float:
     with np.errstate(over="ignore"):  # of a reconstruction beyond all measure
         residual = np.square(x - decoded).sum()
     total = np.square(x - x.mean(axis=0)).sum()
-    if total == 0:
+    if total == 0 or (x == x[0]).all():  # whose mean may be another number, by rounding
         return float(residual == 0)
     return float(1 - residual / total)
 

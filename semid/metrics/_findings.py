@@ -1,10 +1,12 @@
 """What is wrong with a mapping, in sentences: the number, why it matters, and what to do."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from semid.metrics._arrays import distinct_rows
+from semid.metrics._codes import codebook_perplexity, prefix_collision_rates
 
 # Perplexity as a share of the codes that could be in use. The first codebooks of public maps in trouble have 0.16 to
 # 0.32, those of residual k-means on Amazon Beauty (4 x 256) 0.88 to 0.45, from the first to the last.
@@ -26,10 +28,40 @@ _DOMINANT = 0.5
 # How far the redundancy lies on the way from chance to copies. Codebooks that quantize one vector side by side have
 # 0.7 to 0.8, with a projection for each 0.1.
 _NEAR_COPY = 0.5
-# Times the neighbours that chance keeps; one codebook of 256 codes on Amazon Beauty keeps over a hundred times as many.
+# Times the odds of the neighbours that chance keeps; one codebook of 256 codes on Amazon Beauty keeps over a hundred
+# times as many. With fewer items than these for each neighbour, good codes are hardly better than chance.
 _UNRELATED = 2
+ITEMS_PER_NEIGHBOR = 5
+# How many times as long as the shortest embeddings the longest are, where k-means chases these.
+_UNEQUAL = 2
+# Sizes that grow from codebook to codebook, to as many times the first, are graded on purpose.
+_GRADED = 3
+_GAIN = " A click model may gain from them all the same, if they differ in granularity (codebook_size='graded')."
 # A codebook of at most this many codes is small, if others have at least as many times more.
 _TINY = 4
+
+_HAVE_NO_ORDER = (
+    " The ids are numbers that do not ascend, and items are in the order of the mapping: perhaps the rows of X are in "
+    "that of the numbers."
+)
+_OTHERS_COLLIDE = (
+    "For retrieval, add a codebook, or wrap the tokenizer in UniqueTokenizer. A click model that has the item id as a "
+    "field beside the codes needs neither."
+)
+_GRADED_COLLIDE = (
+    "Codebooks of graded sizes, as presets.ranking() has them, are made for click models that have the item id as a "
+    "field beside the codes, and lack nothing there. For retrieval, wrap the tokenizer in UniqueTokenizer."
+)
+_OTHERS_COPY = (
+    "Let each codebook see something else: a residual (RQVAETokenizer, ResidualKMeansTokenizer) or a projection of its "
+    "own (MixtureOfCodesTokenizer). A click model may gain from them all the same, if they differ in granularity "
+    "(codebook_size='graded')."
+)
+_GRADED_COPY = (
+    "Codebooks of graded sizes, as presets.ranking() has them, are made so: each is a clustering of the whole items, "
+    "coarse or fine, and click models gain from it. For retrieval, let each see something else: a residual "
+    "(RQVAETokenizer) or a projection of its own (MixtureOfCodesTokenizer(projection='linear'))."
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +70,7 @@ class Audit:
 
     item_ids: np.ndarray  # (n_items,)
     codes: np.ndarray  # (n_items, n_codebooks)
+    starts: np.ndarray  # (n_codebooks,), where the codes of each began in the mapping, before they began at 0
     lengths: np.ndarray  # (n_items,), number of codes of each item
     is_first: np.ndarray  # (n_items,), False for items that repeat an embedding; all True without embeddings
     has_embeddings: bool
@@ -51,34 +84,53 @@ class Audit:
     redundancy_by_chance: np.ndarray  # (n_codebooks, n_codebooks)
     neighbor_overlap: float | None
     neighbor_overlap_by_chance: float | None
+    is_evidence: bool  # whether there are items enough for the neighbours to tell anything
+    norm_ratio: float | None  # how many times as long the longest embeddings are as the shortest
     r2: float | None
+
+    @property
+    def distinct_codes(self):
+        """Codes of the items that are first: equal embeddings have equal codes, whatever the tokenizer."""
+        return self.codes[self.is_first]
 
 
 def findings(audit):
     """Return the sentences that apply, the gravest first."""
-    is_suffix = _last_codebook_is_a_suffix(audit)
+    suffixed = _codes_with_a_suffix(audit)
+    is_suffix = suffixed is not None
     codebooks = np.arange(audit.codes.shape[1] - is_suffix)  # a suffix has a finding of its own
     return [
         *_about_content(audit),
         *_about_reconstruction(audit),
+        *_about_ids(audit),
+        *_about_numbering(audit),
         *_about_lengths(audit),
         *_about_even_use(audit, codebooks),
         *_about_dead_codes(audit, codebooks),
         *_about_tiny_codebooks(audit),
         *_about_collisions(audit),
-        *(_about_the_suffix(audit) if is_suffix else _about_prefixes(audit)),
+        *(_about_the_suffix(audit, suffixed) if is_suffix else _about_prefixes(audit)),
         *_about_copies(audit),
     ]
 
 
 def _about_content(audit):
     overlap, chance = audit.neighbor_overlap, audit.neighbor_overlap_by_chance
-    if overlap is not None and overlap < _UNRELATED * chance:
+    if overlap is not None and audit.is_evidence and overlap * (1 - chance) < _UNRELATED * chance * (1 - overlap):
         yield (
             "The codes know nothing of X: items that share codes are neighbours in X as seldom as by chance "
             f"(neighbour overlap {overlap:.2%}, chance {chance:.2%}). Either the rows of X are in another order than "
             "the items of the mapping, the most common reason, or the codes are random. Match both by item id."
+            f"{_HAVE_NO_ORDER if _are_numbers_in_disorder(audit.item_ids) else ''}"
         )
+
+
+def _are_numbers_in_disorder(item_ids):
+    """Whether ids are whole numbers, or text of such, that do not ascend."""
+    is_text = all(isinstance(item_id, str) and item_id.isdecimal() for item_id in item_ids.tolist())
+    numbers = [int(item_id) for item_id in item_ids] if is_text else item_ids
+    is_number = is_text or item_ids.dtype.kind in "iu"
+    return is_number and any(a > b for a, b in pairwise(numbers))
 
 
 def _about_reconstruction(audit):
@@ -86,6 +138,29 @@ def _about_reconstruction(audit):
         yield (
             f"The reconstruction is no better than the mean of X (R² {audit.r2:.3f}). Check that its rows are in the "
             "order of X and its units are those of X: a tokenizer fitted on standardised embeddings needs the way back."
+        )
+
+
+def _about_ids(audit):
+    ids = [n for n, codes in enumerate(audit.codes.T) if _is_different_in_every_row(codes)]
+    if ids and not audit.sizes_are_known:
+        yield (
+            f"Codebook {ids[0]} has another code for every item, as ids have{_so_do(ids[1:])}. If it is a column of "
+            "ids, leave it out, or name it item_id in a DataFrame: by it, no two items collide, and the other figures "
+            "are those of ids."
+        )
+
+
+def _is_different_in_every_row(codes):
+    return len(codes) >= _LEAST_EVIDENCE and len(np.unique(codes)) == len(codes)
+
+
+def _about_numbering(audit):
+    if audit.starts.any():
+        yield (
+            "The codes are numbered through from codebook to codebook, as tokens of one vocabulary are: they begin at "
+            f"{', '.join(map(str, audit.starts))}, and are counted from there in this report. Subtract where each "
+            "begins for what has a codebook each."
         )
 
 
@@ -101,25 +176,35 @@ def _about_lengths(audit):
 
 
 def _about_even_use(audit, codebooks):
-    reach = _reach_of_chance(audit)
-    shares = audit.perplexity / reach
+    shares = codebook_perplexity(audit.distinct_codes) / _reach_of_chance(audit)
     uneven = sorted((n for n in codebooks if shares[n] < _EVENLY_USED), key=lambda n: shares[n])
     if uneven:
         n = uneven[0]
         yield (
             f"Codebook {n} uses {_n_used(audit, n)} of {audit.sizes[n]} codes, as evenly as {audit.perplexity[n]:.0f} "
             f"would (perplexity {audit.perplexity[n]:.1f}){_so_do(uneven[1:])}.{_if_sizes_are_guessed(audit)} Most "
-            "items crowd on few codes, which say little, and the other codebooks must tell them apart. If the "
-            "embeddings differ much in norm, scale them to one length (sklearn.preprocessing.normalize). Else fit with "
-            "assignment='sinkhorn', start from k-means if they did not (the learned tokenizers here do), or pass a "
-            "smaller codebook_size."
+            "items crowd on few codes, which say little, and the other codebooks must tell them apart. "
+            f"{_about_norms(audit)} with assignment='sinkhorn', start from k-means if they did not (the learned "
+            "tokenizers here do), or pass a smaller codebook_size."
         )
+
+
+def _about_norms(audit):
+    """What to do about lengths of the embeddings, and how to go on from there."""
+    normalize = "scale them to one length (sklearn.preprocessing.normalize)"
+    if audit.norm_ratio is None:
+        return f"If the embeddings differ much in norm, {normalize}. Else fit"
+    if audit.norm_ratio < _UNEQUAL:
+        return "Fit"
+    ratio = f"the longest are {audit.norm_ratio:.1f} times the shortest"
+    return f"The embeddings differ in norm, {ratio}: {normalize}. Else fit"
 
 
 def _about_dead_codes(audit, codebooks):
     reach = _reach_of_chance(audit)
     used = audit.usage * audit.sizes
-    is_even = audit.perplexity >= _EVENLY_USED * reach  # the others have a finding already
+    # The others have a finding already.
+    is_even = codebook_perplexity(audit.distinct_codes) >= _EVENLY_USED * reach
     is_dead = is_even & (used < _IN_USE * reach) & (audit.sizes <= len(audit.codes))
     dead = [n for n in codebooks if is_dead[n]]
     if dead:
@@ -151,27 +236,27 @@ def _about_collisions(audit):
     counts = np.bincount(inverse)
     largest = rows[inverse == counts.argmax()]
     which = "items, though their embeddings differ," if audit.has_embeddings else "items"
-    advice = "" if audit.has_embeddings else " Pass X to see whether their embeddings differ."
+    ask = "" if audit.has_embeddings else " Pass X to see whether their embeddings differ."
     yield (
-        f"Collisions: {len(rows) - len(first):,} of {len(rows):,} {which} add no row of codes "
+        f"{_by_design('Collisions', audit)}: {len(rows) - len(first):,} of {len(rows):,} {which} add no row of codes "
         f"({audit.collision_rate:.2%}). The largest group are {len(largest)} items with the codes "
         f"{audit.codes[largest[0]].tolist()}, such as {audit.item_ids[largest[0]]!s} and "
-        f"{audit.item_ids[largest[1]]!s}. No model that reads codes alone can tell them apart.{advice} For "
-        "retrieval, add a codebook, or wrap the tokenizer in UniqueTokenizer. A click model that has the item id as a "
-        "field beside the codes needs neither."
+        f"{audit.item_ids[largest[1]]!s}. No model that reads codes alone can tell them apart.{ask} "
+        f"{_GRADED_COLLIDE if _is_graded(audit) else _OTHERS_COLLIDE}"
     )
 
 
-def _last_codebook_is_a_suffix(audit):
-    """Whether the last codebook counts the items that share the other codes."""
-    if not _last_codebook_hides_collisions(audit):
-        return False
-    return bool(
-        _dominant_share(audit.codes[:, -1]) > _DOMINANT or _counts_from_one_code_up(audit.codes, audit.sizes[-1])
-    )
+def _codes_with_a_suffix(audit):
+    """Return the codes, of all or of the distinct items, whose last codebook counts the items that share the others."""
+    for codes in (audit.codes, audit.distinct_codes):
+        if _last_codebook_hides_collisions(codes) and (
+            _dominant_share(codes[:, -1]) > _DOMINANT or _counts_from_one_code_up(codes)
+        ):
+            return codes
+    return None
 
 
-def _counts_from_one_code_up(codes, size):
+def _counts_from_one_code_up(codes):
     """Whether items that share the other codes have the most frequent codes of the last codebook, and no others.
 
     The first of k such items has the most frequent code of all, the k-th the k-th most frequent. By chance, an item has
@@ -180,20 +265,20 @@ def _counts_from_one_code_up(codes, size):
     rows = codes[distinct_rows(codes)[0]]
     _, groups = distinct_rows(rows[:, :-1])
     group_sizes = np.bincount(groups)[groups]
-    frequencies = np.bincount(rows[:, -1], minlength=size)
-    ranks = np.argsort(np.argsort(-frequencies, kind="stable"))[rows[:, -1]]
+    _, last, frequencies = np.unique(rows[:, -1], return_inverse=True, return_counts=True)
+    ranks = np.argsort(np.argsort(-frequencies, kind="stable"))[last]
     n_others = np.count_nonzero(ranks >= group_sizes)
-    n_others_by_chance = np.sum(1 - group_sizes / np.count_nonzero(frequencies))
+    n_others_by_chance = np.sum(1 - group_sizes / len(frequencies))
     return n_others_by_chance >= _LEAST_EVIDENCE and n_others <= n_others_by_chance / _HIDES
 
 
-def _last_codebook_hides_collisions(audit):
-    rates = audit.prefix_collision_rates
+def _last_codebook_hides_collisions(codes):
+    rates = prefix_collision_rates(codes)
     return len(rates) > 1 and rates[-2] > 0 and rates[-1] <= rates[-2] / _HIDES
 
 
-def _about_the_suffix(audit):
-    share, (*_, before, after) = _dominant_share(audit.codes[:, -1]), audit.prefix_collision_rates
+def _about_the_suffix(audit, codes):
+    share, (*_, before, after) = _dominant_share(codes[:, -1]), prefix_collision_rates(codes)
     n_rows = np.prod(audit.sizes[:-1].astype(float))
     if share > _DOMINANT:
         sign = f"{share:.1%} of the items have one code there"
@@ -214,10 +299,11 @@ def _about_the_suffix(audit):
 
 
 def _about_prefixes(audit):
-    if not _last_codebook_hides_collisions(audit):
+    codes = audit.distinct_codes
+    if not _last_codebook_hides_collisions(codes):
         return
-    before, after = audit.prefix_collision_rates[-2:]
-    chance = _collision_rate_by_chance(len(audit.codes), np.prod(audit.sizes[:-1].astype(float)))
+    before, after = prefix_collision_rates(codes)[-2:]
+    chance = _collision_rate_by_chance(len(codes), np.prod(audit.sizes[:-1].astype(float)))
     if before >= _COLLISIONS and _odds(before) >= _CROWDED * _odds(chance):
         yield (
             f"The last codebook hides collisions: without it the collision rate is {before:.2%}, with it {after:.2%}; "
@@ -235,17 +321,25 @@ def _about_copies(audit):
         a, b = np.unravel_index(excess.argmax(), excess.shape)
         n_pairs = len(chance) * (len(chance) - 1) // 2
         yield (
-            f"Near copies: {len(pairs)} of {n_pairs} pairs of codebooks say mostly the same, {a} and {b} the most "
-            f"(NMI {audit.redundancy[a, b]:.2f}, by chance {chance[a, b]:.2f}), and hardly tell more items apart than "
-            "one of them. Let each codebook see something else: a residual (RQVAETokenizer, ResidualKMeansTokenizer) "
-            "or a projection of its own (MixtureOfCodesTokenizer). A click model may gain from them all the same, if "
-            "they differ in granularity (codebook_size='graded')."
+            f"{_by_design('Near copies', audit)}: {len(pairs)} of {n_pairs} pairs of codebooks say mostly the same, "
+            f"{a} and {b} the most (NMI {audit.redundancy[a, b]:.2f}, by chance {chance[a, b]:.2f}), and hardly tell "
+            f"more items apart than one of them. {_GRADED_COPY if _is_graded(audit) else _OTHERS_COPY}"
         )
 
 
+def _by_design(finding, audit):
+    return f"{finding}, by design" if _is_graded(audit) else finding
+
+
+def _is_graded(audit):
+    """Whether the codebooks grow one by one, as those of ``codebook_size="graded"`` do."""
+    sizes = audit.sizes
+    return len(sizes) > 2 and bool((np.diff(sizes) > 0).all()) and sizes[-1] >= _GRADED * sizes[0]
+
+
 def _reach_of_chance(audit):
-    """Number of codes of each codebook that even random codes would use, with so many items."""
-    n_items = len(audit.codes)
+    """Number of codes of each codebook that even random codes would use, with so many distinct items."""
+    n_items = np.count_nonzero(audit.is_first)
     return np.array([n_items * (1 - _collision_rate_by_chance(n_items, int(size))) for size in audit.sizes])
 
 

@@ -10,9 +10,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
-from semid._checks import check_integer
+from semid._checks import as_array, check_integer
 from semid._typing import RandomState, StrPath
-from semid.metrics._arrays import check_rows, check_sizes, distinct_rows, one_size_each
+from semid.metrics._arrays import check_no_ids, check_rows, check_sizes, distinct_rows, one_size_each, rescaled
 from semid.metrics._codes import (
     code_nmi,
     codebook_gini,
@@ -23,9 +23,11 @@ from semid.metrics._codes import (
     reconstruction_r2,
     redundancy_matrix,
 )
-from semid.metrics._findings import Audit, findings
-from semid.metrics._mapping import NO_CODE, read_mapping
-from semid.metrics._representations import neighbor_overlap
+from semid.metrics._findings import ITEMS_PER_NEIGHBOR, Audit, findings
+from semid.metrics._mapping import read_mapping
+from semid.metrics._mapping_columns import LEAST_EVIDENCE
+from semid.metrics._mapping_rows import NO_CODE
+from semid.metrics._representations import neighbor_overlap, neighbor_overlap_and_chance
 
 _WIDTH = 100  # of the printed findings
 
@@ -95,13 +97,14 @@ def tokenizer_report(
     ----------
     codes : array-like of shape (n_items, n_codebooks), DataFrame, dict, or path
         Codes of each item, -1 where an item has fewer than others. Of a DataFrame, the columns ``code0``, ``code1``,
-        ... or ``<name>_code0``, ..., if there are any, else all integer columns but ``id`` and ``<name>_id``; such a
-        column gives the item ids. A dict has a list per item, of integers or of tokens like ``"<a_12>"``. Paths end in
-        ``.npy``, ``.parquet`` (as a DataFrame), or ``.json`` (as a dict; the ``.index.json`` of LC-Rec, LETTER and
-        MiniOneRec). Items of a dict whose keys are whole numbers are taken in the order of these.
+        ... or ``<name>_code0``, ..., if there are any, else one column of lists or one numbered set of columns; its
+        ids name the items (`semid.io.read_mapping` says which columns are what). A dict has a list per item, of
+        integers or of tokens like ``"<a_12>"``, or a text such as ``"3-9-1"``. Paths end in ``.npy``, ``.parquet`` (as
+        a DataFrame), or ``.json`` (as a dict; the ``.index.json`` of LC-Rec, LETTER and MiniOneRec).
     X : array-like of shape (n_items, n_features), default None
         Embeddings, row by row the items of `codes`. Adds what the codes keep of them, and tells collisions from
-        duplicates.
+        duplicates. Items with a row of NaN, as `interaction_embeddings` has for those that nobody met, are left out of
+        both.
     reconstruction : array-like of shape (n_items, n_features), default None
         What the codes stand for, from `inverse_transform`. Needs `X`.
     codebook_size : int or array-like of shape (n_codebooks,), int, default None
@@ -121,10 +124,12 @@ def tokenizer_report(
         ``table``, one row per codebook: ``codes_used``, ``codebook_size``, ``usage``, ``perplexity``, ``gini``,
         ``redundancy`` (mean NMI with the other codebooks), ``redundancy_by_chance`` (of the same codes, shuffled over
         the items), ``prefix_collision_rate`` (of the codes up to this one), ``nmi_with_y``.
-        ``summary``: ``n_items``, ``n_codebooks``, ``collision_rate``, ``collision_rate_of_distinct`` (among the items
+        ``summary``: ``n_items``, ``n_codebooks``, ``collision_rate``, ``n_items_without_embedding`` (if there are
+        any), ``collision_rate_of_distinct`` (among the items
         of distinct embeddings), ``prefix_collision_rate`` (without the last codebook), ``redundancy``,
         ``redundancy_by_chance``, ``neighbor_overlap`` (of the codes, by Hamming distance),
-        ``neighbor_overlap_by_chance``, ``neighbor_overlap_of_reconstruction``, ``r2``; each where it can be had.
+        ``neighbor_overlap_by_chance`` (of the same codes in any order of the items),
+        ``neighbor_overlap_of_reconstruction``, ``r2``; each where it can be had.
         ``advice``: the findings.
 
     Raises
@@ -149,41 +154,58 @@ def tokenizer_report(
     Collisions: 1 of 3 items add no row of codes (33.33%).
     """
     item_ids, codes = read_mapping(codes)
-    X, reconstruction = _check_embeddings(X, reconstruction, len(codes))
-    k = min(check_integer("k", k, 1), len(codes) - 1)
+    items = _Items(len(codes), X, reconstruction)
+    k = min(check_integer("k", k, 1), len(items.rows) - 1)
     random_state = check_random_state(random_state)
-    audit = _audit(item_ids, codes, X, reconstruction, codebook_size, k, random_state)
-    return TokenizerReport(_table(audit, y), _summary(audit, X, reconstruction, k, random_state), list(findings(audit)))
+    audit = _audit(item_ids, codes, items, codebook_size, k, random_state)
+    return TokenizerReport(_table(audit, y), _summary(audit, items, k, random_state), list(findings(audit)))
 
 
-def _check_embeddings(X, reconstruction, n_items):
-    if X is not None:
-        X = check_rows("X", X, n_items)
-    elif reconstruction is not None:
-        raise ValueError("reconstruction must come with the embeddings it is compared with, got X=None.")
-    if reconstruction is not None:
-        reconstruction = check_rows("reconstruction", reconstruction, n_items)
-    return X, reconstruction
+class _Items:
+    """The items that have embeddings, all without `X`: where they are, their rows of `X` and of the reconstruction."""
+
+    def __init__(self, n_items, X, reconstruction):
+        self.rows, self.X, self.reconstruction = np.arange(n_items), None, None
+        if X is not None:
+            check_no_ids("X", X)
+            X = as_array("X", X)
+            if X.ndim == 2 and X.dtype.kind == "f" and len(X) == n_items:
+                self.rows = np.flatnonzero(~np.isnan(X).all(axis=1))
+            is_left = 0 < len(self.rows) < n_items
+            self.X = check_rows("X", X[self.rows] if is_left else X, len(self.rows) if is_left else n_items)
+        elif reconstruction is not None:
+            raise ValueError("reconstruction must come with the embeddings it is compared with, got X=None.")
+        if reconstruction is not None:
+            reconstruction = as_array("reconstruction", reconstruction)
+            is_left = reconstruction.ndim == 2 and len(reconstruction) == n_items
+            rows = reconstruction[self.rows] if is_left else reconstruction
+            self.reconstruction = check_rows("reconstruction", rows, len(self.rows) if is_left else n_items)
 
 
-def _audit(item_ids, codes, X, reconstruction, codebook_size, k, random_state):
+def _audit(item_ids, codes, items, codebook_size, k, random_state):
     lengths = (codes != NO_CODE).sum(axis=1)
     # To have no code is a code as well, of the codebooks where that happens.
     shifts = (codes == NO_CODE).any(axis=0).astype(np.int64)
+    starts = _starts(codes) if codebook_size is None else np.zeros(codes.shape[1], dtype=np.int64)
+    codes = codes - np.where(codes == NO_CODE, 0, starts)
     sizes = 1 + codes.max(axis=0) if codebook_size is None else one_size_each(codebook_size, codes.shape[1])
     codes, sizes = codes + shifts, sizes + shifts
     check_sizes(codes, sizes)
     is_first = np.ones(len(codes), dtype=bool)
-    if X is not None:
+    if items.X is not None:
         is_first[:] = False
-        is_first[distinct_rows(X)[0]] = True
-    has_neighbors = X is not None and k > 0
+        is_first[items.rows[distinct_rows(items.X)[0]]] = True
+    redundancy_by_chance = redundancy_matrix(_shuffled(codes, random_state))
+    overlap = chance = None
+    if items.X is not None and k > 0:
+        overlap, chance = neighbor_overlap_and_chance(items.X, codes[items.rows], k, 2000, random_state)
     return Audit(
         item_ids=item_ids,
         codes=codes,
+        starts=starts,
         lengths=lengths,
         is_first=is_first,
-        has_embeddings=X is not None,
+        has_embeddings=items.X is not None,
         sizes=sizes,
         sizes_are_known=codebook_size is not None,
         usage=codebook_usage(codes, sizes),
@@ -191,11 +213,29 @@ def _audit(item_ids, codes, X, reconstruction, codebook_size, k, random_state):
         prefix_collision_rates=prefix_collision_rates(codes),
         collision_rate=collision_rate(codes[is_first]),
         redundancy=redundancy_matrix(codes),
-        redundancy_by_chance=redundancy_matrix(_shuffled(codes, random_state)),
-        neighbor_overlap=neighbor_overlap(X, codes, k=k, random_state=random_state) if has_neighbors else None,
-        neighbor_overlap_by_chance=k / (len(codes) - 1) if has_neighbors else None,
-        r2=None if reconstruction is None else reconstruction_r2(X, reconstruction),
+        redundancy_by_chance=redundancy_by_chance,
+        neighbor_overlap=overlap,
+        neighbor_overlap_by_chance=chance,
+        is_evidence=k * ITEMS_PER_NEIGHBOR <= len(items.rows),
+        norm_ratio=None if items.X is None else _norm_ratio(items.X),
+        r2=None if items.reconstruction is None else reconstruction_r2(items.X, items.reconstruction),
     )
+
+
+def _starts(codes):
+    """Return where the codes of each codebook begin if they are numbered through, each after the one before, else 0."""
+    n_codebooks = codes.shape[1]
+    starts = np.array([min(column[column != NO_CODE], default=0) for column in codes.T])
+    ends = codes.max(axis=0)
+    is_through = len(codes) >= LEAST_EVIDENCE and n_codebooks > 1 and ends[0] > 0 and (starts[1:] > ends[:-1]).all()
+    return np.append(0, starts[1:]) if is_through else np.zeros(n_codebooks, dtype=np.int64)
+
+
+def _norm_ratio(X):
+    """Return how many times as long the longest rows are as the shortest, without a twentieth of each, and zeros."""
+    norms = np.linalg.norm(rescaled(X), axis=1)
+    shortest, longest = np.quantile(norms[norms > 0], [0.05, 0.95]) if norms.any() else (1, 1)
+    return float(longest / shortest)
 
 
 def _shuffled(codes, random_state):
@@ -219,14 +259,16 @@ def _table(audit, y):
     return pd.DataFrame(columns, index=pd.RangeIndex(len(audit.sizes), name="codebook"))
 
 
-def _summary(audit, X, reconstruction, k, random_state):
+def _summary(audit, items, k, random_state):
     n_items, n_codebooks = audit.codes.shape
     summary = {
         "n_items": n_items,
         "n_codebooks": n_codebooks,
         "collision_rate": float(audit.prefix_collision_rates[-1]),
     }
-    if X is not None:
+    if len(items.rows) < n_items:
+        summary["n_items_without_embedding"] = n_items - len(items.rows)
+    if items.X is not None:
         summary["collision_rate_of_distinct"] = audit.collision_rate
     if n_codebooks > 1:
         summary["prefix_collision_rate"] = float(audit.prefix_collision_rates[-2])
@@ -235,8 +277,8 @@ def _summary(audit, X, reconstruction, k, random_state):
     if audit.neighbor_overlap is not None:
         summary["neighbor_overlap"] = audit.neighbor_overlap
         summary["neighbor_overlap_by_chance"] = audit.neighbor_overlap_by_chance
-        if reconstruction is not None:
-            overlap = neighbor_overlap(X, reconstruction, k=k, random_state=random_state)
+        if items.reconstruction is not None:
+            overlap = neighbor_overlap(items.X, items.reconstruction, k=k, random_state=random_state)
             summary["neighbor_overlap_of_reconstruction"] = overlap
     if audit.r2 is not None:
         summary["r2"] = audit.r2

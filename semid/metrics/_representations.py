@@ -10,9 +10,13 @@ from sklearn.utils import check_random_state
 
 from semid._checks import as_array, check_integer
 from semid._typing import RandomState
-from semid.metrics._arrays import check_rows, distinct_rows, numbered_labels, rescaled
+from semid.metrics._arrays import check_no_ids, check_rows, distinct_rows, numbered_labels, rescaled
+from semid.metrics._mapping_rows import NO_CODE
 
 _DISTANCES_AT_ONCE = 2**22  # 16 MB in float32
+# Squared distances to the nearest few of some items, relative to the squared distance from the mean, that float32 can
+# tell from 0: eight bits above its rounding.
+_NEAREST, _SAMPLE, _ROUNDING = 10, 64, 2.0**-16
 
 
 def singular_spectrum(representation: ArrayLike, *, center: bool = False, normalize: bool = False) -> np.ndarray:
@@ -180,15 +184,15 @@ def neighbor_overlap(
     Equal distances are the rule in codes, and among items with one reconstruction: which of them are nearest is then
     left to chance, and the value is the expectation over it, in closed form. In `X`, all that are as near as the k-th
     are neighbours, so that ``neighbor_overlap(X, X)`` is 1. Random codes, or rows in the wrong order, have about
-    ``k / (n_items - 1)``.
+    ``k / (n_items - 1)``, and more where rows of `X` are equal: the mean number of neighbours in the place of `k`.
 
     Parameters
     ----------
     X : array-like of shape (n_items, n_features)
         Embeddings, row by row the items of `other`.
     other : array-like of shape (n_items, n_columns)
-        Another representation of the same items. Integers are codes and compared by Hamming distance; floats, such as
-        a reconstruction, by Euclidean distance.
+        Another representation of the same items. Integers are codes and compared by Hamming distance, unless some are
+        below -1, as those of int8 embeddings are; floats, such as a reconstruction, by Euclidean distance.
     k : int, default 10
         Number of neighbours.
     n_queries : int, default 2000
@@ -215,9 +219,17 @@ def neighbor_overlap(
     >>> neighbor_overlap(X[:3], [[0], [0], [0]], k=1)  # equal codes: either of the two others, half of the time
     0.5
     """
+    return neighbor_overlap_and_chance(X, other, k, n_queries, random_state)[0]
+
+
+def neighbor_overlap_and_chance(
+    X: ArrayLike, other: ArrayLike, k: int, n_queries: int, random_state: RandomState | None
+) -> tuple[float, float]:
+    """Return the `neighbor_overlap`, and the one that the same rows of `other` are expected to have in any order."""
     X = check_rows("X", X)
+    check_no_ids("other", other)
     other = as_array("other", other)
-    is_codes = other.dtype.kind in "iu"
+    is_codes = other.dtype.kind in "iu" and other.size > 0 and other.min() >= NO_CODE
     distances_in_other = _HammingDistances(other, len(X)) if is_codes else _SquaredDistances("other", other, len(X))
     distances_in_x = _SquaredDistances("X", X)
     k = check_integer("k", k, 1)
@@ -225,12 +237,13 @@ def neighbor_overlap(
         raise ValueError(f"k must be less than the number of items, got {k} for {len(X)} items.")
     n_queries = min(check_integer("n_queries", n_queries, 1), len(X))
     queries = check_random_state(random_state).permutation(len(X))[:n_queries]
-    kept = 0.0
+    kept, n_near = 0.0, 0
     for some in np.array_split(queries, -(-n_queries * len(X) // _DISTANCES_AT_ONCE)):
         distances = distances_in_x(some)
         near = distances <= _kth_smallest(distances, k)
         kept += _expected_overlaps(near, distances_in_other(some), k).sum()
-    return float(kept / (n_queries * k))
+        n_near += np.count_nonzero(near)
+    return float(kept / (n_queries * k)), float(n_near / n_queries / (len(X) - 1))
 
 
 class _SquaredDistances:
@@ -241,7 +254,22 @@ class _SquaredDistances:
         first, self._inverse = distinct_rows(X)
         X = rescaled(X)
         self._rows = X[first] - X.mean(axis=0, dtype=np.float64).astype(X.dtype)  # small norms lose fewer digits
+        if self._leave_no_digits():
+            self._rows = self._rows.astype(np.float64)
         self._norms = np.square(self._rows).sum(axis=1)
+
+    def _leave_no_digits(self):
+        """Whether neighbours lie so close, for how far they are from the mean, that float32 does not order them."""
+        n_rows = len(self._rows)
+        if self._rows.dtype == np.float64 or n_rows <= _NEAREST:
+            return False
+        some = self._rows[np.linspace(0, n_rows - 1, num=min(_SAMPLE, n_rows)).astype(int)].astype(np.float64)
+        norms = np.square(some).sum(axis=1)[:, None]
+        nearest = np.empty((len(some), 0))
+        for rows in np.array_split(self._rows, -(-n_rows * self._rows.shape[1] // _DISTANCES_AT_ONCE)):
+            distances = norms - 2 * some @ rows.T.astype(np.float64) + np.square(rows, dtype=np.float64).sum(axis=1)
+            nearest = np.sort(np.hstack([nearest, distances]), axis=1)[:, : 1 + _NEAREST]  # the row itself is the first
+        return bool((nearest[:, -1:] < _ROUNDING * norms).any())
 
     def __call__(self, queries):
         own = self._inverse[queries]

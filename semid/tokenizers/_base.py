@@ -21,6 +21,7 @@ from semid._checks import (
     check_integer,
     check_sample_weight,
     warn,
+    warn_of_packed_bits,
 )
 from semid._state import LiveModule, build_seeded, export_state, resolve_device
 from semid._versioned import Versioned
@@ -92,6 +93,8 @@ class EmbeddingsToCodes(Versioned, TransformerMixin, BaseEstimator):
         return tags
 
     def _check_embeddings(self, X: ArrayLike, **checks: Any) -> np.ndarray:
+        if checks.get("reset", True):
+            warn_of_packed_bits("X", X)
         try:
             # What float32 cannot hold becomes infinity, and is refused as such.
             with np.errstate(over="ignore", invalid="ignore"):

@@ -95,6 +95,47 @@ def test_the_audit_learns_the_sizes_of_codebooks_from_the_tokenizer(files, capsy
     assert len(set(sizes)) > 1
 
 
+@pytest.mark.parametrize(("option", "sizes"), [("16", [16, 16]), ("8,32", [8, 32])])
+def test_the_audit_is_told_the_sizes_of_codebooks(files, capsys, option, sizes):
+    assert main(["tokenize", "X.npy", "codes.parquet", *SMALL]) == 0
+    assert main(["audit", "codes.parquet", "--codebook-size", option, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [row["codebook_size"] for row in report["codebooks"]] == sizes
+    assert not any("pass codebook_size" in text for text in report["advice"])
+
+
+@pytest.mark.parametrize("kind", ["bytes", "int32", "uint64", "float64", "Int64"])
+def test_the_audit_matches_ids_of_other_types(files, items, capsys, tmp_path, kind):
+    ids = np.arange(300) * 7
+    held = [f"{i}".encode() for i in ids] if kind == "bytes" else pd.array(ids, dtype=kind)
+    pd.DataFrame({"item_id": held, "embedding": files["embedding"]})[::-1].to_parquet("X.parquet")
+    codes = ParallelKMeansTokenizer(2, 8, random_state=0).fit_transform(items.embeddings)
+    io.write_mapping("codes.json", ids, codes)
+    assert main(["audit", "codes.json", "--embeddings", "X.parquet", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)["summary"]
+    assert summary["neighbor_overlap"] == tokenizer_report(codes, items.embeddings).summary["neighbor_overlap"]
+
+
+def test_the_audit_takes_the_column_that_it_is_told_for_ids(files, capsys):
+    frame = pd.DataFrame({"number": np.arange(300), "shop_id": 1, "a": np.arange(300) % 3, "b": np.arange(300) % 7})
+    frame.to_parquet("codes.parquet")
+    assert main(["audit", "codes.parquet", "--json", "--id-column", "number"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["codebooks"]) == 2
+
+
+@pytest.mark.filterwarnings("default")
+def test_packed_bits_are_told_before_codes_are_learned_of_them(rng, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    packed = np.packbits(rng.normal(size=(200, 384)) > 0, axis=1)
+    np.save("bits.npy", packed)
+    pd.DataFrame({"item_id": range(200), "embedding": list(packed)}).to_parquet("bits.parquet")
+    for source in ("bits.npy", "bits.parquet"):
+        assert main(["tokenize", source, "codes.parquet", *SMALL, "--overwrite"]) == 0
+        assert "semid: embeddings looks like packed bits, 8 features in each of 48" in capsys.readouterr().err
+    with pytest.warns(UserWarning, match=r"X looks like packed bits, .* pass np\.unpackbits\(X, axis=1\)"):
+        ParallelKMeansTokenizer(2, 8, random_state=0).fit(packed)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -122,7 +163,13 @@ def test_the_audit_learns_the_sizes_of_codebooks_from_the_tokenizer(files, capsy
         (["tokenize", "X.parquet", "c.parquet", "--id-column", "sku"], "must have the column 'sku'"),
         (["tokenize", "bad.npy", "c.parquet"], "a 2-D array of numbers, got shape (3,)"),
         (["tokenize", "X.npy", "c.parquet", "--n-codebooks", "0"], "n_codebooks must be at least 1, got 0"),
+        (["tokenize", "twice.parquet", "c.parquet"], "column 'item_id' of embeddings must be unique, got 7 more than"),
+        (["tokenize", "twice.parquet", "c.parquet", "--model", "unfitted"], "must be unique, got 7 more than once"),
+        (["tokenize", "unknown.parquet", "c.parquet"], "of embeddings must not be missing, got 1, first in row 1"),
         (["audit", "there.parquet", "--embeddings", "X.parquet"], "for example"),
+        (["audit", "there.parquet", "--codebook-size", "many"], "or one for each codebook as in 16,64,256, got 'many'"),
+        (["audit", "there.parquet", "--codebook-size", "8,8,8"], "one integer, or one for each of 2 codebooks, got"),
+        (["audit", "there.parquet", "--codebook-size", "8", "--model", "unfitted"], "must be left out with --model"),
         (["audit", "there.parquet", "--embeddings", "twice.parquet"], "each id once, got '7' more than once"),
         (["audit", "there.parquet", "--embeddings", "ragged.parquet"], "lists of one length, 12"),
         (["audit", "there.parquet", "--model", "unfitted"], "'unfitted' is not fitted"),
@@ -141,6 +188,7 @@ def test_what_cannot_be_done_ends_with_one_and_the_reason(files, capsys, argumen
     lists = [[0.0] * 12, [0.0] * 4, [0.0] * 8]
     pd.DataFrame({"item_id": range(3), "embedding": lists}).to_parquet("ragged.parquet")
     pd.DataFrame({"item_id": [7, 7], "embedding": lists[:1] * 2}).to_parquet("twice.parquet")
+    pd.DataFrame({"item_id": ["a", None], "embedding": lists[:1] * 2}).to_parquet("unknown.parquet")
     assert main(arguments) == 1
     error = capsys.readouterr().err
     assert error.startswith("semid: ")

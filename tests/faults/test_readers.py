@@ -207,6 +207,45 @@ def test_parquet_files_of_any_columns_are_read_or_refused(profile):
     run(profile, case)
 
 
+NAMES = [
+    "item_id",
+    "asin",
+    "pid",
+    "key",
+    "codes",
+    "sid",
+    "semantic_id",
+    "sid_0",
+    "sid_1",
+    "l_1",
+    "l_2",
+    "0",
+    "1",
+    "a",
+    "b",
+]
+TEXTS = st.sampled_from(
+    ["3-9", "3,9,1", "<a_1><b_2>", "<|sid_begin|><s_a_1>", "12", "", "a mug", "<a_1>x", "-1", "[1, 2]"]
+)
+
+
+@cases(quick=6, long=250)
+def test_tables_of_any_columns_are_read_or_refused(profile):
+    of_codes = st.lists(CODE_LISTS | TEXTS | st.none(), min_size=N_ROWS, max_size=N_ROWS).map(pd.Series)
+    kinds = columns(N_ROWS).map(lambda drawn: drawn[1]) | of_codes
+
+    @given(st.dictionaries(st.sampled_from(NAMES), kinds, min_size=1, max_size=5), indexes(N_ROWS))
+    def case(held, index):
+        table = pd.DataFrame({name: pd.Series(values).reset_index(drop=True) for name, values in held.items()})
+        table.index = index
+        mapping, error = outcome(read_mapping, table)
+        if error is None:
+            check_mapping(mapping)
+        outcome(tokenizer_report, table)
+
+    run(profile, case)
+
+
 @cases(quick=4, long=100)
 def test_damaged_parquet_files_are_read_or_refused(profile):
     with tempfile.TemporaryDirectory() as folder:

@@ -1,5 +1,7 @@
 """Metrics of predicted clicks beside loops over scikit-learn's."""
 
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -128,3 +130,36 @@ def test_calibration_error_ends_at_the_click_rate_and_at_certain_mistakes():
     assert expected_calibration_error([1, 0], [0.0, 1.0]) == 1
     with pytest.raises(ValueError, match="strategy must be one of 'uniform', 'quantile', got 'even'"):
         expected_calibration_error([1, 0], [0.0, 1.0], strategy="even")
+
+
+@pytest.mark.parametrize("weighting", ["impressions", "clicks", "uniform"])
+def test_gauc_of_weights_of_very_different_size_is_that_of_exact_fractions(weighting):
+    rng = np.random.default_rng(0)
+    y, scores, groups = rng.integers(0, 2, 90), rng.integers(0, 5, 90), rng.integers(0, 6, 90)
+    weights = 10.0 ** rng.uniform(-12, 12, 90)
+    total = above = 0
+    for group in range(6):
+        clicks, others = (np.flatnonzero((groups == group) & (y == label)) for label in (1, 0))
+        pairs = [(Fraction(weights[i]) * Fraction(weights[j]), scores[i], scores[j]) for i in clicks for j in others]
+        auc = sum(w * Fraction(int(a > b) * 2 + int(a == b), 2) for w, a, b in pairs) / sum(w for w, _, _ in pairs)
+        of_clicks, of_others = (sum(Fraction(weights[i]) for i in rows) for rows in (clicks, others))
+        weight = {"impressions": of_clicks + of_others, "clicks": of_clicks, "uniform": 1}[weighting]
+        total, above = total + weight, above + weight * auc
+    result = gauc_score(y, scores, groups, weighting=weighting, sample_weight=weights)
+    assert result.score == pytest.approx(float(above / total), rel=1e-14)
+
+
+@pytest.mark.parametrize("weight", [1e-9, 1e-12, 1e-20])
+def test_a_group_of_tiny_weights_has_the_auc_that_it_has_alone(weight):
+    y, scores, groups = [1, 0, 1, 0], [0.9, 0.1, 0.8, 0.2], ["a", "a", "b", "b"]
+    for weights in ([1, 1, weight, weight], [weight, weight, 1, 1]):
+        assert gauc_score(y, scores, groups, weighting="uniform", sample_weight=weights).score == 1
+        assert gauc_score(y, scores[::-1], groups, weighting="uniform", sample_weight=weights).score == 0
+
+
+def test_normalized_entropy_of_hardly_any_weight_on_the_others_is_that_of_exact_entropies():
+    for weight in (1e-12, 1e-20):
+        loss = -(np.log(0.9) + np.log(0.8) + weight * np.log(0.9)) / (2 + weight)
+        rate = weight / (2 + weight)
+        expected = loss / -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate))
+        assert normalized_entropy([1, 1, 0], [0.9, 0.8, 0.1], [1, 1, weight]) == pytest.approx(expected, rel=1e-9)

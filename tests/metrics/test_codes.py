@@ -3,6 +3,8 @@
 from collections import defaultdict
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from sklearn.metrics import normalized_mutual_info_score, r2_score
 
@@ -13,6 +15,7 @@ from semid.metrics import (
     codebook_redundancy,
     codebook_usage,
     collision_rate,
+    neighbor_overlap,
     prefix_collision_rates,
     reconstruction_r2,
     redundancy_matrix,
@@ -158,3 +161,32 @@ def test_reconstruction_r2_equals_scikit_learns_variance_weighted_score(rng):
 def test_bad_codes_are_refused(metric, codes, message):
     with pytest.raises(ValueError, match=message):
         metric(codes)
+
+
+def test_r2_of_rows_that_are_all_alike_is_that_of_no_variance():
+    X = np.full((3, 2), 0.1)  # whose mean is no 0.1
+    assert reconstruction_r2(X, X + 0.1) == r2_score([[0.5, 0.5]] * 3, [[0.6, 0.6]] * 3) == 0
+    assert reconstruction_r2(X, X) == 1
+
+
+@pytest.mark.parametrize(
+    "metric", [collision_rate, codebook_perplexity, redundancy_matrix, lambda codes: codebook_usage(codes, 4)]
+)
+def test_embeddings_of_int8_are_no_codes(metric):
+    with pytest.raises(ValueError, match=r"codes must be at least 0, or -1 for no code, got -93\. Are these"):
+        metric(np.array([[-93, 4], [17, 60]], dtype=np.int8))
+
+
+def test_a_column_of_ids_beside_codes_or_embeddings_is_refused():
+    frame = pd.DataFrame({"item_id": [10, 11, 12], "code0": [1, 1, 1], "code1": [2, 2, 2]})
+    for table in (frame, pl.DataFrame(frame), frame.rename(columns={"item_id": "asin"})):
+        for metric in (collision_rate, codebook_perplexity, redundancy_matrix):
+            with pytest.raises(
+                ValueError, match=r"codes must not hold ids, got the column '.*'\. Pass the other columns"
+            ):
+                metric(table)
+        with pytest.raises(ValueError, match="X must not hold ids"):
+            reconstruction_r2(table, table)
+        with pytest.raises(ValueError, match="other must not hold ids"):
+            neighbor_overlap(np.eye(3), table, k=1)
+    assert collision_rate(frame[["code0", "code1"]]) == pytest.approx(2 / 3)

@@ -19,11 +19,11 @@ def _write_index(path, content):
     return path
 
 
-def test_an_index_file_is_read_in_the_order_of_its_numbers(tmp_path):
-    path = _write_index(tmp_path / "Beauty.index.json", {"10": TOKENS[2], "2": TOKENS[1], "0": TOKENS[0]})
+def test_an_index_file_is_read_in_its_order(tmp_path):
+    path = _write_index(tmp_path / "Beauty.index.json", {"10": TOKENS[0], "2": TOKENS[1], "0": TOKENS[2]})
     for source in (path, str(path)):
         items = read_mapping(source)
-        assert items.item_ids.tolist() == ["0", "2", "10"]
+        assert items.item_ids.tolist() == ["10", "2", "0"]
         np.testing.assert_array_equal(items.codes, CODES)
         assert items.codes.dtype == np.int64
 

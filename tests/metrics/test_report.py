@@ -8,6 +8,8 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import entropy
 
+from semid.datasets import make_items
+from semid.features import interaction_embeddings
 from semid.metrics import (
     codebook_gini,
     codebook_perplexity,
@@ -19,6 +21,7 @@ from semid.metrics import (
     redundancy_matrix,
     tokenizer_report,
 )
+from semid.tokenizers import ResidualKMeansTokenizer, presets
 
 
 def _distinct(rows, rng):
@@ -309,3 +312,132 @@ def test_a_codebook_of_hardly_any_codes_is_told_though_sizes_are_guessed(n_used,
     assert any(text.startswith(f"Codebook 0 has codes below {n_used}, others up to 255. Unless") for text in advice)
     graded = np.column_stack([rng.integers(size, size=4000) for size in (16, 64, 1024)])
     assert not any("others up to" in text for text in tokenizer_report(graded).advice)
+
+
+def _items_without_text(n_items, share, rng, n_codebooks=3):
+    """Embeddings of which a share is the zero vector, and residual k-means codes of them."""
+    X = make_items(n_items=n_items, n_features=24, random_state=0).embeddings.copy()
+    X[rng.permutation(n_items)[: round(share * n_items)]] = 0
+    return X, ResidualKMeansTokenizer(n_codebooks, 16, random_state=0).fit_transform(X)
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.2, 0.5, 0.8])
+def test_shuffled_rows_are_noticed_however_many_items_share_one_embedding(share, rng):
+    X, codes = _items_without_text(600, share, rng)
+    assert not any("know nothing" in text for text in tokenizer_report(codes, X).advice)
+    report = tokenizer_report(codes, X[rng.permutation(600)])
+    assert report.advice[0].startswith("The codes know nothing of X")
+    assert report.summary["neighbor_overlap"] == pytest.approx(report.summary["neighbor_overlap_by_chance"], rel=0.15)
+
+
+def test_few_items_are_no_evidence_that_codes_know_nothing_of_them():
+    for n_items in (12, 20, 40):
+        X = make_items(n_items=n_items, n_features=24, random_state=0).embeddings
+        codes = ResidualKMeansTokenizer(2, 8, random_state=0).fit_transform(X)
+        assert not any("know nothing" in text for text in tokenizer_report(codes, X).advice)
+
+
+def test_codes_of_items_that_share_one_embedding_are_not_held_to_be_uneven(rng):
+    codes = rng.integers(64, size=(1_000, 3))
+    X = rng.normal(size=(1_000, 8))
+    for matrix, value in ((codes, 5), (X, 0)):
+        matrix[:700] = value
+    assert any("as evenly as" in text for text in tokenizer_report(codes, codebook_size=64).advice)
+    assert not any("as evenly as" in text for text in tokenizer_report(codes, X, codebook_size=64).advice)
+
+
+def test_a_suffix_is_found_though_items_that_share_an_embedding_share_it_too(rng):
+    prefixes = rng.integers(12, size=(500, 2))
+    X = rng.normal(size=(1_000, 8))
+    codes = np.append(_with_suffix(prefixes), np.zeros((500, 3), dtype=int), axis=0)
+    X[500:] = 0
+    sizes = [12, 12, 64]
+    assert not any("only tells apart" in text for text in tokenizer_report(codes, codebook_size=sizes).advice)
+    assert any("only tells apart" in text for text in tokenizer_report(codes, X, codebook_size=sizes).advice)
+
+
+def test_items_without_an_embedding_are_left_out_of_what_is_said_of_embeddings(made, rng):
+    codes, X, reconstruction = made
+    known = rng.random(len(X)) < 0.8
+    with_gaps = np.where(known[:, None], X, np.nan)
+    for decoded in (reconstruction, np.where(known[:, None], reconstruction, np.nan)):
+        summary = tokenizer_report(codes, with_gaps, reconstruction=decoded).summary
+        expected = tokenizer_report(codes[known], X[known], reconstruction=reconstruction[known]).summary
+        assert summary["n_items_without_embedding"] == len(X) - known.sum()
+        for name in ("collision_rate_of_distinct", "neighbor_overlap_of_reconstruction", "r2"):
+            assert summary[name] == expected[name]
+        assert summary["neighbor_overlap"] == pytest.approx(expected["neighbor_overlap"])
+        assert summary["neighbor_overlap_by_chance"] == expected["neighbor_overlap_by_chance"]
+    assert "n_items_without_embedding" not in tokenizer_report(codes, X).summary
+    report = tokenizer_report(codes, with_gaps[rng.permutation(len(X))])
+    assert report.advice[0].startswith("The codes know nothing of X")
+
+
+@pytest.mark.parametrize("first", [[np.nan, 1.0], [np.inf, 1.0], [np.nan, np.nan]])
+def test_half_an_embedding_and_none_at_all_are_refused(first):
+    with pytest.raises(ValueError, match="X must hold neither NaN nor infinity"):
+        tokenizer_report([[0], [1]], [first, [np.nan, np.nan]])
+
+
+def test_embeddings_of_interactions_show_rows_in_another_order(rng):
+    kinds = np.repeat(np.arange(60), 10)  # every user has items of three kinds
+    users = np.repeat(np.arange(400), 12)
+    of_users = rng.integers(60, size=(400, 3))[users, rng.integers(3, size=len(users))]
+    log = pd.DataFrame({"user_id": users, "item_id": of_users * 10 + rng.integers(10, size=len(users))})
+    X = interaction_embeddings(log[log["item_id"] % 100 > 2], np.arange(600), n_components=16, random_state=0)
+    assert np.isnan(X).all(axis=1).sum() >= 18
+    codes = np.column_stack([kinds // 8, kinds % 8, rng.integers(8, size=600)])
+    assert not any("know nothing" in text for text in tokenizer_report(codes, X).advice)
+    assert "know nothing" in tokenizer_report(rng.permutation(codes), X).advice[0]
+
+
+def test_norms_are_blamed_only_where_they_differ(rng):
+    codes = np.minimum(rng.geometric(0.5, size=2_000) - 1, 31)[:, None]
+    X = rng.normal(size=(2_000, 8))
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    uneven = tokenizer_report(codes, unit, codebook_size=32).advice
+    assert any("would (perplexity" in text for text in uneven)
+    assert not any("norm" in text for text in uneven)
+    lengths = np.repeat([1, 4], 1_000)[:, None]
+    (uneven,) = [text for text in tokenizer_report(codes, unit * lengths, codebook_size=32).advice if "evenly" in text]
+    assert "The embeddings differ in norm, the longest are 4.0 times the shortest: scale them to one length" in uneven
+
+
+def test_what_graded_codebooks_do_by_design_is_called_so():
+    X = make_items(n_items=600, n_features=24, random_state=0).embeddings
+    tokenizer = presets.ranking(max_iter=3, random_state=0).fit(X)
+    collisions, copies = tokenizer_report(tokenizer.transform(X), X, codebook_size=tokenizer.codebook_sizes_).advice
+    assert collisions.startswith("Collisions, by design: ")
+    assert (
+        "made for click models that have the item id as a field beside the codes, and lack nothing there" in collisions
+    )
+    assert copies.startswith("Near copies, by design: ")
+    assert "are made so: each is a clustering of the whole items, coarse or fine, and click models gain" in copies
+
+
+def test_a_column_of_ids_in_an_array_is_named(rng):
+    codes = rng.integers(16, size=(300, 2))
+    for ids in (np.arange(300), np.arange(300) + 338_077, rng.permutation(300)):
+        report = tokenizer_report(np.column_stack([ids, codes]))
+        assert report.advice[0].startswith("Codebook 0 has another code for every item, as ids have.")
+        assert any("as ids have" in text for text in tokenizer_report(np.column_stack([codes, ids])).advice)
+    assert not any("as ids have" in text for text in tokenizer_report(codes).advice)
+
+
+def test_an_enormous_last_code_costs_no_memory(rng):
+    prefixes = _crowded_prefixes(rng)
+    last = rng.permutation(500) % 250 * 2**22
+    report = tokenizer_report(np.column_stack([prefixes, last]))
+    assert report.summary["collision_rate"] < report.summary["prefix_collision_rate"] / 10
+
+
+def test_codes_that_are_numbered_through_are_told_so(rng):
+    codes = rng.integers(64, size=(2_000, 3))
+    report = tokenizer_report(codes + np.array([0, 64, 128]))
+    (finding,) = report.advice
+    assert finding.startswith("The codes are numbered through from codebook to codebook")
+    assert "they begin at 0, 64, 128, and are counted from there in this report. Subtract" in finding
+    pd.testing.assert_frame_equal(report.table, tokenizer_report(codes).table)
+    assert tokenizer_report(codes).advice == []
+    shorter = np.where(np.arange(2_000)[:, None] % 2 & (np.arange(3) == 2), -1, codes + np.array([0, 64, 128]))
+    assert any(text.startswith("The codes are numbered through") for text in tokenizer_report(shorter).advice)

@@ -13,8 +13,10 @@ from semid.metrics import (
     effective_rank,
     information_abundance,
     neighbor_overlap,
+    reconstruction_r2,
     singular_spectrum,
 )
+from semid.metrics._representations import neighbor_overlap_and_chance
 
 
 def _matrix_of_spectrum(spectrum, rng):
@@ -161,3 +163,57 @@ def test_a_sample_of_queries_is_seeded_and_chunks_change_nothing(rng, monkeypatc
 def test_neighbors_that_cannot_be_compared_are_refused(other, k, message):
     with pytest.raises(ValueError, match=message):
         neighbor_overlap(np.eye(3), other, k=k)
+
+
+def test_integers_below_minus_one_are_embeddings_and_no_codes(rng):
+    X = rng.normal(size=(200, 48))
+    int8 = np.clip(X * 40, -128, 127).astype(np.int8)
+    assert int8.min() < -1
+    assert neighbor_overlap(X, int8) == neighbor_overlap(X, int8.astype(np.float32)) > 0.7
+    codes = int8.astype(np.int16) % 4 - (rng.random(size=int8.shape) < 0.1)  # -1 for no code
+    assert neighbor_overlap(X, codes) == neighbor_overlap(X, codes.astype(np.int64) + 1)
+
+
+@pytest.mark.parametrize("n_equal", [0, 30, 100, 150])
+def test_chance_counts_the_neighbours_that_tie(n_equal, rng):
+    X = rng.normal(size=(200, 4))
+    X[:n_equal] = 0
+    codes = rng.integers(4, size=(200, 2))
+    _, chance = neighbor_overlap_and_chance(X, codes, 5, 200, None)
+    shuffled = [neighbor_overlap(X, rng.permutation(codes), k=5) for _ in range(200)]
+    assert chance == pytest.approx(np.mean(shuffled), rel=0.02)
+    if n_equal == 0:
+        assert chance == 5 / 199
+
+
+@pytest.mark.parametrize("offset", [0, 1000, 10_000])
+def test_neighbours_within_clusters_that_lie_far_apart_are_those_of_float64(offset, rng):
+    X = rng.normal(size=(400, 8)).astype(np.float32)
+    X[:200] += np.float32(offset)
+    other = X + 0.3 * rng.normal(size=X.shape).astype(np.float32)
+    distances = [((Y[:, None].astype(np.float64) - Y) ** 2).sum(axis=2) for Y in (X, other)]
+    nearest = [np.argsort(d + np.diag(np.full(400, np.inf)), axis=1)[:, :10] for d in distances]
+    expected = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(*nearest, strict=True)])
+    assert neighbor_overlap(X, other) == pytest.approx(expected, abs=1e-3)
+
+
+def _quantized(X, dtype):
+    low, high = X.min(axis=0), X.max(axis=0)
+    return ((X - low) / (high - low) * 255 - (128 if dtype == np.int8 else 0)).astype(dtype)
+
+
+def test_packed_bits_are_told_and_quantized_embeddings_are_not(rng):
+    X = rng.normal(size=(200, 384)) + 0.3 * rng.normal(size=384)
+    packed = np.packbits(X > 0, axis=1)
+    with pytest.warns(UserWarning, match=r"X looks like packed bits, 8 features in each of 48 .* np\.unpackbits\(X,"):
+        neighbor_overlap(packed, X)
+    signed = (packed.astype(np.int16) - 128).astype(np.int8)
+    with pytest.warns(
+        UserWarning, match=r"np\.unpackbits\(\(X\.astype\(np\.int16\) \+ 128\)\.astype\(np\.uint8\), axis=1"
+    ):
+        neighbor_overlap(signed, X)
+    np.testing.assert_array_equal(np.unpackbits((signed.astype(np.int16) + 128).astype(np.uint8), axis=1), X > 0)
+    for dtype in (np.uint8, np.int8):
+        assert reconstruction_r2(_quantized(X, dtype), _quantized(X, dtype)) == 1
+    assert reconstruction_r2(np.unpackbits(packed, axis=1), np.unpackbits(packed, axis=1)) == 1
+    assert reconstruction_r2(rng.poisson(3, size=(200, 48)).astype(np.uint8), np.zeros((200, 48))) < 0

@@ -23,6 +23,7 @@ from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
 from semid._checkpoints import NoCheckpoint, as_plain, n_bytes_of, plain_entries, warn_of_interruption
+from semid.nn._fields import field_visits, total_of_fields, with_lists
 from semid.nn._mlp import SeededDropout
 from semid.nn._row_sparse import LazyAdam, RowwiseAdagrad, Visits, forgetting_rates
 
@@ -78,16 +79,18 @@ class Impressions(Dataset):
         return len(self.y) if self.rows is None else len(self.rows)
 
     def __getitem__(self, rows):
-        """Return categories, those of lists behind the others, numbers, labels, and weights of mean 1."""
+        """Return categories, with those of lists if there are any, numbers, labels, and weights of mean 1."""
+        (batch,) = self.batches(rows, max(1, len(rows)))
+        return batch
+
+    def batches(self, rows, batch_size):
+        """Yield what `rows`, a tensor of positions, have, `batch_size` of them at a time."""
         rows = rows if self.rows is None else self.rows[rows]
-        categories = [self.categories[rows]]
-        if self.lists:
-            longest = max(entries.shape[1] for entries, _ in self.lists)
-            categories += [
-                F.pad(entries[which[rows]], (0, longest - entries.shape[1])) for entries, which in self.lists
-            ]
-        categories = torch.cat(categories, dim=1).long()
-        return categories, self.numbers[rows], self.y[rows], self.weights[rows] * self.weight_scale
+        n_entries = zip(*(_entries_per_batch(column, rows, batch_size) for column in self.lists), strict=True)
+        for part in rows.split(batch_size):
+            categories = self.categories[part]
+            categories = with_lists(categories, self.lists, part, next(n_entries)) if self.lists else categories.long()
+            yield categories, self.numbers[part], self.y[part], self.weights[part] * self.weight_scale
 
 
 class Batches:
@@ -100,8 +103,7 @@ class Batches:
         order = torch.arange(len(self.dataset))
         if self.generator is not None:
             order = torch.randperm(len(self.dataset), generator=self.generator)
-        for rows in order.to(self.dataset.y.device).split(self.batch_size):
-            yield self.dataset[rows]
+        yield from self.dataset.batches(order.to(self.dataset.y.device), self.batch_size)
 
 
 class WeightAverage:
@@ -209,7 +211,7 @@ class ClickNet(NeuralNet):
         self.optimizer_.zero_grad(set_to_none=True)
         touched = ()
         if self.lazy_table is not None and self.module_.embedding.table.requires_grad:
-            touched = (self.lazy_table.open(self.module_.embedding.rows(categories), weights),)
+            touched = (self.lazy_table.open(*field_visits(self.module_.embedding, categories, weights)),)
         logits = self.module_(categories, numbers, *touched)
         losses = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
         loss = (losses * weights).mean()  # the weights are 1 on average: unbiased in every batch
@@ -528,8 +530,8 @@ def _counts(embedding, impressions):
     """Return how often each row of the table is met, by weight, and how often with a click, (R,) float64 each."""
     visits, clicks = torch.zeros(2, len(embedding.table), dtype=torch.float64, device=impressions.y.device)
     for categories, _, y, weights in Batches(impressions, _COUNTED_ROWS):
-        rows = embedding.rows(categories)
         for counts, amount in ((visits, weights), (clicks, weights * y)):
+            rows, amount = field_visits(embedding, categories, amount)
             amounts = amount.double()[:, None].expand(rows.shape)
             counts += torch.bincount(rows.flatten(), amounts.flatten(), minlength=len(counts))
     return visits, clicks
@@ -538,17 +540,24 @@ def _counts(embedding, impressions):
 def _rates_auc(embedding, visits, clicks, held_out):
     """Return the AUC on `held_out` of what needs no training: click rates of all categories, added up.
 
-    Rates are log-odds, drawn towards the rate of all by twenty impressions of it.
+    Rates are log-odds, drawn towards the rate of all by twenty impressions of it; of a list, the mean of its entries.
     """
     rate = clicks.sum() / visits.sum()
     smoothed = (clicks + _SMOOTHING * rate) / (visits + _SMOOTHING)
     log_odds = torch.logit(smoothed, eps=1e-9)
     scored = [
-        (y, log_odds[embedding.rows(categories)].sum(1), weights)
+        (y, total_of_fields(embedding, categories, log_odds), weights)
         for categories, _, y, weights in Batches(held_out, _COUNTED_ROWS)
     ]
     y, scores, weights = (torch.cat(part).cpu().numpy() for part in zip(*scored, strict=True))
     return float(roc_auc_score(y, scores, sample_weight=weights))
+
+
+def _entries_per_batch(column, rows, batch_size):
+    """Return how many entries of a column of lists each batch of `rows` has, read from the device at once."""
+    _, offsets, which = column
+    lengths = offsets.diff()[which[rows].long()]
+    return F.pad(lengths, (0, -len(rows) % batch_size)).view(-1, batch_size).sum(1).tolist()
 
 
 def _table_group(net):

@@ -10,7 +10,7 @@ import pandas as pd
 from pandas.api import types
 
 from semid._tables import find_column, find_columns, ready_index, split_columns
-from semid.ctr._values import DistinctValues, distinct_lists, distinct_values, holds_lists, numeric_column
+from semid.ctr._values import distinct_lists, distinct_values, holds_lists, numeric_column
 from semid.nn._fields import FIRST_CATEGORY, MISSING, UNKNOWN, FieldShapes, VectorField
 
 _LARGEST_DEVIATION = 1e6  # standard deviations to which numbers are clipped
@@ -22,8 +22,19 @@ _LEAST_VECTOR = 8  # numbered float columns that are taken for a vector
 class EncodedLists(NamedTuple):
     """A column of lists: the distinct ones, and which of them each impression has."""
 
-    entries: np.ndarray  # (n_distinct, longest) int32, padded with MISSING
+    entries: np.ndarray  # (n_entries,) int32, list after list; MISSING stands for an empty one
+    offsets: np.ndarray  # (n_distinct + 1,) int64, where each list begins, and the last ends
     which: np.ndarray  # (n,) int32
+
+    def padded(self, longest=None):
+        """Return the list of each impression, (n, longest) int64, MISSING after its end."""
+        lengths = np.diff(self.offsets)[self.which]
+        longest = lengths.max(initial=1) if longest is None else longest
+        padded = np.full((len(lengths), longest), MISSING, dtype=np.int64)
+        owners = np.repeat(np.arange(len(lengths)), lengths)
+        places = np.arange(len(owners)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        padded[owners, places] = self.entries[self.offsets[self.which][owners] + places]
+        return padded
 
 
 class EncodedImpressions(NamedTuple):
@@ -146,14 +157,14 @@ class ImpressionEncoder:
     def _categories(self, field, entries, learn):
         """Return the category of each row, int32, from its `DistinctValues`."""
         if learn and not isinstance(self.vocabularies_[field], int):
-            self._learn_vocabulary(field, entries)
+            positions = entries.positions[entries.positions >= 0]
+            self._learn_vocabulary(field, entries.values, np.bincount(positions, minlength=len(entries.values)))
         # One more entry for the missing: their position -1 is the last.
         lookup = np.append(self._look_up(field, entries.values), np.int32(MISSING))
         return lookup[entries.positions]
 
-    def _learn_vocabulary(self, field, entries):
-        counts = np.bincount(entries.positions[entries.positions >= 0], minlength=len(entries.values))
-        frequent = entries.values[counts >= self.min_frequency]
+    def _learn_vocabulary(self, field, values, counts):
+        frequent = values[counts >= self.min_frequency]
         known = self.vocabularies_[field]
         if known is not None:
             frequent = frequent[self._index(field).get_indexer(frequent) < 0]
@@ -185,12 +196,16 @@ class ImpressionEncoder:
         if learn and not isinstance(self.vocabularies_[field], int):
             # Counted per impression, not per distinct list.
             weights = np.repeat(np.bincount(which, minlength=len(bags)), lengths)
-            repeated = np.repeat(values.positions, weights)
-            self._learn_vocabulary(field, DistinctValues(repeated, values.values))
-        lookup = np.append(self._look_up(field, values.values), np.int32(MISSING))
-        entries = np.full((len(bags), max(1, lengths.max(initial=0))), MISSING, dtype=np.int32)
-        entries[np.arange(entries.shape[1]) < lengths[:, None]] = lookup[values.positions]
-        return EncodedLists(entries, which)
+            is_there = values.positions >= 0
+            counts = np.bincount(values.positions[is_there], weights[is_there], minlength=len(values.values))
+            self._learn_vocabulary(field, values.values, counts)
+        # Not padded: one long list would make all others as long.
+        kept = values.positions >= 0
+        n_kept = np.bincount(np.repeat(np.arange(len(bags)), lengths)[kept], minlength=len(bags))
+        offsets = np.append(0, np.cumsum(np.maximum(n_kept, 1)))
+        entries = np.full(offsets[-1], MISSING, dtype=np.int32)
+        entries[np.repeat(n_kept > 0, np.diff(offsets))] = self._look_up(field, values.values)[values.positions[kept]]
+        return EncodedLists(entries, offsets, which)
 
     def _numbers(self, columns, sample_weight):
         """Return standardised columns; what is missing is 0, the mean."""

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from semid.ctr._encoding import ImpressionEncoder
+from semid.nn._fields import FIRST_CATEGORY
 
 
 def _encoder(categorical="auto", code="auto", min_frequency=1, vector="auto", hash_buckets=None, vector_fields=1):
@@ -219,10 +220,9 @@ def test_lists_are_fields_of_several_categories():
     encoded = encoder.fit_encode(pd.DataFrame({"genres": lists, "x": [1, 2, 3, 4, 5]}), np.ones(5))
     assert encoder.shapes.vocabulary_sizes == (7,)
     assert encoder.shapes.list_vocabulary_sizes == (5,)
-    entries, which = encoded.lists[0]
-    assert entries[which].tolist() == [[2, 3, 0], [0, 0, 0], [0, 0, 0], [3, 4, 3], [2, 3, 0]]
+    assert encoded.lists[0].padded().tolist() == [[2, 3, 0], [0, 0, 0], [0, 0, 0], [3, 4, 3], [2, 3, 0]]
     later = encoder.encode(pd.DataFrame({"genres": [["z", "c"], ("a",)], "x": [1, 2]})).lists[0]
-    assert later.entries[later.which].tolist() == [[1, 4], [2, 0]]
+    assert later.padded().tolist() == [[1, 4], [2, 0]]
     with pytest.raises(TypeError, match="column 'genres' must hold lists, as in fit, got 'a' in row 0"):
         encoder.encode(pd.DataFrame({"genres": ["a"], "x": [1]}))
 
@@ -292,7 +292,7 @@ def test_a_row_alone_is_read_as_in_its_table(kind, hash_buckets):
     for row in range(len(X)):
         alone = encoder.encode(X[row : row + 1])
         if fitted.lists:
-            entries, expected = alone.lists[0].entries[0], fitted.lists[0].entries[fitted.lists[0].which[row]]
+            entries, expected = alone.lists[0].padded()[0], fitted.lists[0].padded()[row]
             assert [e for e in entries if e] == [e for e in expected if e]
         else:
             assert alone.categories.tolist() == fitted.categories[row : row + 1].tolist()
@@ -380,7 +380,7 @@ def test_arrow_lists_are_lists():
     for kind in (pa.list_(pa.string()), pa.large_list(pa.string())):
         X = pd.DataFrame({"x": pd.array(lists, dtype=pd.ArrowDtype(kind))})
         encoded = _encoder().fit_encode(X, np.ones(4)).lists[0]
-        assert encoded.entries[encoded.which].tolist() == expected.entries[expected.which].tolist()
+        assert encoded.padded().tolist() == expected.padded().tolist()
 
 
 @pytest.mark.parametrize("value", [["a"], ("a",), np.array(["a"])], ids=["list", "tuple", "array"])
@@ -462,3 +462,19 @@ def test_polars_tables_are_read_with_integers_as_integers():
     assert model.encoder_.vocabularies_[0].tolist() == [2**53, 2**53 + 1]
     as_pandas = pd.DataFrame({**X, "user": pd.array(X["user"], dtype="Int64")})
     np.testing.assert_array_equal(model.predict_proba(polars.DataFrame(X)), model.predict_proba(as_pandas))
+
+
+def test_a_long_list_is_kept_at_its_own_length_alone():
+    lists = [[n % 7, n % 5] for n in range(3000)]
+    lists[1000] = list(range(20_000))
+    X = pd.DataFrame({"history": _objects(*lists, *lists[1000:1001] * 500)})
+    encoded = _encoder().fit_encode(X, np.ones(3500))
+    assert sum(array.nbytes for array in encoded.lists[0]) < 200_000
+    again = encoded.lists[0]._replace(which=encoded.lists[0].which[[0, 999, 1001]])
+    assert (again.padded() - FIRST_CATEGORY).tolist() == [lists[0], lists[999], lists[1001]]
+
+
+def test_entries_that_are_missing_are_none_of_a_list():
+    X = pd.DataFrame({"tags": _objects(["a", None, "b"], [None], [], ["b", np.nan])})
+    encoded = _encoder().fit_encode(X, np.ones(4))
+    assert encoded.lists[0].padded().tolist() == [[2, 3], [0, 0], [0, 0], [3, 0]]

@@ -478,3 +478,22 @@ def test_entries_that_are_missing_are_none_of_a_list():
     X = pd.DataFrame({"tags": _objects(["a", None, "b"], [None], [], ["b", np.nan])})
     encoded = _encoder().fit_encode(X, np.ones(4))
     assert encoded.lists[0].padded().tolist() == [[2, 3], [0, 0], [0, 0], [3, 0]]
+
+
+def test_numbers_far_from_those_of_training_count_as_the_nearest_that_are_not():
+    prices = pd.DataFrame({"price": [10.0, 20.0, 60.0], "same": 5.0})
+    encoder = _encoder()
+    encoder.fit_encode(prices, np.ones(3))
+    asked = pd.DataFrame({"price": [9_999_999.0, 110.0, 90.0, -30.0, -1e38, np.nan], "same": [5, 1e9, 6, 4, -1e9, 5.5]})
+    mean, scale = prices["price"].mean(), prices["price"].std(ddof=0)
+    near = [110.0, 110.0, 90.0, -30.0, -40.0, mean]
+    expected = np.transpose([(np.array(near) - mean) / scale, [0, 1, 1, -1, -1, 0.5]])
+    np.testing.assert_allclose(encoder.encode(asked).numbers, expected, rtol=1e-6)
+
+
+def test_what_more_training_has_met_is_near():
+    encoder = _encoder()
+    encoder.fit_encode(pd.DataFrame({"price": [10.0, 20.0]}), np.ones(2))
+    encoder.extend_encode(pd.DataFrame({"price": [30.0, 9_999_999.0]}))
+    numbers = encoder.encode(pd.DataFrame({"price": [50.0, 51.0]})).numbers
+    np.testing.assert_allclose(numbers[:, 0], [7.0, 7.0])  # of 10 to 30, as wide again

@@ -13,8 +13,8 @@ from semid._tables import find_column, find_columns, ready_index, split_columns
 from semid.ctr._values import distinct_lists, distinct_values, holds_lists, numeric_column
 from semid.nn._fields import FIRST_CATEGORY, MISSING, UNKNOWN, FieldShapes, VectorField
 
-# Standard deviations to which numbers are clipped where no range is known, as in models of version 0.1.0: beyond, float32
-# has no digits left for the interactions of what is multiplied by such a number.
+# Standard deviations to which numbers are clipped where no range is known, as in models of version 0.1.0: beyond,
+# float32 has no digits left for the interactions of what is multiplied by such a number.
 _LARGEST_DEVIATION = 1e3
 _CODE_COLUMN = re.compile(r"(?:(?P<prefix>.*)_)?code\d+")
 _VECTOR_COLUMN = re.compile(r"(?P<prefix>.*?)(?P<number>\d+)")
@@ -138,6 +138,14 @@ class ImpressionEncoder:
         code_groups = self._find_code_groups(names)
         coded = {position for group in code_groups for position in group}
         categorical = self._find_categorical(names, columns) | coded
+        lists = next((names[p] for p in sorted(coded) if holds_lists(columns[p])), None)
+        if lists is not None:
+            why = "is named in" if self.code_features != "auto" else "is one by its name, <prefix>_code<n> or code<n>:"
+            raise TypeError(
+                f"column {lists!r} holds lists, and codes must be single values. It {why} code_features; rename the "
+                "column or leave it out there (code_features=None says that there are no codes), and it is a field of "
+                "lists."
+            )
         self.lists_ = [p for p in sorted(categorical - coded) if holds_lists(columns[p])]
         plain = sorted(categorical - coded - set(self.lists_))
         self.categorical_ = [*plain, *(p for group in code_groups for p in group)]

@@ -497,3 +497,10 @@ def test_what_more_training_has_met_is_near():
     encoder.extend_encode(pd.DataFrame({"price": [30.0, 9_999_999.0]}))
     numbers = encoder.encode(pd.DataFrame({"price": [50.0, 51.0]})).numbers
     np.testing.assert_allclose(numbers[:, 0], [7.0, 7.0])  # of 10 to 30, as wide again
+
+
+def test_lists_under_the_name_of_codes_are_refused():
+    X = pd.DataFrame({"history_code0": _objects(["a"], ["b", "a"]), "user": [1, 2]})
+    with pytest.raises(TypeError, match="column 'history_code0' holds lists, and codes must be single values"):
+        _encoder().fit_encode(X, np.ones(2))
+    assert _fitted(X, code=None).shapes.list_vocabulary_sizes == (4,)

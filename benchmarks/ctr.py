@@ -273,8 +273,8 @@ def measure_movielens(folder, zoo, seeds, settings, n_epochs=20):
     encoder = ImpressionEncoder("auto", "auto", "auto", 1, None, 1)
     encoder.fit_encode(X[train], np.ones(train.stop))
     encoded = encoder.encode(X)
-    entries, which = encoded.lists[0]
-    categories = np.hstack([encoded.categories, entries[which]]).astype(np.int64)
+    entries = encoded.lists[0].padded()
+    categories = np.hstack([encoded.categories, entries]).astype(np.int64)
     sequences = [(encoder.shapes.list_vocabulary_sizes[0], entries.shape[1])]
     rows = []
     for model, classifier in CLASSIFIERS.items():

@@ -126,7 +126,17 @@ def check_single_values(name: str, column: pd.Series) -> None:
         return
     odd = next((value for value in column if not isinstance(value, Hashable)), None)
     if odd is not None:
-        raise TypeError(f"{name} must hold text or numbers, got {odd!r:.80}.")
+        raise TypeError(f"{name} must hold text or numbers, got {odd!r:.80}.{way_out_of_lists(odd)}")
+
+
+def way_out_of_lists(odd):
+    """Return what to do where a list stands for a single value; nothing of another value."""
+    if not isinstance(odd, list | tuple | set | np.ndarray):
+        return ""
+    return (
+        " That is a list, and each row must have one value: .explode() makes a row of each entry. A click model takes "
+        "a column of lists as it is."
+    )
 
 
 def check_codes(codes: Any, codebook_sizes: Any, *, may_be_cut: bool = False) -> np.ndarray:

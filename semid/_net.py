@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from semid._checkpoints import NoCheckpoint, as_plain, n_bytes_of, plain_entries, warn_of_interruption
 from semid.nn._click_rates import FieldEntries, click_rates
-from semid.nn._fields import MISSING
+from semid.nn._fields import field_visits, with_lists
 from semid.nn._mlp import SeededDropout
 from semid.nn._row_sparse import LazyAdam, RowwiseAdagrad, Visits, forgetting_rates
 
@@ -74,12 +74,14 @@ class Impressions(Dataset):
             categories = self.categories[rows, field].long()
             impressions = torch.arange(len(rows), device=rows.device)
             return FieldEntries(categories, impressions, torch.ones_like(categories, dtype=torch.float64))
-        entries, which = self.lists[field - n_categorical]
-        entries = entries[which[rows]].long()  # (n, longest)
-        is_entry = entries != MISSING
-        is_entry[:, 0] |= ~is_entry.any(1)
-        impressions, places = is_entry.nonzero(as_tuple=True)
-        return FieldEntries(entries[impressions, places], impressions, 1 / is_entry.sum(1).double()[impressions])
+        entries, offsets, which = self.lists[field - n_categorical]
+        lists = which[rows].long()
+        lengths = offsets[lists + 1] - offsets[lists]
+        impressions = torch.repeat_interleave(lengths)
+        # From the place among the entries of these impressions to that among all.
+        shifts = offsets[lists] - (lengths.cumsum(0) - lengths)
+        places = torch.arange(len(impressions), device=rows.device) + shifts[impressions]
+        return FieldEntries(entries[places].long(), impressions, 1 / lengths.double()[impressions])
 
     def labels_and_weights(self):
         """Return labels, and weights as they were given."""
@@ -98,16 +100,18 @@ class Impressions(Dataset):
         return len(self.y) if self.rows is None else len(self.rows)
 
     def __getitem__(self, rows):
-        """Return categories, those of lists behind the others, numbers, labels, and weights of mean 1."""
+        """Return categories, with those of lists if there are any, numbers, labels, and weights of mean 1."""
+        (batch,) = self.batches(rows, max(1, len(rows)))
+        return batch
+
+    def batches(self, rows, batch_size):
+        """Yield what `rows`, a tensor of positions, have, `batch_size` of them at a time."""
         rows = rows if self.rows is None else self.rows[rows]
-        categories = [self.categories[rows]]
-        if self.lists:
-            longest = max(entries.shape[1] for entries, _ in self.lists)
-            categories += [
-                F.pad(entries[which[rows]], (0, longest - entries.shape[1])) for entries, which in self.lists
-            ]
-        categories = torch.cat(categories, dim=1).long()
-        return categories, self.numbers[rows], self.y[rows], self.weights[rows] * self.weight_scale
+        n_entries = zip(*(_entries_per_batch(column, rows, batch_size) for column in self.lists), strict=True)
+        for part in rows.split(batch_size):
+            categories = self.categories[part]
+            categories = with_lists(categories, self.lists, part, next(n_entries)) if self.lists else categories.long()
+            yield categories, self.numbers[part], self.y[part], self.weights[part] * self.weight_scale
 
 
 class Batches:
@@ -120,8 +124,7 @@ class Batches:
         order = torch.arange(len(self.dataset))
         if self.generator is not None:
             order = torch.randperm(len(self.dataset), generator=self.generator)
-        for rows in order.to(self.dataset.y.device).split(self.batch_size):
-            yield self.dataset[rows]
+        yield from self.dataset.batches(order.to(self.dataset.y.device), self.batch_size)
 
 
 class WeightAverage:
@@ -229,7 +232,7 @@ class ClickNet(NeuralNet):
         self.optimizer_.zero_grad(set_to_none=True)
         touched = ()
         if self.lazy_table is not None and self.module_.embedding.table.requires_grad:
-            touched = (self.lazy_table.open(self.module_.embedding.rows(categories), weights),)
+            touched = (self.lazy_table.open(*field_visits(self.module_.embedding, categories, weights)),)
         logits = self.module_(categories, numbers, *touched)
         losses = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
         loss = (losses * weights).mean()  # the weights are 1 on average: unbiased in every batch
@@ -571,6 +574,13 @@ def _rates_auc(base, rates, held_out):
         log_odds.index_add_(0, impressions, of_field.log_odds[categories] * shares)
     y, log_odds, weights = (tensor.cpu().numpy() for tensor in (y, log_odds, weights))
     return float(roc_auc_score(y, log_odds, sample_weight=weights))
+
+
+def _entries_per_batch(column, rows, batch_size):
+    """Return how many entries of a column of lists each batch of `rows` has, read from the device at once."""
+    _, offsets, which = column
+    lengths = offsets.diff()[which[rows].long()]
+    return F.pad(lengths, (0, -len(rows) % batch_size)).view(-1, batch_size).sum(1).tolist()
 
 
 def _table_group(net):

@@ -8,7 +8,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping
 
 from semid._net import Batches, Impressions, NetOptions, WeightAverage, train_click_model
-from semid.ctr._encoding import EncodedImpressions
+from semid.ctr._encoding import EncodedImpressions, EncodedLists
 from semid.nn._mlp import SeededDropout
 
 OPTIONS = NetOptions(
@@ -241,3 +241,14 @@ def test_seeded_dropout_drops_its_share_and_keeps_the_mean():
     assert abs((x == 0).float().mean() - 0.3) < 0.01
     torch.testing.assert_close(x[x > 0].unique(), torch.tensor([1 / 0.7]))
     assert torch.equal(dropout.eval()(x), x)
+
+
+def test_the_entries_of_a_field_say_whose_they_are_and_what_share_they_have():
+    lists = EncodedLists(np.array([2, 3, 4, 0, 5]), np.array([0, 3, 4, 5]), np.array([2, 0, 1, 0], dtype=np.int32))
+    encoded = EncodedImpressions(np.array([[7], [8], [9], [7]], dtype=np.int32), [lists], np.zeros((4, 0)))
+    part = Impressions(encoded, np.zeros(4), np.ones(4), "cpu", torch.float64).part(np.array([3, 0, 2]))
+    alone, of_lists = part.entries(0), part.entries(1)
+    assert [column.tolist() for column in alone] == [[7, 7, 9], [0, 1, 2], [1, 1, 1]]
+    assert of_lists.categories.tolist() == [2, 3, 4, 5, 0]  # of [2, 3, 4], [5] and an empty one
+    assert of_lists.impressions.tolist() == [0, 0, 0, 1, 2]
+    np.testing.assert_allclose(of_lists.shares, [1 / 3, 1 / 3, 1 / 3, 1, 1])

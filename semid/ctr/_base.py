@@ -48,6 +48,7 @@ from semid._versioned import Versioned
 from semid.ctr._code_vectors import start_from_code_vectors
 from semid.ctr._documentation import SHARED_PARTS
 from semid.ctr._encoding import ImpressionEncoder
+from semid.ctr._suspects import warn_of_suspects
 from semid.nn._click_module import ClickModule, MultiEmbedding
 from semid.nn._fields import FieldShapes, grown_table, known_rows
 from semid.nn._fusions import FUSIONS
@@ -476,7 +477,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         self._architecture = {name: getattr(self, name) for name in self._architecture_parameters}
         self._architecture["hidden_layer_sizes"] = check_layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
         self._columns_as = {name: copy.deepcopy(getattr(self, name)) for name in self._column_parameters}
-        _warn_of_ids_as_numbers(X, self.categorical_features)
+        told = _warn_of_ids_as_numbers(X, self.categorical_features)
         self.encoder_ = ImpressionEncoder(
             self.categorical_features,
             self.code_features,
@@ -487,6 +488,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         )
         encoded = self.encoder_.fit_encode(X, weights)
         self._warn_of_codes_without_names(X)
+        warn_of_suspects(self.encoder_, encoded, split_columns(X)[1], y, told)
         # Within reach of a sigmoid even if only one class is there yet.
         rate = np.clip(np.average(y, weights=weights), 1e-6, 1 - 1e-6)
         self.fields_ = self._describe_fields(float(np.log(rate / (1 - rate))))
@@ -856,16 +858,16 @@ def _check_fusion_class(fusion, n_codes, dim, rank):
 
 
 def _warn_of_ids_as_numbers(X, categorical_features):
-    """Warn of whole numbers in float columns that look like ids or codes: they would be used as numbers."""
+    """Warn of whole numbers in float columns that look like ids or codes, used as numbers; return the columns."""
     if not (isinstance(categorical_features, str) and len(X) > 2):
-        return
+        return []
     if isinstance(X, pd.DataFrame):
         named_like_ids = [c for c in X.columns if _ID_NAME.search(str(c)) and pd.api.types.is_float_dtype(X[c].dtype)]
         suspects = [c for c in named_like_ids if _are_whole(X[c].dropna().to_numpy(dtype=np.float64))]
         where = f"columns {suspects} hold"
     else:
         if X.dtype.kind != "f":
-            return
+            return []
         first = X[:1000]
         suspects = np.flatnonzero((first == np.round(first)).all(axis=0) & (np.ptp(first, axis=0) > 1)).tolist()
         where = f"X is a float array without column names, and its columns {suspects} hold"
@@ -875,6 +877,7 @@ def _warn_of_ids_as_numbers(X, categorical_features):
             'DataFrame (ColumnTransformer(...).set_output(transform="pandas"), .astype("Int64")) or name them in '
             "categorical_features; categorical_features=None says that all are numbers.",
         )
+    return suspects
 
 
 def _are_whole(numbers):

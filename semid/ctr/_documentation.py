@@ -3,10 +3,11 @@
 _COLUMNS = """\
     Integer, text, boolean and category columns are fields with an embedding per category. Columns of lists (genres,
     tags) are fields as well, the mean of the embeddings of their entries. Float columns are numeric fields,
-    standardised (and clipped at a million standard deviations), with one embedding that is multiplied by the value;
-    float columns that are numbered from 0, eight or more under one prefix, are a vector (the embedding of an item, say)
-    and pass an MLP adapter. Columns named ``<prefix>_code0``, ``<prefix>_code1``, ..., as `SemanticIDEncoder` names
-    them, are the codes of one item, mixed by a fusion. Dates are refused: make fields of them.
+    standardised, with one embedding that is multiplied by the value; a number that lies farther beyond the range of
+    training than that is wide counts as the nearest that does not. Float columns that are numbered from 0, eight or
+    more under one prefix, are a vector (the embedding of an item, say) and pass an MLP adapter. Columns named
+    ``<prefix>_code0``, ``<prefix>_code1``, ..., as `SemanticIDEncoder` names them, are the codes of one item, mixed by
+    a fusion. Dates are refused: make fields of them.
 
     1, 1.0 and True are one category, whatever the dtype; "1" and "01" are two others, of text.
 

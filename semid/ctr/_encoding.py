@@ -10,10 +10,12 @@ import pandas as pd
 from pandas.api import types
 
 from semid._tables import find_column, find_columns, ready_index, split_columns
-from semid.ctr._values import DistinctValues, distinct_lists, distinct_values, holds_lists, numeric_column
+from semid.ctr._values import distinct_lists, distinct_values, holds_lists, numeric_column
 from semid.nn._fields import FIRST_CATEGORY, MISSING, UNKNOWN, FieldShapes, VectorField
 
-_LARGEST_DEVIATION = 1e6  # standard deviations to which numbers are clipped
+# Standard deviations to which numbers are clipped where no range is known, as in models of version 0.1.0: beyond,
+# float32 has no digits left for the interactions of what is multiplied by such a number.
+_LARGEST_DEVIATION = 1e3
 _CODE_COLUMN = re.compile(r"(?:(?P<prefix>.*)_)?code\d+")
 _VECTOR_COLUMN = re.compile(r"(?P<prefix>.*?)(?P<number>\d+)")
 _LEAST_VECTOR = 8  # numbered float columns that are taken for a vector
@@ -22,8 +24,19 @@ _LEAST_VECTOR = 8  # numbered float columns that are taken for a vector
 class EncodedLists(NamedTuple):
     """A column of lists: the distinct ones, and which of them each impression has."""
 
-    entries: np.ndarray  # (n_distinct, longest) int32, padded with MISSING
+    entries: np.ndarray  # (n_entries,) int32, list after list; MISSING stands for an empty one
+    offsets: np.ndarray  # (n_distinct + 1,) int64, where each list begins, and the last ends
     which: np.ndarray  # (n,) int32
+
+    def padded(self, longest=None):
+        """Return the list of each impression, (n, longest) int64, MISSING after its end."""
+        lengths = np.diff(self.offsets)[self.which]
+        longest = lengths.max(initial=1) if longest is None else longest
+        padded = np.full((len(lengths), longest), MISSING, dtype=np.int64)
+        owners = np.repeat(np.arange(len(lengths)), lengths)
+        places = np.arange(len(owners)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        padded[owners, places] = self.entries[self.offsets[self.which][owners] + places]
+        return padded
 
 
 class EncodedImpressions(NamedTuple):
@@ -57,7 +70,11 @@ class ImpressionEncoder:
     code_groups_ : list of slice
         The fields of each item's codes.
     means_, scales_ : ndarray of shape (plain numeric + vector columns,)
+    ranges_ : ndarray of shape (2, plain numeric + vector columns) or None
+        Lowest and highest numbers met in training; None for models of version 0.1.0.
     """
+
+    ranges_: np.ndarray | None = None
 
     def __init__(
         self, categorical_features, code_features, vector_features, min_frequency, hash_buckets, vector_fields
@@ -121,6 +138,14 @@ class ImpressionEncoder:
         code_groups = self._find_code_groups(names)
         coded = {position for group in code_groups for position in group}
         categorical = self._find_categorical(names, columns) | coded
+        lists = next((names[p] for p in sorted(coded) if holds_lists(columns[p])), None)
+        if lists is not None:
+            why = "is named in" if self.code_features != "auto" else "is one by its name, <prefix>_code<n> or code<n>:"
+            raise TypeError(
+                f"column {lists!r} holds lists, and codes must be single values. It {why} code_features; rename the "
+                "column or leave it out there (code_features=None says that there are no codes), and it is a field of "
+                "lists."
+            )
         self.lists_ = [p for p in sorted(categorical - coded) if holds_lists(columns[p])]
         plain = sorted(categorical - coded - set(self.lists_))
         self.categorical_ = [*plain, *(p for group in code_groups for p in group)]
@@ -141,19 +166,19 @@ class ImpressionEncoder:
         for field, position in enumerate(self.lists_, start=n_categorical):
             which, bags = distinct_lists(columns[position], self.names_[position])
             lists.append(self._encoded_lists(field, which, bags, self.names_[position], learn))
-        return EncodedImpressions(categories, lists, self._numbers(columns, sample_weight))
+        return EncodedImpressions(categories, lists, self._numbers(columns, learn, sample_weight))
 
     def _categories(self, field, entries, learn):
         """Return the category of each row, int32, from its `DistinctValues`."""
         if learn and not isinstance(self.vocabularies_[field], int):
-            self._learn_vocabulary(field, entries)
+            positions = entries.positions[entries.positions >= 0]
+            self._learn_vocabulary(field, entries.values, np.bincount(positions, minlength=len(entries.values)))
         # One more entry for the missing: their position -1 is the last.
         lookup = np.append(self._look_up(field, entries.values), np.int32(MISSING))
         return lookup[entries.positions]
 
-    def _learn_vocabulary(self, field, entries):
-        counts = np.bincount(entries.positions[entries.positions >= 0], minlength=len(entries.values))
-        frequent = entries.values[counts >= self.min_frequency]
+    def _learn_vocabulary(self, field, values, counts):
+        frequent = values[counts >= self.min_frequency]
         known = self.vocabularies_[field]
         if known is not None:
             frequent = frequent[self._index(field).get_indexer(frequent) < 0]
@@ -185,29 +210,48 @@ class ImpressionEncoder:
         if learn and not isinstance(self.vocabularies_[field], int):
             # Counted per impression, not per distinct list.
             weights = np.repeat(np.bincount(which, minlength=len(bags)), lengths)
-            repeated = np.repeat(values.positions, weights)
-            self._learn_vocabulary(field, DistinctValues(repeated, values.values))
-        lookup = np.append(self._look_up(field, values.values), np.int32(MISSING))
-        entries = np.full((len(bags), max(1, lengths.max(initial=0))), MISSING, dtype=np.int32)
-        entries[np.arange(entries.shape[1]) < lengths[:, None]] = lookup[values.positions]
-        return EncodedLists(entries, which)
+            is_there = values.positions >= 0
+            counts = np.bincount(values.positions[is_there], weights[is_there], minlength=len(values.values))
+            self._learn_vocabulary(field, values.values, counts)
+        # Not padded: one long list would make all others as long.
+        kept = values.positions >= 0
+        n_kept = np.bincount(np.repeat(np.arange(len(bags)), lengths)[kept], minlength=len(bags))
+        offsets = np.append(0, np.cumsum(np.maximum(n_kept, 1)))
+        entries = np.full(offsets[-1], MISSING, dtype=np.int32)
+        entries[np.repeat(n_kept > 0, np.diff(offsets))] = self._look_up(field, values.values)[values.positions[kept]]
+        return EncodedLists(entries, offsets, which)
 
-    def _numbers(self, columns, sample_weight):
-        """Return standardised columns; what is missing is 0, the mean."""
+    def _numbers(self, columns, learn, sample_weight):
+        """Return standardised columns; what is missing is 0, the mean.
+
+        A number that is not near what was met in training is a slip, a code for missing ones as a rule. As it is, its
+        products with other fields would be all that float32 has digits for, and a probability the noise of rounding.
+        """
         positions = [*self.numeric_, *(p for vector in self.vectors_ for p in vector)]
-        learn = sample_weight is not None
-        if learn:
+        is_first = sample_weight is not None
+        if is_first:
             self.means_, self.scales_ = np.zeros(len(positions)), np.ones(len(positions))
             missing = [bool(columns[p].isna().any()) for p in self.numeric_]
             self.indicated_ = [m for m, has in enumerate(missing) if has]
+        ranges = np.zeros((2, len(positions))) if is_first else self.ranges_
+        if learn and ranges is not None:
+            self.ranges_ = ranges.copy()
         n_plain, n_indicated = len(self.numeric_), len(self.indicated_)
         numbers = np.empty((len(columns[0]), len(positions) + n_indicated), dtype=np.float32)
         for m, position in enumerate(positions):
             values = numeric_column(columns[position], self.names_[position])
-            if learn:
-                self.means_[m], self.scales_[m] = _weighted_moments(values, sample_weight)
-            deviations = ((values - self.means_[m]) / self.scales_[m]).clip(-_LARGEST_DEVIATION, _LARGEST_DEVIATION)
             is_missing = np.isnan(values)
+            if is_first:
+                self.means_[m], self.scales_[m] = _weighted_moments(values, sample_weight)
+                self.ranges_[:, m] = _range(values, self.means_[m])
+            elif ranges is not None:
+                values = values.clip(*_widened(*ranges[:, m], self.scales_[m]))
+                if learn:
+                    lowest, highest = _range(values, self.means_[m])
+                    self.ranges_[:, m] = min(lowest, ranges[0, m]), max(highest, ranges[1, m])
+            deviations = (values - self.means_[m]) / self.scales_[m]
+            if self.ranges_ is None:
+                deviations = deviations.clip(-_LARGEST_DEVIATION, _LARGEST_DEVIATION)
             numbers[:, m + n_indicated * (m >= n_plain)] = np.where(is_missing, 0.0, deviations)
             if m in self.indicated_:
                 numbers[:, n_plain + self.indicated_.index(m)] = is_missing
@@ -297,3 +341,15 @@ def _weighted_moments(values, weights):
     mean = shares @ values
     scale = np.sqrt(shares @ np.square(values - mean))
     return mean, scale if scale > 0 else 1.0
+
+
+def _range(values, if_none):
+    """Return the lowest and the highest number, `if_none` where all are missing."""
+    values = values[~np.isnan(values)]
+    return (values.min(), values.max()) if len(values) else (if_none, if_none)
+
+
+def _widened(lowest, highest, scale):
+    """Return the bounds of numbers that are near those of a range: as far beyond as it is wide, or `scale`."""
+    margin = max(highest - lowest, scale)
+    return lowest - margin, highest + margin

@@ -1,7 +1,7 @@
 """From item ids to codes, inside a table of impressions."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from numbers import Integral
 from typing import Literal, Self
 
@@ -22,7 +22,7 @@ from sklearn.utils.validation import (
 
 from semid import __version__
 from semid._all_or_nothing import all_or_nothing, snapshot
-from semid._checks import check_input_features, check_option
+from semid._checks import check_input_features, check_option, way_out_of_lists
 from semid._code_columns import with_code_vectors
 from semid._tables import as_index, check_table, find_column, ready_index, split_columns
 from semid._versioned import Versioned
@@ -293,7 +293,12 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
     def _interactions(self, X, y, id_columns):
         """Return the `interaction_embeddings` of the items, from the rows of `X` that were clicked."""
         if len(id_columns) != 1:
-            raise ValueError(f"user must go with one item-id column, got {len(id_columns)} beside {self.user!r}.")
+            way_out = "Pass the item-id column too"
+            if id_columns:
+                way_out = "Give each an encoder of its own, [item id, user] each, in a ColumnTransformer"
+            raise ValueError(
+                f"user must go with one item-id column, got {len(id_columns)} beside {self.user!r}. {way_out}."
+            )
         tokenizer = _last_step(self.tokenizer)
         if not has_fit_parameter(tokenizer, "alignment"):
             raise ValueError(
@@ -306,9 +311,12 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         check_consistent_length(X, y)
         labels = np.unique(y)
         if len(labels) != 2:
+            way_out = "label_clicks makes clicks of ratings"
+            if len(labels) < 2:
+                way_out = "Take more rows or a stratified split: in this part of a log all rows are alike"
             raise ValueError(
                 f"y must have two kinds of labels with user={self.user!r}, no click and click, got {len(labels)}: "
-                f"{labels[:5].tolist()}. label_clicks makes clicks of ratings."
+                f"{labels[:5].tolist()}. {way_out}."
             )
         names, columns = split_columns(check_table(self, X, reset=False))
         users = columns[self._user_position(names)].reset_index(drop=True)
@@ -381,7 +389,8 @@ def _find(index, column):
     try:
         return index.get_indexer(column)
     except TypeError as error:
-        raise TypeError(f"ids must be text or numbers, got {column[0]!r}.") from error
+        odd = next((value for value in column if not isinstance(value, Hashable)), column[0])
+        raise TypeError(f"ids must be text or numbers, got {odd!r:.80}.{way_out_of_lists(odd)}") from error
 
 
 def _fit_on_catalogue(tokenizer, key, items, alignment):

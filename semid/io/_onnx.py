@@ -93,6 +93,8 @@ def to_onnx(estimator: BaseEstimator, path: StrPath, *, overwrite: bool = False)
 def encode_for_onnx(classifier: BaseEstimator, X: pd.DataFrame | ArrayLike) -> dict[str, np.ndarray]:
     """Return what the graph of a click model takes for a table of impressions.
 
+    Its ``lists`` are as long as the longest in `X`: pass a batch at a time.
+
     Parameters
     ----------
     classifier : classifier
@@ -188,11 +190,11 @@ def _padded(lists):
     """Return `EncodedLists` of several columns as (n_impressions, n_lists, longest), 0 after their end."""
     if not lists:
         return None
-    longest = max(column.entries.shape[1] for column in lists)
-    columns = [
-        np.pad(column.entries, ((0, 0), (0, longest - column.entries.shape[1])))[column.which] for column in lists
-    ]
-    return np.stack(columns, axis=1).astype(np.int64)
+    longest = max(np.diff(column.offsets)[column.which].max(initial=1) for column in lists)
+    padded = np.empty((len(lists[0].which), len(lists), longest), dtype=np.int64)
+    for n, column in enumerate(lists):
+        padded[:, n] = column.padded(longest)
+    return padded
 
 
 def _plain(value):

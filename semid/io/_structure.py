@@ -256,6 +256,13 @@ def _check_impression_encoder(encoder):
         array = getattr(encoder, name)
         if array.shape != (n_numbers,) or array.dtype != np.float64 or not np.isfinite(array).all():
             raise ValueError(f"{name} must be {n_numbers} finite numbers, got {array!r:.80}.")
+    ranges = encoder.ranges_
+    if ranges is not None and (
+        ranges.shape != (2, n_numbers)
+        or ranges.dtype != np.float64
+        or not (np.isfinite(ranges).all() and (ranges[0] <= ranges[1]).all())
+    ):
+        raise ValueError(f"ranges_ must be the lowest and highest of {n_numbers} numbers, got {ranges!r:.80}.")
     if not (encoder.scales_ > 0).all() or not set(encoder.indicated_) <= set(range(len(encoder.numeric_))):
         raise ValueError("scales_ must be positive, and indicated_ places of numeric columns.")
     if type(encoder._indexes) is not dict or encoder._indexes:

@@ -17,7 +17,7 @@ class ClickModule(nn.Module):
     All embedding sets and the first-order weights are columns of one table. The fusion comes right after the lookup,
     before everything that `body` does; each set has its own.
 
-    Shape: categories (B, C + L·longest) int64, numbers (B, M + vector columns) → (B,)
+    Shape: categories (B, C) int64, or `CategoriesWithLists`, numbers (B, M + vector columns) → (B,)
     """
 
     def __init__(

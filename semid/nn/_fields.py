@@ -1,7 +1,7 @@
 """Embeddings of the fields of an impression.
 
-Letters: B impressions, C categorical fields, L lists of categories, M numeric fields, F fields in all, w width of a
-table, U rows of it that a batch needs.
+Letters: B impressions, C categorical fields, L lists of categories, E entries of all lists of a batch, M numeric
+fields, F fields in all, w width of a table, U rows of it that a batch needs.
 """
 
 from typing import NamedTuple
@@ -37,11 +37,46 @@ class FieldShapes(NamedTuple):
         return len(self.vocabulary_sizes) + len(self.list_vocabulary_sizes) + self.n_numeric + vectors
 
 
+class CategoriesWithLists(NamedTuple):
+    """The categories of a batch that has lists, end to end, so that a long list is no matter to the others.
+
+    Lists come column by column, and in each impression by impression: list n is that of impression n % B. None is
+    empty: MISSING stands alone in a list without entries.
+    """
+
+    alone: torch.Tensor  # (B, C) int64
+    entries: torch.Tensor  # (E,) int64
+    owners: torch.Tensor  # (E,) int64, the list of each entry
+    lengths: torch.Tensor  # (L·B,) int64
+
+    def cpu(self):
+        return CategoriesWithLists(*(tensor.cpu() for tensor in self))
+
+
 class TouchedRows(NamedTuple):
     """The rows of a table that a batch needs, and where it needs them; stands for the table in a training step."""
 
     values: torch.Tensor  # (U, w), one row for each that is needed
-    places: torch.Tensor  # row of `values` for each entry of the batch, (B, C + list columns) int64
+    places: torch.Tensor  # row of `values` for each row that `FieldEmbedding.rows` returns, in its shape
+
+
+def with_lists(alone, columns, rows, n_entries):
+    """Return the `CategoriesWithLists` of the impressions `rows` (B,), whose `alone` are (B, C).
+
+    `columns` are (entries, offsets, which) each, as in `EncodedLists`; `n_entries` says how many of them the
+    impressions have, lest the host wait for a GPU to tell.
+    """
+    entries, owners, lengths = [], [], []
+    for n, ((its_entries, offsets, which), n_its) in enumerate(zip(columns, n_entries, strict=True)):
+        lists = which[rows].long()
+        its_lengths = offsets[lists + 1] - offsets[lists]
+        impressions = torch.repeat_interleave(its_lengths, output_size=n_its)
+        # From the place among the entries of the batch to that among the entries of all.
+        shifts = offsets[lists] - (its_lengths.cumsum(0) - its_lengths)
+        entries.append(its_entries[torch.arange(n_its, device=rows.device) + shifts[impressions]].long())
+        owners.append(impressions + n * len(rows))
+        lengths.append(its_lengths)
+    return CategoriesWithLists(alone.long(), *map(torch.cat, (entries, owners, lengths)))
 
 
 class FieldEmbedding(nn.Module):
@@ -50,8 +85,7 @@ class FieldEmbedding(nn.Module):
     A list of categories is the mean of its embeddings; a vector passes an MLP adapter. The rows for missing and unknown
     values start at zero: until something is learned for them they add nothing.
 
-    Shape: categories (B, C + L·longest) int64, of lists padded with MISSING to one length, numbers (B, M + vector
-    columns) → (B, F, w)
+    Shape: categories (B, C) int64, or `CategoriesWithLists`, numbers (B, M + vector columns) → (B, F, w)
     """
 
     def __init__(self, shapes, width, init_std, adapter_width):
@@ -69,34 +103,47 @@ class FieldEmbedding(nn.Module):
                 self.table[self.first_rows + reserved] = 0.0
 
     def rows(self, categories):
-        """Return the row of the table for each entry of `categories`."""
+        """Return the row of the table for each category, (B, C); with lists (B·C + E, 1), their entries last."""
         if not self.n_lists:
             return categories + self.first_rows
-        longest = (categories.shape[1] - self.n_categorical) // self.n_lists
-        alone, of_lists = self.first_rows[: self.n_categorical], self.first_rows[self.n_categorical :]
-        return categories + torch.cat([alone, of_lists.repeat_interleave(longest)])
+        alone, of_lists = self._rows_apart(categories)
+        return torch.cat([alone.flatten(), of_lists])[:, None]
 
     def forward(self, categories, numbers, touched=None):
-        if touched is None:
-            e = F.embedding(self.rows(categories), self.table)  # (B, C + L·longest, w)
-        else:
-            # index_select: its gradient is three times as fast as that of F.embedding on the CPU.
-            e = touched.values.index_select(0, touched.places.flatten()).view(*categories.shape, self.table.shape[1])
-        parts = [e[:, : self.n_categorical]]
-        if self.n_lists:
-            parts.append(self._pooled(categories[:, self.n_categorical :], e[:, self.n_categorical :]))
+        parts = self._with_lists(categories, touched) if self.n_lists else [self._looked_up(categories, touched)]
         numeric, *vectors = numbers.split(self.widths, dim=1)
         if len(self.numeric):
             parts.append(numeric[:, :, None] * self.numeric)
         parts += [adapter(vector) for adapter, vector in zip(self.adapters, vectors, strict=True)]
-        return torch.cat(parts, dim=1) if len(parts) > 1 else e
+        return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
-    def _pooled(self, categories, e):
-        """Return the mean embedding of each list, (B, L, w); that of an empty list is the one for missing values."""
-        is_entry = (categories != MISSING).unflatten(1, (self.n_lists, -1))  # (B, L, longest)
-        is_entry[:, :, 0] |= ~is_entry.any(2)
-        shares = is_entry / is_entry.sum(2, keepdim=True)
-        return torch.einsum("bnl,bnlw->bnw", shares.to(e.dtype), e.unflatten(1, (self.n_lists, -1)))
+    def _rows_apart(self, categories):
+        n_impressions, n = len(categories.alone), self.n_categorical
+        of_lists = categories.entries + self.first_rows[n + categories.owners // n_impressions]
+        return categories.alone + self.first_rows[:n], of_lists
+
+    def _looked_up(self, categories, touched):
+        if touched is None:
+            return F.embedding(self.rows(categories), self.table)  # (B, C, w)
+        # index_select: its gradient is three times as fast as that of F.embedding on the CPU.
+        return touched.values.index_select(0, touched.places.flatten()).view(*categories.shape, self.table.shape[1])
+
+    def _with_lists(self, categories, touched):
+        """Return the embeddings of categories and those of lists, the mean of their entries', (B, L, w)."""
+        alone, width = categories.alone, self.table.shape[1]
+        if touched is None:
+            rows, of_lists = self._rows_apart(categories)
+            e = F.embedding(rows, self.table)
+            starts = categories.lengths.cumsum(0) - categories.lengths
+            lists = F.embedding_bag(of_lists, self.table, starts, mode="mean")  # no (E, w) is held
+        else:
+            e_alone, e_lists = touched.values.index_select(0, touched.places.flatten()).split(
+                [alone.numel(), len(categories.entries)]
+            )
+            e = e_alone.view(*alone.shape, width)
+            sums = e_lists.new_zeros(len(categories.lengths), width).index_add_(0, categories.owners, e_lists)
+            lists = sums / categories.lengths[:, None]
+        return [e, lists.view(self.n_lists, -1, width).transpose(0, 1)]
 
 
 class VectorAdapter(nn.Module):
@@ -115,6 +162,14 @@ class VectorAdapter(nn.Module):
 
     def forward(self, x):
         return self.out(self.hidden(x)).unflatten(1, (self.n_fields, -1))
+
+
+def field_visits(embedding, categories, weights):
+    """Return `FieldEmbedding.rows`, and of `weights` of impressions, (B,), those of the first axis of it."""
+    if isinstance(categories, CategoriesWithLists):
+        of_alone = weights[:, None].expand(categories.alone.shape).flatten()
+        weights = torch.cat([of_alone, weights[categories.owners % len(weights)]])
+    return embedding.rows(categories), weights
 
 
 def known_rows(shapes, embedding):

@@ -29,6 +29,8 @@ _PANELS = {
     "perplexity": {"perplexity": "codebook"},
     "usage": {"usage": "codebook"},
 }
+_LEAST_SPANS = {"AUC": 0.02, "R²": 0.02}  # of an axis: less is noise, and is not scaled to the panel
+_LEAST_RELATIVE_SPAN = 0.01  # of an axis of losses or perplexities, as a share of the largest
 _LARGEST_LINEAR_RATIO = 16  # of losses, beyond which their axis is logarithmic
 _LONGEST_LEGEND = 4  # codebooks that a panel names
 _GAP = 0.12  # between panels, as a share of the height of one
@@ -155,9 +157,10 @@ class HistoryDisplay:
             for column, its_style in zip(rows.reshape(len(rows), -1).T, _styles(rows, style, label), strict=True):
                 lines[name] += ax.plot(x, column, **{"marker": ".", "markersize": 3, **its_style, **options})
         if panel == "AUC":
-            ax.axhline(0.5, color="0.8", linewidth=1, zorder=0)  # chance: no noise is scaled to the panel
+            ax.axhline(0.5, color="0.8", linewidth=1, zorder=0)  # chance
         if panel == "loss":
             _choose_scale(ax, [self.history[name] for name in entries])
+        _widen(ax, panel, [self.history[name] for name in entries])
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.set_ylabel(panel)
         if ax.get_legend_handles_labels()[1]:
@@ -203,3 +206,14 @@ def _choose_scale(ax, losses):
     values = values[np.isfinite(values)]
     if len(values) and values.min() > 0 and values.max() / values.min() > _LARGEST_LINEAR_RATIO:
         ax.set_yscale("log")
+
+
+def _widen(ax, panel, entries):
+    """Give the vertical axis a least span, around what it shows."""
+    values = np.concatenate([entry.ravel() for entry in entries])
+    largest = np.abs(values[np.isfinite(values)]).max(initial=0.0)
+    least = _LEAST_SPANS.get(panel, _LEAST_RELATIVE_SPAN * largest)
+    low, high = ax.get_ylim()
+    if ax.get_yscale() == "linear" and high - low < least:
+        middle = (low + high) / 2
+        ax.set_ylim(middle - least / 2, middle + least / 2)

@@ -93,6 +93,7 @@ class EmbeddingsToCodes(Versioned, TransformerMixin, BaseEstimator):
         return tags
 
     def _check_embeddings(self, X: ArrayLike, **checks: Any) -> np.ndarray:
+        X = _without_bfloat16(X)
         if checks.get("reset", True):
             warn_of_packed_bits("X", X)
         try:
@@ -108,6 +109,21 @@ class EmbeddingsToCodes(Versioned, TransformerMixin, BaseEstimator):
                 "column of item ids are given by SemanticIDEncoder(tokenizer, items=ItemTable(ids, embeddings)); "
                 "embeddings of texts by TextEmbedder, as in make_pipeline(TextEmbedder(), tokenizer)."
             ) from error
+
+
+def _without_bfloat16(X):
+    """Return tensors as arrays, those of bfloat16, which numpy has not, as float32; anything else as it is."""
+    if isinstance(X, list | tuple) and len(X) and all(isinstance(row, torch.Tensor) for row in X):
+        X = torch.stack(tuple(X)) if len({row.shape for row in X}) == 1 else X
+    if isinstance(X, torch.Tensor):
+        X = X.detach().cpu()
+        return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+    if getattr(getattr(X, "dtype", None), "kind", None) == "V" and X.dtype.name.startswith("void"):
+        raise ValueError(
+            f"X must hold numbers, got an array of {X.dtype.str}, as which numpy reads numbers that it does not know "
+            "from .npy files. If they are bfloat16: X.view(ml_dtypes.bfloat16).astype(numpy.float32)."
+        )
+    return X
 
 
 def _first_text(X):

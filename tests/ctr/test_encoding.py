@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from semid.ctr._encoding import ImpressionEncoder
+from semid.nn._fields import FIRST_CATEGORY
 
 
 def _encoder(categorical="auto", code="auto", min_frequency=1, vector="auto", hash_buckets=None, vector_fields=1):
@@ -219,10 +220,9 @@ def test_lists_are_fields_of_several_categories():
     encoded = encoder.fit_encode(pd.DataFrame({"genres": lists, "x": [1, 2, 3, 4, 5]}), np.ones(5))
     assert encoder.shapes.vocabulary_sizes == (7,)
     assert encoder.shapes.list_vocabulary_sizes == (5,)
-    entries, which = encoded.lists[0]
-    assert entries[which].tolist() == [[2, 3, 0], [0, 0, 0], [0, 0, 0], [3, 4, 3], [2, 3, 0]]
+    assert encoded.lists[0].padded().tolist() == [[2, 3, 0], [0, 0, 0], [0, 0, 0], [3, 4, 3], [2, 3, 0]]
     later = encoder.encode(pd.DataFrame({"genres": [["z", "c"], ("a",)], "x": [1, 2]})).lists[0]
-    assert later.entries[later.which].tolist() == [[1, 4], [2, 0]]
+    assert later.padded().tolist() == [[1, 4], [2, 0]]
     with pytest.raises(TypeError, match="column 'genres' must hold lists, as in fit, got 'a' in row 0"):
         encoder.encode(pd.DataFrame({"genres": ["a"], "x": [1]}))
 
@@ -292,7 +292,7 @@ def test_a_row_alone_is_read_as_in_its_table(kind, hash_buckets):
     for row in range(len(X)):
         alone = encoder.encode(X[row : row + 1])
         if fitted.lists:
-            entries, expected = alone.lists[0].entries[0], fitted.lists[0].entries[fitted.lists[0].which[row]]
+            entries, expected = alone.lists[0].padded()[0], fitted.lists[0].padded()[row]
             assert [e for e in entries if e] == [e for e in expected if e]
         else:
             assert alone.categories.tolist() == fitted.categories[row : row + 1].tolist()
@@ -380,7 +380,7 @@ def test_arrow_lists_are_lists():
     for kind in (pa.list_(pa.string()), pa.large_list(pa.string())):
         X = pd.DataFrame({"x": pd.array(lists, dtype=pd.ArrowDtype(kind))})
         encoded = _encoder().fit_encode(X, np.ones(4)).lists[0]
-        assert encoded.entries[encoded.which].tolist() == expected.entries[expected.which].tolist()
+        assert encoded.padded().tolist() == expected.padded().tolist()
 
 
 @pytest.mark.parametrize("value", [["a"], ("a",), np.array(["a"])], ids=["list", "tuple", "array"])
@@ -462,3 +462,45 @@ def test_polars_tables_are_read_with_integers_as_integers():
     assert model.encoder_.vocabularies_[0].tolist() == [2**53, 2**53 + 1]
     as_pandas = pd.DataFrame({**X, "user": pd.array(X["user"], dtype="Int64")})
     np.testing.assert_array_equal(model.predict_proba(polars.DataFrame(X)), model.predict_proba(as_pandas))
+
+
+def test_a_long_list_is_kept_at_its_own_length_alone():
+    lists = [[n % 7, n % 5] for n in range(3000)]
+    lists[1000] = list(range(20_000))
+    X = pd.DataFrame({"history": _objects(*lists, *lists[1000:1001] * 500)})
+    encoded = _encoder().fit_encode(X, np.ones(3500))
+    assert sum(array.nbytes for array in encoded.lists[0]) < 200_000
+    again = encoded.lists[0]._replace(which=encoded.lists[0].which[[0, 999, 1001]])
+    assert (again.padded() - FIRST_CATEGORY).tolist() == [lists[0], lists[999], lists[1001]]
+
+
+def test_entries_that_are_missing_are_none_of_a_list():
+    X = pd.DataFrame({"tags": _objects(["a", None, "b"], [None], [], ["b", np.nan])})
+    encoded = _encoder().fit_encode(X, np.ones(4))
+    assert encoded.lists[0].padded().tolist() == [[2, 3], [0, 0], [0, 0], [3, 0]]
+
+
+def test_numbers_far_from_those_of_training_count_as_the_nearest_that_are_not():
+    prices = pd.DataFrame({"price": [10.0, 20.0, 60.0], "same": 5.0})
+    encoder = _encoder()
+    encoder.fit_encode(prices, np.ones(3))
+    asked = pd.DataFrame({"price": [9_999_999.0, 110.0, 90.0, -30.0, -1e38, np.nan], "same": [5, 1e9, 6, 4, -1e9, 5.5]})
+    mean, scale = prices["price"].mean(), prices["price"].std(ddof=0)
+    near = [110.0, 110.0, 90.0, -30.0, -40.0, mean]
+    expected = np.transpose([(np.array(near) - mean) / scale, [0, 1, 1, -1, -1, 0.5]])
+    np.testing.assert_allclose(encoder.encode(asked).numbers, expected, rtol=1e-6)
+
+
+def test_what_more_training_has_met_is_near():
+    encoder = _encoder()
+    encoder.fit_encode(pd.DataFrame({"price": [10.0, 20.0]}), np.ones(2))
+    encoder.extend_encode(pd.DataFrame({"price": [30.0, 9_999_999.0]}))
+    numbers = encoder.encode(pd.DataFrame({"price": [50.0, 51.0]})).numbers
+    np.testing.assert_allclose(numbers[:, 0], [7.0, 7.0])  # of 10 to 30, as wide again
+
+
+def test_lists_under_the_name_of_codes_are_refused():
+    X = pd.DataFrame({"history_code0": _objects(["a"], ["b", "a"]), "user": [1, 2]})
+    with pytest.raises(TypeError, match="column 'history_code0' holds lists, and codes must be single values"):
+        _encoder().fit_encode(X, np.ones(2))
+    assert _fitted(X, code=None).shapes.list_vocabulary_sizes == (4,)

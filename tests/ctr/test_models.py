@@ -1,5 +1,6 @@
 """Every click model against a loop, every fusion in every model, and what all classifiers share."""
 
+import copy
 from itertools import combinations
 from typing import ClassVar
 
@@ -30,6 +31,7 @@ from skorch.callbacks import (
 )
 
 from semid._code_columns import with_code_vectors
+from semid._state import LiveModule
 from semid.ctr import (
     AutoIntClassifier,
     DCNv2Classifier,
@@ -747,3 +749,26 @@ def test_lists_vectors_and_gaps_go_through_fit_and_predict(model, clicks, items)
 def test_bad_parameters_are_refused(model, message, clicks):
     with pytest.raises(ValueError, match=message):
         model.fit(clicks[FIELDS], clicks["click"])
+
+
+@pytest.mark.parametrize("model", [FactorizationMachineClassifier, DeepIMClassifier, DeepFMClassifier])
+def test_a_huge_number_leaves_no_noise_of_rounding(model, clicks):
+    rng = np.random.default_rng(0)
+    X = clicks[FIELDS][:500].assign(price=rng.lognormal(3, 1, 500))
+    fitted = model(max_iter=3, random_state=0).fit(X, clicks["click"][:500])
+    asked = X[:200].assign(price=[9_999_999.0, -1e9, 1e30, 3e5] * 50)
+    exact = copy.copy(fitted)
+    exact._dtype, exact._live = torch.float64, LiveModule()
+    np.testing.assert_allclose(fitted.predict_proba(asked), exact.predict_proba(asked), atol=1e-5)
+    highest = X["price"].max() * 2 - X["price"].min()
+    at_the_end = fitted.predict_proba(asked[:1].assign(price=highest))
+    np.testing.assert_allclose(fitted.predict_proba(asked[:1]), at_the_end, atol=1e-6)
+
+
+def test_a_model_that_knows_no_ranges_predicts_as_before(clicks):
+    X = clicks[FIELDS][:500].assign(price=np.random.default_rng(0).normal(size=500))
+    fitted = DeepFMClassifier(hidden_layer_sizes=(8,), **SMALL).fit(X, clicks["click"][:500])
+    older = copy.deepcopy(fitted)
+    del older.encoder_.ranges_
+    np.testing.assert_array_equal(older.predict_proba(X), fitted.predict_proba(X))
+    assert np.isfinite(older.partial_fit(X, clicks["click"][:500]).predict_proba(X)).all()

@@ -346,6 +346,17 @@ def test_lists_may_be_padded_to_any_length(tmp_path):
     np.testing.assert_allclose(empty, classifier.predict_proba(nothing)[:, 1], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("model", [FactorizationMachineClassifier, DeepIMClassifier])
+def test_a_huge_number_has_the_probability_of_the_model(tmp_path, model):
+    X, y = _impressions(600)
+    X = X[["user_id", "brand", "price"]]
+    classifier = model(max_iter=2, random_state=0).fit(X, y)
+    to_onnx(classifier, tmp_path / "model.onnx")
+    asked = X[:4].assign(price=[9_999_999.0, -1e9, 1e30, 3e5])
+    (got,) = _session(tmp_path / "model.onnx").run(None, encode_for_onnx(classifier, asked))
+    np.testing.assert_allclose(got, classifier.predict_proba(asked)[:, 1], rtol=0, atol=1e-5)
+
+
 def test_the_file_of_a_click_model_names_its_classes_and_columns(tmp_path):
     X, y = _impressions(600)
     classifier = DeepFMClassifier(**_DEEP).fit(X, np.where(y, "yes", "no"))

@@ -1,9 +1,19 @@
-from itertools import combinations
+from itertools import chain, combinations
 
+import numpy as np
 import pytest
 import torch
 
-from semid.nn._fields import FieldEmbedding, FieldShapes, TouchedRows, VectorAdapter, VectorField, grown_table
+from semid.nn._fields import (
+    FieldEmbedding,
+    FieldShapes,
+    TouchedRows,
+    VectorAdapter,
+    VectorField,
+    field_visits,
+    grown_table,
+    with_lists,
+)
 from semid.nn._fusions import FUSIONS, FieldFusion
 from semid.nn._interactions import FactorizationMachine, InteractionMachine, LowRankCrossNetwork
 from semid.nn._mlp import LogitHead
@@ -40,17 +50,27 @@ def _fields():
     return shapes, FieldEmbedding(shapes, 5, init_std=1.0, adapter_width=7)
 
 
+def _column(lists):
+    """Return lists of categories as (entries, offsets, which), with others between that no impression has."""
+    lists = [[3], *lists, [2, 2]]
+    offsets = np.cumsum([0, *map(len, lists)])
+    return torch.tensor(list(chain(*lists))), torch.tensor(offsets), torch.arange(1, len(lists) - 1)
+
+
 def test_field_embedding_equals_a_table_per_field():
     shapes, fields = _fields()
     # Two categories, a list of up to three entries, another.
-    categories = torch.tensor([[3, 0, 2, 3, 0, 5, 0, 0], [2, 2, 0, 0, 0, 2, 2, 4]])
+    categories = torch.tensor([[3, 0], [2, 2]])
+    tags = _column([[2, 3], [0]])
+    history = _column([[5], [2, 2, 4]])
+    categories = with_lists(categories, [tags, history], torch.arange(2), [3, 4])
     numbers = torch.tensor([[0.5, -1.0, 1.0, 2.0, 3.0], [2.0, 0.0, 0.0, -1.0, 1.0]])
     e = fields(categories, numbers)
     assert e.shape == (2, shapes.n_fields, 5)
     tables = fields.table.split([4, 3, 5, 6])
     for row in range(2):
         for field in range(2):
-            torch.testing.assert_close(e[row, field], tables[field][categories[row, field]])
+            torch.testing.assert_close(e[row, field], tables[field][categories.alone[row, field]])
             torch.testing.assert_close(e[row, 4 + field], numbers[row, field] * fields.numeric[field])
         adapter, hidden = fields.adapters[0], fields.adapters[0].hidden[0]
         adapted = adapter.out.weight @ torch.relu(hidden.weight @ numbers[row, 2:] + hidden.bias)
@@ -160,3 +180,41 @@ def test_attention_with_a_query_equals_its_formula():
         expected = e[row, 1:] * 3 * (shares / shares.sum())[:, None]
         torch.testing.assert_close(fields(e)[row, 1:], expected)
         torch.testing.assert_close(fields(e)[row, 0], e[row, 0])
+
+
+def test_lists_end_to_end_have_values_and_gradients_of_padded_ones():
+    rng = np.random.default_rng(0)
+    _, fields = _fields()
+    fields = fields.double()
+    lists = [[rng.integers(1, size, size=n).tolist() or [0] for n in rng.integers(0, 7, size=9)] for size in (5, 6)]
+    alone = torch.tensor(rng.integers(0, 3, size=(9, 2)))
+    numbers = torch.tensor(rng.normal(size=(9, 5)))
+    columns, sizes = [_column(column) for column in lists], [sum(map(len, column)) for column in lists]
+    categories = with_lists(alone, columns, torch.arange(9), sizes)
+
+    padded = torch.tensor([[row + [0] * (7 - len(row)) for row in column] for column in lists])  # (L, B, 7)
+    is_entry = padded > 0
+    is_entry[:, :, 0] |= ~is_entry.any(2)
+    table = fields.table.detach().clone().requires_grad_()
+    each = table[padded + fields.first_rows[2:, None, None]] * is_entry[..., None]
+    expected = (each.sum(2) / is_entry.sum(2, keepdim=True)).transpose(0, 1)
+    expected.square().sum().backward()
+
+    values, places = torch.unique(fields.rows(categories), return_inverse=True)
+    touched = TouchedRows(fields.table.detach()[values].requires_grad_(), places)
+    for rows in (None, touched):
+        of_lists = fields(categories, numbers, rows)[:, 2:4]
+        torch.testing.assert_close(of_lists, expected)
+        of_lists.square().sum().backward()
+    torch.testing.assert_close(fields.table.grad, table.grad)
+    torch.testing.assert_close(touched.values.grad, table.grad[values])
+
+
+def test_each_entry_of_a_list_is_a_visit_and_no_other_is():
+    _, fields = _fields()
+    categories = with_lists(
+        torch.tensor([[3, 0], [2, 2]]), [_column([[2, 3], [0]]), _column([[5], [2, 2, 4]])], torch.arange(2), [3, 4]
+    )
+    rows, weights = field_visits(fields, categories, torch.tensor([1.0, 10.0]))
+    visits = torch.bincount(rows.flatten(), weights, minlength=len(fields.table))
+    assert visits.tolist() == [0, 0, 10, 1, 1, 0, 10, 10, 0, 1, 1, 0, 0, 0, 20, 0, 10, 1]

@@ -121,3 +121,25 @@ def test_what_has_no_history_is_refused(items):
 
 def _legend(display, panel):
     return [text.get_text() for text in display.axes_[panel].get_legend().get_texts()]
+
+
+def test_noise_is_not_scaled_to_the_panel():
+    noise = np.linspace(0, 1e-4, 5)
+    history = {"train_loss": 0.69 + noise, "valid_auc": 0.5008 + noise, "rates_auc": np.full(5, 0.5009)}
+    display = HistoryDisplay(history).plot()
+    low, high = display.axes_["AUC"].get_ylim()
+    assert low < 0.5 < high
+    assert high - low >= 0.02 - 1e-9
+    low, high = display.axes_["loss"].get_ylim()
+    assert high - low > 0.006
+    assert low < 0.69 < high
+    for panel, entry in (("R²", "r2"), ("perplexity", "perplexity")):
+        low, high = HistoryDisplay({entry: 0.4 + noise}).plot().axes_[panel].get_ylim()
+        assert high - low > 30 * 1e-4
+        assert low < 0.4 < high
+
+
+def test_what_moves_fills_the_panel():
+    auc = np.linspace(0.6, 0.75, 5)
+    low, high = HistoryDisplay({"r2": auc}).plot().axes_["R²"].get_ylim()
+    assert 0.55 < low < 0.6 < 0.75 < high < 0.8

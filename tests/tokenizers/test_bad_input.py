@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
@@ -230,3 +231,16 @@ def test_a_projection_dim_that_is_not_read_is_not_checked(items):
 def test_graded_sizes_are_of_integers(arguments):
     with pytest.raises(TypeError, match="must be an integer, got"):
         graded_sizes(*arguments)
+
+
+def test_bfloat16_is_taken_as_the_same_numbers_in_float32(tmp_path):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    rows = torch.randn(60, 4, generator=torch.Generator().manual_seed(0)).bfloat16()
+    tokenizer = ResidualKMeansTokenizer(2, 4, random_state=0)
+    codes = tokenizer.fit_transform(rows.float().numpy())
+    X = rows.float().numpy().astype(ml_dtypes.bfloat16)
+    for same in (rows, list(rows), rows.clone().requires_grad_(), X):
+        np.testing.assert_array_equal(tokenizer.fit(same).transform(same), codes)
+    np.save(tmp_path / "X.npy", X)
+    with pytest.raises(ValueError, match=r"X must hold numbers, got an array of \|V2.*view\(ml_dtypes.bfloat16\)"):
+        tokenizer.fit(np.load(tmp_path / "X.npy"))

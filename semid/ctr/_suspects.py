@@ -1,0 +1,130 @@
+"""Columns that are probably not what they are used as: a word before the fit, none where all is well."""
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from semid._checks import warn
+from semid.nn._fields import FIRST_CATEGORY
+
+_LEAST_ROWS = 200  # below which rates of single values say little
+_LEAST_VISITS = 5  # of each value on average: fewer are not few values
+_SURE = 5.0  # standard deviations
+_DEGREES = (2, 5, 8)  # numbers, beyond which their curve may be a line, a parabola, a cubic
+_READ_VALUES = 1000  # of a text column
+_LEAST_OF_RARER = 50  # impressions, of the rarer class
+_STEPS = 10  # at most, of a rating
+
+
+def warn_of_suspects(encoder, encoded, columns, y, told=()):
+    """Warn of categories used as numbers, but for those `told`, of lists as text, and of a field that is the label."""
+    _warn_of_names_as_numbers(encoder, columns, y, told)
+    _warn_of_lists_as_text(encoder, columns)
+    _warn_of_labels(encoder, encoded, y)
+
+
+def _warn_of_names_as_numbers(encoder, columns, y, told):
+    """Warn of float columns whose few whole numbers are names: click rates jump from one to the next.
+
+    Ratings, counts, ages and hours are whole numbers too, and their rates follow a curve.
+    """
+    if not isinstance(encoder.categorical_features, str) or len(y) < _LEAST_ROWS:
+        return
+    names = encoder.names_
+    suspects = [names[p] for p in encoder.numeric_ if names[p] not in told and _are_names(columns[p], y)]
+    if suspects:
+        warn(
+            f"columns {suspects} hold few whole numbers as floats, and are used as numbers, though clicks depend on "
+            "them as on names: the rate jumps from one to the next. Tables that pass through one array, as polars "
+            'frames do in ColumnTransformer(...).set_output(transform="pandas"), lose their integers. Pass integers '
+            '(.astype("Int64"), or set_output(transform="polars")) or name the columns in categorical_features; a list '
+            "there without them, or None, says that they are numbers."
+        )
+
+
+def _are_names(column, y):
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    present = ~np.isnan(values)
+    values, clicks = values[present], y[present]
+    if len(values) < _LEAST_ROWS or not (values == np.round(values)).all():
+        return False
+    numbers, which = np.unique(values, return_inverse=True)
+    if not 3 <= len(numbers) <= len(values) / _LEAST_VISITS:
+        return False
+    visits = np.bincount(which)
+    rates, rate = np.bincount(which, clicks) / visits, clicks.mean()
+    if not 0 < rate < 1:
+        return False
+    # A cubic in ranks, so that counts of long tails follow it as well; a line or a parabola, where that fits anything.
+    degree = int(np.searchsorted(_DEGREES, len(numbers)))
+    ranks = (np.cumsum(visits) - visits / 2) / len(values)
+    basis = np.vander(2 * ranks - 1, degree + 1) * np.sqrt(visits)[:, None]
+    curve, *_ = np.linalg.lstsq(basis, rates * np.sqrt(visits), rcond=None)
+    beside_curve = (visits * np.square(rates - np.vander(2 * ranks - 1, degree + 1) @ curve)).sum()
+    in_all = (visits * np.square(rates - rate)).sum()
+    # Chi-squared where rates do not depend on the number, or follow the curve.
+    noise, free = rate * (1 - rate), len(numbers) - 1 - degree
+    is_sure = beside_curve / noise > free + _SURE * np.sqrt(2 * free) + _SURE**2
+    return bool(is_sure and beside_curve - noise * free > (in_all - noise * (len(numbers) - 1)) / 2)
+
+
+def _warn_of_lists_as_text(encoder, columns):
+    for position in encoder.categorical_:
+        column = columns[position]
+        if isinstance(column.dtype, pd.CategoricalDtype) or not (
+            types.is_object_dtype(column.dtype) or types.is_string_dtype(column.dtype)
+        ):
+            continue
+        values = pd.unique(column.dropna().iloc[:_READ_VALUES])
+        if len(values) > 1 and all(map(_is_printed_list, values)) and any(map(_has_several, values)):
+            name = encoder.names_[position]
+            example = next(filter(_has_several, values))
+            warn(
+                f"column {name!r} holds lists as text, such as {example!r:.80}, and each text is one category. Make "
+                f"lists of them: X[{name!r}].map(json.loads) or .map(ast.literal_eval). "
+                '.astype("category") says that each text is a category of its own.'
+            )
+
+
+def _is_printed_list(value):
+    return isinstance(value, str) and value.strip()[:1] + value.strip()[-1:] in ("[]", "()", "{}")
+
+
+def _has_several(value):
+    inside = value.strip()[1:-1].strip()
+    return "," in inside or (value.strip()[0] == "[" and len(inside.split()) > 1)
+
+
+def _warn_of_labels(encoder, encoded, y):
+    """Warn of a field that alone decides each label: the label itself, or what it was made of."""
+    if np.bincount(y, minlength=2).min() < _LEAST_OF_RARER:
+        return
+    n_plain = len(encoder.categorical_) - sum(group.stop - group.start for group in encoder.code_groups_)
+    names = [encoder.names_[p] for p in encoder.categorical_[:n_plain]]
+    fields = [(name, _in_order(encoder, f, encoded.categories[:, f])) for f, name in enumerate(names)]
+    numeric = [encoder.names_[p] for p in encoder.numeric_]
+    numeric += [f"{numeric[m]} (whether it is missing)" for m in encoder.indicated_]
+    fields += [(name, (encoded.numbers[:, m], True)) for m, name in enumerate(numeric)]
+    suspects = [name for name, (values, has_order) in fields if _decides(values, y, has_order)]
+    if suspects:
+        warn(
+            f"each of the columns {suspects} alone decides every label: is it the label, what the label was made of, "
+            "or what a click leaves behind? Then nobody knows it before the click; leave it out of X."
+        )
+
+
+def _in_order(encoder, field, categories):
+    """Return the categories of a field and whether their order is that of integers."""
+    vocabulary = encoder.vocabularies_[field]
+    is_ordered = isinstance(vocabulary, np.ndarray) and vocabulary.dtype.kind in "iu"
+    return categories, is_ordered and (categories >= FIRST_CATEGORY).all()
+
+
+def _decides(values, y, has_order):
+    """Return whether one class has one value, which the other has not, or few values in order part the classes."""
+    of_class = [values[y == label] for label in (0, 1)]
+    for own, other in (of_class, of_class[::-1]):
+        if own.min() == own.max() and not (other == own[0]).any():
+            return True
+    apart = of_class[0].max() < of_class[1].min() or of_class[1].max() < of_class[0].min()
+    return has_order and apart and len(np.unique(values)) <= _STEPS

@@ -128,3 +128,16 @@ def test_calibration_error_ends_at_the_click_rate_and_at_certain_mistakes():
     assert expected_calibration_error([1, 0], [0.0, 1.0]) == 1
     with pytest.raises(ValueError, match="strategy must be one of 'uniform', 'quantile', got 'even'"):
         expected_calibration_error([1, 0], [0.0, 1.0], strategy="even")
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [np.int64(2**60), 2**60, np.uint64(2**60 + 1), np.uint64(2**60 + 1)],
+        [1, 1, "1", "1"],
+        pd.Series([2**60, 2**60, 2**60 + 1, 2**60 + 1], dtype="UInt64"),
+        pd.Series([2**60, 2**60, 2**60 + 1, 2**60 + 1], dtype="uint64[pyarrow]"),
+    ],
+)
+def test_users_of_several_integer_types_are_groups_of_their_own(groups):
+    assert gauc_score([0, 1, 0, 1], [0.9, 1.0, 0.1, 0.2], groups) == (1.0, 1.0, 2)

@@ -31,16 +31,6 @@ def as_index(ids: Any) -> pd.Index:
     return pd.Index(ids)
 
 
-def ready_index(values: Any) -> pd.Index:
-    """Return distinct values as an Index whose hash table is there already.
-
-    pandas builds it at the first look-up, and of two threads that begin at once, one may look into a half-built table.
-    """
-    index = as_index(values)
-    index.get_indexer(index[:1])
-    return index
-
-
 def split_columns(X: pd.DataFrame | np.ndarray) -> tuple[list, list[pd.Series]]:
     """Return the names and the columns, as pandas Series, of a DataFrame or a 2-D array."""
     if not isinstance(X, pd.DataFrame):

@@ -13,6 +13,18 @@ class CollapseWarning(UserWarning):
     """
 
 
+class DataLeakWarning(UserWarning):
+    """The rows of a log would have told a model in training what it is tested on.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from semid.exceptions import DataLeakWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", DataLeakWarning)  # so that a split in this block raises instead
+    """
+
+
 class VersionWarning(UserWarning):
     """A pickle was written by another version of semid.
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from semid._tables import find_column, find_columns, ready_index, split_columns
+from semid._ids import find_ids, id_index, warn_of_other_kind
+from semid._tables import find_column, find_columns, split_columns
 from semid.ctr._values import distinct_lists, distinct_values, holds_lists, numeric_column
 from semid.nn._fields import FIRST_CATEGORY, MISSING, UNKNOWN, FieldShapes, VectorField
 
@@ -181,7 +182,10 @@ class ImpressionEncoder:
         frequent = values[counts >= self.min_frequency]
         known = self.vocabularies_[field]
         if known is not None:
-            frequent = frequent[self._index(field).get_indexer(frequent) < 0]
+            is_new = find_ids(self._index(field), frequent) < 0
+            if is_new.all():
+                warn_of_other_kind(self._name_of(field), known, frequent, "the model")
+            frequent = frequent[is_new]
         with suppress(TypeError):  # values of several types have no order; that of their appearance will do
             frequent = frequent.sort_values()
         new = frequent.to_numpy(dtype=frequent.dtype if types.is_integer_dtype(frequent.dtype) else object)
@@ -193,14 +197,20 @@ class ImpressionEncoder:
         vocabulary = self.vocabularies_[field]
         if isinstance(vocabulary, int):
             return (FIRST_CATEGORY + _stable_hash(values) % np.uint64(vocabulary)).astype(np.int32)
-        found = self._index(field).get_indexer(values) + FIRST_CATEGORY
-        found[found < FIRST_CATEGORY] = UNKNOWN
+        found = find_ids(self._index(field), values) + FIRST_CATEGORY
+        is_unknown = found < FIRST_CATEGORY
+        if is_unknown.all():
+            warn_of_other_kind(self._name_of(field), vocabulary, values, "the model")
+        found[is_unknown] = UNKNOWN
         return found.astype(np.int32)
+
+    def _name_of(self, field):
+        return self.names_[(*self.categorical_, *self.lists_)[field]]
 
     def _index(self, field):
         """The vocabulary as an Index, whose hash table is built once and not pickled."""
         if field not in self._indexes:
-            self._indexes[field] = ready_index(self.vocabularies_[field])
+            self._indexes[field] = id_index(self.vocabularies_[field])
         return self._indexes[field]
 
     def _encoded_lists(self, field, which, bags, name, learn):

@@ -1,6 +1,12 @@
 """Checks of the tables that the splits and the negatives take."""
 
+import re
+
+import numpy as np
 import pandas as pd
+from pandas.api import types
+
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
 
 def check_columns(name, frame, *columns):
@@ -21,3 +27,31 @@ def check_nothing_missing(frame, *columns):
                 f"column {column!r} must not be missing, got {n_missing} missing. "
                 f"Leave them out with .dropna(subset=[{column!r}])."
             )
+
+
+def check_sorts(frame, column):
+    """Raise if a column of times is text whose order is not that of the numbers it holds, or of several kinds."""
+    times = frame[column]
+    if isinstance(times.dtype, pd.CategoricalDtype):
+        times = times.cat.categories  # which is their order
+        in_order = times.tolist()
+    elif types.is_numeric_dtype(times.dtype) or types.is_datetime64_any_dtype(times.dtype):
+        return
+    else:
+        times = times.unique()
+        is_text = [isinstance(time, str) for time in times]
+        if any(is_text) and not all(is_text):
+            text, other = times[is_text.index(True)], times[is_text.index(False)]
+            raise ValueError(
+                f"column {column!r} must hold times of one type, got text such as {text!r} beside {other!r}, which "
+                "have no order. Pass numbers, or dates, alone."
+            )
+        in_order = sorted(times) if all(is_text) else []
+    if not all(isinstance(text, str) and _NUMBER.fullmatch(text) for text in in_order):
+        return
+    numbers = np.array([float(text) for text in in_order])
+    if (numbers[1:] < numbers[:-1]).any():
+        raise ValueError(
+            f"column {column!r} must hold numbers or dates, got numbers as text, such as {in_order[0]!r}, of which "
+            f"'10' comes before '9'. Pass interactions.assign({column}=interactions[{column!r}].astype(float))."
+        )

@@ -5,9 +5,12 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from pandas.api import types
 from sklearn.utils import check_random_state
 
 from semid._checks import check_integer, check_number, check_option
+from semid._ids import concat_ids, factorize_ids, find_ids, id_index, like_those, of_other_kind, warn_of_other_kind
+from semid._tables import as_index
 from semid._typing import RandomState
 from semid.datasets._frames import check_columns, check_nothing_missing
 
@@ -73,12 +76,12 @@ def sample_negatives(
     check_option("sampling", sampling, ("uniform", "popularity"))
     check_number("exponent", exponent, 0)
     check_columns("interactions", interactions, user, item)
-    catalogue = _check_catalogue(items)
-    positive = _positions(interactions[item], catalogue)
+    catalogue, index = _check_catalogue(items)
+    positive = _positions(interactions[item], index)
     check_nothing_missing(interactions, user)
-    users, names = pd.factorize(interactions[user])
+    users, names = factorize_ids(interactions[user])
     users = users.astype(np.int64)
-    touched = _sorted_set(users * len(catalogue) + positive, _excluded(exclude, names, catalogue, user, item))
+    touched = _sorted_set(users * len(catalogue) + positive, _excluded(exclude, names, index, user, item))
 
     weights = None
     if sampling == "popularity":
@@ -88,7 +91,7 @@ def sample_negatives(
     repeated = np.repeat(users, n_negatives)
     drawn = _draw_untouched(repeated, touched, len(catalogue), weights, check_random_state(random_state))
     negatives = interactions.iloc[np.repeat(np.arange(len(users)), n_negatives)].copy()
-    negatives[item] = catalogue.to_numpy()[drawn]
+    negatives[item] = _in_dtype_of(interactions[item], catalogue.to_numpy()[drawn])
     return negatives
 
 
@@ -105,7 +108,9 @@ def add_negatives(
     item: str = "item_id",
     random_state: RandomState | None = None,
 ) -> pd.DataFrame:
-    """Return impressions to learn from: the interactions, clicked, and after them their negatives, not clicked.
+    """Return impressions to learn from: each interaction, clicked, and after it its negatives, not clicked.
+
+    A log in order of time stays in it, so that every fold of a `TimeSeriesSplit` has clicks and others.
 
     Parameters
     ----------
@@ -132,7 +137,8 @@ def add_negatives(
     Returns
     -------
     impressions : DataFrame
-        ``(1 + n_negatives) * n_interactions`` rows, numbered anew.
+        ``(1 + n_negatives) * n_interactions`` rows, numbered anew. Ids of items are integers where those of the log
+        and of `items` are, whatever their dtypes.
 
     Raises
     ------
@@ -147,10 +153,10 @@ def add_negatives(
     >>> add_negatives(log, ["a", "b", "c"], random_state=0)
        user_id item_id   part  click
     0        1       a  train      1
-    1        1       b   test      1
-    2        2       a  train      1
-    3        1       c  train      0
-    4        1       c   test      0
+    1        1       c  train      0
+    2        1       b   test      1
+    3        1       c   test      0
+    4        2       a  train      1
     5        2       c  train      0
     """
     check_columns("interactions", interactions, user, item)
@@ -167,24 +173,48 @@ def add_negatives(
         item=item,
         random_state=random_state,
     )
-    return pd.concat([interactions.assign(**{label: 1}), negatives.assign(**{label: 0})], ignore_index=True)
+    n = len(interactions)
+    item_ids = concat_ids(interactions[item], negatives[item]).array
+    clicked, skipped = interactions.assign(**{label: 1}), negatives.assign(**{label: 0})
+    clicked[item], skipped[item] = item_ids[:n], item_ids[n:]
+    impressions = pd.concat([clicked, skipped], ignore_index=True)
+    # Each interaction, and its negatives behind it.
+    order = np.arange(len(impressions))
+    order = np.column_stack([order[:n], order[n:].reshape(n, n_negatives)]).ravel()
+    return impressions.iloc[order].reset_index(drop=True)
 
 
 def _check_catalogue(items):
-    catalogue = pd.Index(items)
+    """Return the ids of the items as they are, and as what they are looked up in."""
+    catalogue = as_index(items) if hasattr(items, "dtype") else pd.Index(items)
     if catalogue.hasnans:
         raise ValueError(f"items must not be missing, got {catalogue.isna().sum()} missing.")
-    if not catalogue.is_unique:
-        raise ValueError(f"items must be unique, got {catalogue[catalogue.duplicated()][0]!r} more than once.")
-    return catalogue
+    index = id_index(catalogue)
+    if not index.is_unique:
+        raise ValueError(f"items must be unique, got {catalogue[index.duplicated()][0]!r} more than once.")
+    return catalogue, index
 
 
-def _positions(column, catalogue):
-    positions = catalogue.get_indexer(column)
+def _positions(column, index):
+    positions = find_ids(index, column)
     if (positions < 0).any():
-        unknown = column.to_numpy()[positions < 0][0]
-        raise ValueError(f"items must hold every item of the interactions, {unknown!r} is not among them.")
+        unknown = column[positions < 0]
+        cause = f": {like_those(unknown, index, 'items')}" if of_other_kind(index, unknown) else ""
+        raise ValueError(
+            f"items must hold every item of the interactions, {unknown.tolist()[0]!r} is not among them{cause}."
+        )
     return positions
+
+
+def _in_dtype_of(column, ids):
+    """Return `ids` in the integer dtype of `column`, if it holds them all, else as they are."""
+    kind = column.dtype
+    if not (types.is_integer_dtype(kind) and ids.dtype.kind in "iu" and isinstance(kind, np.dtype)):
+        return ids
+    bounds = np.iinfo(kind)
+    fits = not len(ids) or (int(ids.min()) >= bounds.min and int(ids.max()) <= bounds.max)
+    is_other_sign = ids.dtype.kind != kind.kind
+    return ids.astype(kind) if fits and is_other_sign else ids
 
 
 def _excluded(exclude, names, catalogue, user, item):
@@ -192,7 +222,11 @@ def _excluded(exclude, names, catalogue, user, item):
     if exclude is None:
         return np.empty(0, dtype=np.int64)
     check_columns("exclude", exclude, user, item)
-    users, positions = pd.Index(names).get_indexer(exclude[user]), catalogue.get_indexer(exclude[item])
+    users_index = id_index(names)
+    users, positions = find_ids(users_index, exclude[user]), find_ids(catalogue, exclude[item])
+    for name, known_ids, places in ((user, users_index, users), (item, catalogue, positions)):
+        if (places < 0).all():
+            warn_of_other_kind(name, known_ids, exclude[name], "the log")
     known = (users >= 0) & (positions >= 0)
     return users[known].astype(np.int64) * len(catalogue) + positions[known]
 

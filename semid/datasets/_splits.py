@@ -5,24 +5,34 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from semid._checks import check_integer, check_number
-from semid.datasets._frames import check_columns, check_nothing_missing
+from semid._checks import check_integer, check_number, warn
+from semid._ids import factorize_ids
+from semid.datasets._frames import check_columns, check_nothing_missing, check_sorts
+from semid.exceptions import DataLeakWarning
 
 _PARTS = np.array(["train", "validation", "test"])
 
 
-def leave_last_out(interactions: pd.DataFrame, *, user: str = "user_id", order: str = "timestamp") -> np.ndarray:
+def leave_last_out(
+    interactions: pd.DataFrame, *, user: str = "user_id", order: str = "timestamp", item: str | None = None
+) -> np.ndarray:
     """Split each user's interactions: the last for the test, the one before for validation, the rest for training.
 
     Users with fewer than three interactions stay in training altogether. Among equal values of `order`, the later row
     counts as later.
+
+    Rows of one user, item and time are one interaction, told more than once: they stay in one part, that of the last of
+    them, and count as one. A warning says how many would have been on two sides.
 
     Parameters
     ----------
     interactions : DataFrame
         One row per interaction, in any order.
     user, order : str, default "user_id" and "timestamp"
-        Columns of the user and of the time (or any number that grows with it).
+        Columns of the user and of the time (or any number that grows with it; dates as text if they sort).
+    item : str or None, default None
+        Column of the item, by which an interaction that is there twice is known. None for ``"item_id"`` if there is
+        such a column, else rows with equal values in all columns, if there are others, are one interaction.
 
     Returns
     -------
@@ -34,7 +44,12 @@ def leave_last_out(interactions: pd.DataFrame, *, user: str = "user_id", order: 
     TypeError
         If `interactions` is not a DataFrame.
     ValueError
-        If a column is not there or has missing values.
+        If a column is not there or has missing values, or if `order` holds text whose order is not that of its numbers.
+
+    Warns
+    -----
+    DataLeakWarning
+        If copies of an interaction would have been in two parts.
 
     Examples
     --------
@@ -45,13 +60,56 @@ def leave_last_out(interactions: pd.DataFrame, *, user: str = "user_id", order: 
     ['test', 'train', 'validation', 'train', 'train']
     """
     check_columns("interactions", interactions, user, order)
+    if item is not None:
+        check_columns("interactions", interactions, item)
     check_nothing_missing(interactions, user, order)
-    by_time = interactions[[user, order]].reset_index(drop=True).sort_values(order, kind="stable")
-    groups = by_time.groupby(user, sort=False)[order]
-    from_last = groups.cumcount(ascending=False).to_numpy()
-    size = groups.transform("size").to_numpy()
-    part = np.where(from_last == 0, "test", np.where(from_last == 1, "validation", "train"))
-    return pd.Series(np.where(size < 3, "train", part), index=by_time.index).sort_index().to_numpy(dtype=str)
+    check_sorts(interactions, order)
+    users = factorize_ids(interactions[user])[0]
+    time = pd.factorize(interactions[order], sort=True)[0]
+    by_row = _last_two_out(users, time)
+    last_copy = _last_copies(interactions, users, time, item)
+    is_last = last_copy == np.arange(len(users))
+    if is_last.all():
+        return _PARTS[by_row]
+    part = np.zeros(len(users), dtype=np.int64)
+    part[is_last] = _last_two_out(users[is_last], time[is_last])
+    part = part[last_copy]
+    n_split = np.count_nonzero(by_row[last_copy] != by_row)
+    if n_split:
+        warn(
+            f"interactions hold {np.count_nonzero(~is_last)} rows that repeat another, of the same user, item and "
+            f"time, and {n_split} of them would have been in another part than their copy. Copies stay together; drop "
+            "them with drop_duplicates to count each once.",
+            DataLeakWarning,
+        )
+    return _PARTS[part]
+
+
+def _last_two_out(users, time):
+    """Return 2 for each user's last row, 1 for the one before, 0 for the others and for users of less than three."""
+    by_time = pd.Series(users).iloc[np.argsort(time, kind="stable")]
+    groups = by_time.groupby(by_time, sort=False)
+    from_last, size = groups.cumcount(ascending=False), groups.transform("size")
+    return np.where(size < 3, 0, (2 - from_last).clip(lower=0))[np.argsort(by_time.index)]
+
+
+def _last_copies(interactions, users, time, item):
+    """Return for each row the last row that is the same interaction."""
+    if item is None and "item_id" in interactions:
+        item = "item_id"
+    if item is None and interactions.shape[1] <= 2:  # nothing says what the user did
+        return np.arange(len(users))
+    named = [interactions.columns.get_loc(item)] if item is not None else range(interactions.shape[1])
+    keys = pd.DataFrame({"user": users, "time": time})
+    for n, position in enumerate(named):
+        try:
+            keys[n] = factorize_ids(interactions.iloc[:, position])[0]
+        except TypeError:  # lists and the like, which are compared as they are written
+            keys[n] = pd.factorize(interactions.iloc[:, position].map(repr))[0]
+    copies = keys.groupby(list(keys), sort=False).ngroup().to_numpy()
+    last = np.empty(copies.max(initial=-1) + 1, dtype=np.int64)
+    last[copies] = np.arange(len(copies))  # of several, the last stays
+    return last[copies]
 
 
 def split_by_time(
@@ -60,7 +118,8 @@ def split_by_time(
     """Split all interactions by time: the first for training, the next for validation, the last for the test.
 
     Interactions of one time stay together, in the later of the two parts, so that no part holds what happened as late
-    as something in the next; a part may then be a little smaller or larger than its fraction.
+    as something in the next, and copies of one interaction are never on two sides; a part may then be a little smaller
+    or larger than its fraction.
 
     Parameters
     ----------
@@ -79,7 +138,8 @@ def split_by_time(
     Raises
     ------
     ValueError
-        If a part of a share above 0 is left without a row, as when there is a single time.
+        If a part of a share above 0 is left without a row, as when there is a single time, or if `order` holds text
+        whose order is not that of its numbers.
 
     Examples
     --------
@@ -91,6 +151,7 @@ def split_by_time(
     check_columns("interactions", interactions, order)
     fractions = _check_fractions(fractions)
     check_nothing_missing(interactions, order)
+    check_sorts(interactions, order)
     # Ranks of the times, so that any type that sorts will do.
     time = pd.factorize(interactions[order], sort=True)[0]
     by_time = np.append(np.sort(time), time.max(initial=-1) + 1)
@@ -156,7 +217,7 @@ def k_core(interactions: pd.DataFrame, k: int = 5, *, user: str = "user_id", ite
     check_integer("k", k, 1)
     check_columns("interactions", interactions, user, item)
     check_nothing_missing(interactions, user, item)
-    users, items = pd.factorize(interactions[user])[0], pd.factorize(interactions[item])[0]
+    users, items = factorize_ids(interactions[user])[0], factorize_ids(interactions[item])[0]
     rows = np.arange(len(users))
     while True:
         enough = (np.bincount(users)[users] >= k) & (np.bincount(items)[items] >= k)

@@ -8,6 +8,7 @@ from scipy.sparse.linalg import LinearOperator, svds
 from sklearn.utils import check_random_state
 
 from semid._checks import check_integer, check_single_values
+from semid._ids import factorize_ids, find_ids, id_index, like_those, of_other_kind
 from semid._tables import as_index
 from semid._typing import RandomState
 
@@ -114,16 +115,22 @@ def _positions(interactions, item_ids, user, item):
             raise ValueError(
                 f"{parameter} must be a column of interactions, got {column!r}; it has {list(interactions)}."
             )
-    catalogue = as_index(item_ids if hasattr(item_ids, "dtype") else pd.Series(item_ids))
+    catalogue = as_index(item_ids if hasattr(item_ids, "dtype") else pd.Series(item_ids, dtype=object))
     for name, column in (("item_ids", pd.Series(catalogue)), *((c, interactions[c]) for c in (user, item))):
         check_single_values(name, column)
-    if not catalogue.is_unique:
-        raise ValueError(f"item_ids must be unique, got {catalogue[catalogue.duplicated()][0]!r} more than once.")
-    items = catalogue.get_indexer(as_index(interactions[item]))
+    if catalogue.hasnans:
+        raise ValueError(f"item_ids must not be missing, got {catalogue.isna().sum()} missing.")
+    index = id_index(catalogue)
+    if not index.is_unique:
+        raise ValueError(f"item_ids must be unique, got {catalogue[index.duplicated()][0]!r} more than once.")
+    items = find_ids(index, interactions[item])
     if (items < 0).any():
-        unknown = interactions[item][items < 0].tolist()[0]
-        raise ValueError(f"item_ids must hold every item of the interactions, {unknown!r} is not among them.")
-    users, _ = pd.factorize(interactions[user])
+        unknown = interactions[item][items < 0]
+        cause = f": {like_those(unknown, index, 'item_ids')}" if of_other_kind(index, unknown) else ""
+        raise ValueError(
+            f"item_ids must hold every item of the interactions, {unknown.tolist()[0]!r} is not among them{cause}."
+        )
+    users, _ = factorize_ids(interactions[user])
     if (users < 0).any():
         raise ValueError(f"column {user!r} must not be missing, got {(users < 0).sum()} missing.")
     return users, items, catalogue

@@ -1,7 +1,7 @@
 """From item ids to codes, inside a table of impressions."""
 
 import warnings
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Literal, Self
 
@@ -22,9 +22,10 @@ from sklearn.utils.validation import (
 
 from semid import __version__
 from semid._all_or_nothing import all_or_nothing, snapshot
-from semid._checks import check_input_features, check_option, way_out_of_lists
+from semid._checks import check_input_features, check_option
 from semid._code_columns import with_code_vectors
-from semid._tables import as_index, check_table, find_column, ready_index, split_columns
+from semid._ids import concat_ids, find_ids, id_index, like_those, of_other_kind, warn_of_other_kind
+from semid._tables import as_index, check_table, find_column, split_columns
 from semid._versioned import Versioned
 from semid.features._interaction_embeddings import interaction_embeddings
 from semid.features._item_table import ItemTable
@@ -32,6 +33,7 @@ from semid.features._item_table import ItemTable
 UNKNOWN_CODE = -1
 _INTERACTION_DIM = 64  # of what clicks say of an item, if there are enough users and items
 _TOLERATED_UNKNOWN = 0.5  # share of rows without codes that `fit` does not warn of
+_CLICKS_KNOWN = ({"no", "yes"}, {"false", "true"}, {"0", "1"})  # texts of which all know which one is the click
 
 
 class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
@@ -123,7 +125,8 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         X : DataFrame or array-like of shape (n_impressions, n_id_columns)
             Columns of item ids, and that of the user if there is one.
         y : array-like of shape (n_impressions,), default None
-            Labels of two kinds, the one that sorts last is the click; read with `user` only.
+            Labels of two kinds; read with `user` only. Of numbers and booleans, the larger is the click; of text, which
+            does not say it by its order, "yes", "true" and "1" beside "no", "false" and "0".
 
         Returns
         -------
@@ -133,7 +136,8 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         ------
         ValueError
             If a parameter is out of its range, or with `user` if there is more than one item-id column, if `y` is
-            missing or not of two kinds, or if the clicks are of fewer than two users or items.
+            missing or not of two kinds, or does not say which of them is the click, or if the clicks are of fewer
+            than two users or known items.
         """
         check_option("handle_unknown", self.handle_unknown, ("use_encoded_value", "error"))
         check_option("code_vectors", self.code_vectors, (True, False))
@@ -171,14 +175,17 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         self._index()  # of this object, for later calls as well
         encoder = snapshot(self)
         blocks = []
-        for column in encoder._id_columns(X, reset=False):
-            rows = _find(encoder._index(), column)
+        columns = encoder._id_columns(X, reset=False)
+        for name, column in zip(encoder._id_names(), columns, strict=True):
+            rows = find_ids(encoder._index(), column)
             if encoder.handle_unknown == "error" and (rows < 0).any():
                 unknown = pd.unique(column[rows < 0]).tolist()
                 raise ValueError(
-                    f"ids must be in the item table, got {len(unknown)} that are not, for example {unknown[0]!r}. "
-                    'Add them to items, or pass handle_unknown="use_encoded_value".'
+                    f"ids must be in the item table, got {len(unknown)} that are not, for example {unknown[0]!r}"
+                    f'{encoder._cause(unknown)}. Add them to items, or pass handle_unknown="use_encoded_value".'
                 )
+            if (rows < 0).all():
+                warn_of_other_kind(name, encoder.ids_, column, "the item table")
             blocks.append(np.where(rows[:, None] < 0, UNKNOWN_CODE, encoder.codes_[rows]))
         if encoder.code_vectors:
             return encoder._with_code_vectors(blocks, X)
@@ -222,14 +229,14 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         _check_items(items)
-        one, known = items.ids[:1].tolist()[0], self.ids_[:1].tolist()[0]
-        if isinstance(one, str) != isinstance(known, str):
+        if of_other_kind(self.ids_, items.ids):
+            one, known = items.ids[:1].tolist()[0], self.ids_[:1].tolist()[0]
             raise ValueError(f"items must have ids of the type that the table has, like {known!r}, got {one!r}.")
-        is_new = _find(self._index(), as_index(items.ids)) < 0
+        is_new = find_ids(self._index(), items.ids) < 0
         if is_new.any():
             codes = np.asarray(self.tokenizer_.transform(items.content[is_new]))
             self.codes_ = np.vstack([self.codes_, codes])
-            self.ids_ = np.concatenate([self.ids_, items.ids[is_new]])
+            self.ids_ = _concat(self.ids_, items.ids[is_new])
         return self
 
     def get_feature_names_out(self, input_features: Sequence[str] | np.ndarray | None = None) -> np.ndarray:
@@ -270,7 +277,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         """Return an Index of the ids that have codes, built once for them; pickles hold none."""
         ids, index = vars(self).get("_ids_and_index", (None, None))
         if ids is not self.ids_:
-            index = ready_index(self.ids_)
+            index = id_index(self.ids_)
             self._ids_and_index = self.ids_, index
         return index
 
@@ -309,20 +316,18 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
             raise ValueError(f"y must be given with user={self.user!r}: clicks are what codes are aligned with.")
         y = column_or_1d(y)
         check_consistent_length(X, y)
-        labels = np.unique(y)
-        if len(labels) != 2:
-            way_out = "label_clicks makes clicks of ratings"
-            if len(labels) < 2:
-                way_out = "Take more rows or a stratified split: in this part of a log all rows are alike"
-            raise ValueError(
-                f"y must have two kinds of labels with user={self.user!r}, no click and click, got {len(labels)}: "
-                f"{labels[:5].tolist()}. {way_out}."
-            )
+        is_click = self._clicks(y)
         names, columns = split_columns(check_table(self, X, reset=False))
         users = columns[self._user_position(names)].reset_index(drop=True)
         log = pd.DataFrame({"user": users, "item": id_columns[0]})
-        is_known = _find(as_index(self.items.ids), id_columns[0]) >= 0
-        log = log[(y == labels[-1]) & is_known & users.notna().to_numpy()]
+        is_known = find_ids(id_index(self.items.ids), id_columns[0]) >= 0
+        if not is_known.any():
+            raise ValueError(
+                f"user={self.user!r} must go with ids of the item table, got "
+                f"{like_those(id_columns[0], self.items.ids, 'the table')}. Is it the right column, and of the same "
+                "type?"
+            )
+        log = log[is_click & is_known & users.notna().to_numpy()]
         n_components = min(_INTERACTION_DIM, log["user"].nunique() - 1, log["item"].nunique() - 1)
         if n_components < 1:
             raise ValueError(
@@ -332,6 +337,33 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         return interaction_embeddings(
             log, self.items.ids, n_components=n_components, user="user", item="item", random_state=0
         )
+
+    def _clicks(self, y):
+        """Return which labels of `y` are those of a click, or raise where nothing says it."""
+        labels = np.unique(y)
+        if len(labels) != 2:
+            way_out = "label_clicks makes clicks of ratings"
+            if len(labels) < 2:
+                way_out = "Take more rows or a stratified split: in this part of a log all rows are alike"
+            raise ValueError(
+                f"y must have two kinds of labels with user={self.user!r}, no click and click, got {len(labels)}: "
+                f"{labels[:5].tolist()}. {way_out}."
+            )
+        first, last = labels.tolist()
+        if isinstance(last, str | bytes) and {str(first).lower(), str(last).lower()} not in _CLICKS_KNOWN:
+            raise ValueError(
+                f"y must say which label is the click with user={self.user!r}, by 0 and 1 or False and True, got "
+                f"{first!r} and {last!r}. Pass y == {first!r} or y == {last!r}."
+            )
+        return y == labels[-1]
+
+    def _id_names(self):
+        """Return the names of the item-id columns, as errors and warnings call them."""
+        return [name.removesuffix("_code0") for name in self.get_feature_names_out()[:: self.codes_.shape[1]]]
+
+    def _cause(self, unknown):
+        """Return what an error adds where ids are unknown since they are of another type."""
+        return f": {like_those(unknown, self.ids_, 'the table')}" if of_other_kind(self.ids_, unknown) else ""
 
     def _with_code_vectors(self, blocks, X):
         """Return the codes as a DataFrame of categories that carry their code vectors."""
@@ -365,13 +397,13 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
 
     def _warn_of_unknown_ids(self, columns):
         index = self._index()
-        for name, column in zip(self.get_feature_names_out()[:: self.codes_.shape[1]], columns, strict=True):
-            unknown = _find(index, column) < 0
+        for name, column in zip(self._id_names(), columns, strict=True):
+            unknown = find_ids(index, column) < 0
             if unknown.mean() > _TOLERATED_UNKNOWN:
                 warnings.warn(
-                    f"{unknown.mean():.0%} of the rows of column {name.removesuffix('_code0')!r} have ids that are not "
-                    f"in the item table, and get no codes: ids like {column[unknown][:1].tolist()[0]!r}, where the "
-                    f"table has ids like {self.ids_[:1].tolist()[0]!r}. Is it the right column, and of the same type?",
+                    f"{unknown.mean():.0%} of the rows of column {name!r} have ids that are not in the item table, and "
+                    f"get no codes: {like_those(column[unknown], self.ids_, 'the table')}. Is it the right column, and "
+                    "of the same type?",
                     UserWarning,
                     stacklevel=4,
                 )
@@ -384,13 +416,11 @@ def _check_items(items):
         )
 
 
-def _find(index, column):
-    """Return the position of each id of `column` in `index`, -1 where it is not there."""
-    try:
-        return index.get_indexer(column)
-    except TypeError as error:
-        odd = next((value for value in column if not isinstance(value, Hashable)), column[0])
-        raise TypeError(f"ids must be text or numbers, got {odd!r:.80}.{way_out_of_lists(odd)}") from error
+def _concat(known, new):
+    """Return two arrays of ids as one; fixed-width text stays it."""
+    if known.dtype == new.dtype or known.dtype.kind == new.dtype.kind == "U":
+        return np.concatenate([known, new])
+    return concat_ids(known, new).to_numpy()
 
 
 def _fit_on_catalogue(tokenizer, key, items, alignment):

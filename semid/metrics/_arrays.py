@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from semid._checks import as_array, check_single_values, warn_of_packed_bits
+from semid._ids import factorize_ids
 from semid.metrics._mapping_columns import is_called_id
 from semid.metrics._mapping_rows import NO_CODE
 
@@ -76,17 +77,20 @@ def check_rows(name: str, X: ArrayLike, n_items: int | None = None) -> np.ndarra
 
 def check_labels(name: str, y: ArrayLike, n_rows: int) -> np.ndarray:
     """Return `y` as a 1-D array with one entry per row."""
-    y = as_array(name, y)
-    if y.shape != (n_rows,):
-        raise ValueError(f"{name} must have shape ({n_rows},), one entry per row, got {y.shape}.")
-    return y
+    labels = as_array(name, y)
+    if labels.shape != (n_rows,):
+        raise ValueError(f"{name} must have shape ({n_rows},), one entry per row, got {labels.shape}.")
+    if not hasattr(y, "dtype"):  # numpy would make text of 1 beside "1", and floats of int64 beside uint64
+        labels = np.empty(n_rows, dtype=object)
+        labels[:] = list(y)
+    return labels
 
 
 def numbered_labels(name: str, y: ArrayLike, n_rows: int) -> np.ndarray:
     """Return the number of the label of each row, an integer array, or raise where one is missing."""
     y = check_labels(name, y, n_rows)
     check_single_values(name, pd.Series(y))
-    numbers, _ = pd.factorize(y)
+    numbers, _ = factorize_ids(y)
     if (numbers < 0).any():
         raise ValueError(f"{name} must not be missing, got {np.count_nonzero(numbers < 0)} missing of {n_rows}.")
     return numbers

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.metrics import log_loss
 
 from semid._checks import as_array, as_numbers, check_integer, check_option, check_sample_weight, check_single_values
+from semid._ids import factorize_ids
 from semid.metrics._arrays import check_labels
 
 
@@ -88,7 +89,7 @@ def gauc_score(
     weights = check_sample_weight(sample_weight, len(y_true))
     groups = check_labels("groups", groups, len(y_true))
     check_single_values("groups", pd.Series(groups))
-    group, names = pd.factorize(groups)
+    group, names = factorize_ids(groups)
     if (group < 0).any():
         raise ValueError(
             f"groups must not be missing, got {np.count_nonzero(group < 0)} missing of {len(group)}. "

@@ -1,5 +1,6 @@
 """What all tokenizers share: fit on the catalogue, codes that never waver, and the way back to embeddings."""
 
+import re
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
@@ -34,6 +35,8 @@ from semid.tokenizers._rows import distinct_rows
 # in a residual chain, what copies that differ by 1e-5 leave over has the rounding of the latent, larger than itself.
 _FLOAT32_DOUBT = 3e-5
 _FLOAT64_TIE = 1e-11
+_ID_NAME = re.compile(r"(.*_)?id", re.IGNORECASE)
+_FOR_IDS = "Codes for a column of item ids are given by SemanticIDEncoder(tokenizer, items=ItemTable(ids, embeddings))"
 _LARGEST_SCALE = 1e37  # of embeddings whose deviations from the mean float32 can hold
 
 
@@ -93,6 +96,12 @@ class EmbeddingsToCodes(Versioned, TransformerMixin, BaseEstimator):
         return tags
 
     def _check_embeddings(self, X: ArrayLike, **checks: Any) -> np.ndarray:
+        ids = _ids_among(X)
+        if ids is not None:
+            raise ValueError(
+                f"X must hold embeddings, one row of numbers per item, got {ids}, which are ids and no features. "
+                f"{_FOR_IDS}; drop them from X if they stand beside embeddings."
+            )
         X = _without_bfloat16(X)
         if checks.get("reset", True):
             warn_of_packed_bits("X", X)
@@ -105,8 +114,7 @@ class EmbeddingsToCodes(Versioned, TransformerMixin, BaseEstimator):
             if text is None:
                 raise
             raise ValueError(
-                f"X must hold embeddings, one row of numbers per item, got text such as {text!r:.80}. Codes for a "
-                "column of item ids are given by SemanticIDEncoder(tokenizer, items=ItemTable(ids, embeddings)); "
+                f"X must hold embeddings, one row of numbers per item, got text such as {text!r:.80}. {_FOR_IDS}; "
                 "embeddings of texts by TextEmbedder, as in make_pipeline(TextEmbedder(), tokenizer)."
             ) from error
 
@@ -124,6 +132,28 @@ def _without_bfloat16(X):
             "from .npy files. If they are bfloat16: X.view(ml_dtypes.bfloat16).astype(numpy.float32)."
         )
     return X
+
+
+def _ids_among(X):
+    """Return words for the columns of `X` that are ids: integers alone in their row, or under the name of an id.
+
+    Floats, and integers in several columns without such a name, may be embeddings.
+    """
+    names, kinds = getattr(X, "columns", None), getattr(X, "dtypes", None)
+    if names is not None and kinds is not None:
+        is_integer = [str(kind).lower().startswith(("int", "uint")) for kind in kinds]
+        named = [name for name, integer in zip(names, is_integer, strict=True) if integer and _is_id_name(name)]
+        if named:
+            return f"the integers of column {named[0]!r}"
+        return f"the integers of the one column {names[0]!r}" if is_integer == [True] else None
+    shape = getattr(X, "shape", None)
+    if shape is None or len(shape) != 2 or shape[1] != 1:
+        return None
+    return "one column of integers" if getattr(getattr(X, "dtype", None), "kind", None) in ("i", "u") else None
+
+
+def _is_id_name(name):
+    return isinstance(name, str) and _ID_NAME.fullmatch(name) is not None
 
 
 def _first_text(X):

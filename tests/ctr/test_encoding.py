@@ -1,3 +1,4 @@
+import copy
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -504,3 +505,21 @@ def test_lists_under_the_name_of_codes_are_refused():
     with pytest.raises(TypeError, match="column 'history_code0' holds lists, and codes must be single values"):
         _encoder().fit_encode(X, np.ones(2))
     assert _fitted(X, code=None).shapes.list_vocabulary_sizes == (4,)
+
+
+def test_values_of_the_other_kind_are_told_of():
+    X = pd.DataFrame({"user_id": [1, 2, 3, 1], "item_id": list("abca"), "tags": [[1], [2, 3], [], [1]]})
+    encoder = _encoder()
+    encoder.fit_encode(X, np.ones(4))
+    with pytest.warns(UserWarning, match="no value of column 'user_id' is known: ids like '1', where the model has"):
+        encoder.encode(X.astype({"user_id": str}))
+    with pytest.warns(UserWarning, match="no value of column 'item_id' is known: ids like 7, where the model has"):
+        encoder.encode(X.assign(item_id=7))
+    with pytest.warns(UserWarning, match="no value of column 'tags' is known: ids like '1'"):
+        encoder.encode(X.assign(tags=[["1"], ["2"], [], []]))
+    with pytest.warns(UserWarning, match="no value of column 'user_id' is known"):
+        copy.deepcopy(encoder).extend_encode(X.astype({"user_id": str}))
+    # New values of the kind, values of both kinds, and missing ones are nothing to warn of.
+    encoder.encode(X.assign(user_id=[7, 8, 9, 10]))
+    encoder.encode(X.assign(user_id=pd.Series([7, "guest", "1", None], dtype=object)))
+    encoder.encode(X.assign(user_id=pd.Series([None] * 4, dtype="Int64")))

@@ -772,3 +772,14 @@ def test_a_model_that_knows_no_ranges_predicts_as_before(clicks):
     del older.encoder_.ranges_
     np.testing.assert_array_equal(older.predict_proba(X), fitted.predict_proba(X))
     assert np.isfinite(older.partial_fit(X, clicks["click"][:500]).predict_proba(X)).all()
+
+
+def test_a_model_of_integer_users_says_so_when_it_is_asked_for_them_as_text():
+    X = pd.DataFrame({"user_id": np.arange(60) % 6, "item_id": np.arange(60) % 5})
+    y = X["user_id"].to_numpy() % 2
+    model = DeepFMClassifier(max_iter=1, random_state=0).fit(X, y)
+    said = "no value of column 'user_id' is known: ids like '0', where the model has ids like 0"
+    with pytest.warns(UserWarning, match=said):
+        model.predict_proba(X.astype({"user_id": str}))
+    with pytest.warns(UserWarning, match=said):
+        model.fit(X, y, eval_set=(X.astype({"user_id": str}), y))

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import chisquare
+from sklearn.model_selection import TimeSeriesSplit
 
 from semid.datasets import add_negatives, leave_last_out, sample_negatives
 
@@ -74,18 +75,58 @@ def test_excluded_pairs_are_not_drawn(log, rng, sampling):
     assert not (_pairs(log) | _pairs(later)) & _pairs(negatives)
 
 
-def test_added_negatives_come_after_the_interactions_with_all_their_columns(log):
+def test_added_negatives_come_behind_their_interaction_with_all_its_columns(log):
     log = log.assign(part=leave_last_out(log.assign(timestamp=range(len(log)))), weight=0.5).sort_values("user_id")
     impressions = add_negatives(log, np.arange(100), n_negatives=2, random_state=4)
     n = len(log)
     assert impressions.index.tolist() == list(range(3 * n))
-    assert impressions["click"].tolist() == [1] * n + [0] * 2 * n
-    pd.testing.assert_frame_equal(impressions[:n].drop(columns="click"), log.reset_index(drop=True))
+    assert impressions["click"].tolist() == [1, 0, 0] * n
+    clicked = impressions["click"] == 1
+    pd.testing.assert_frame_equal(
+        impressions[clicked].drop(columns="click").reset_index(drop=True), log.reset_index(drop=True)
+    )
     drawn = sample_negatives(log, np.arange(100), n_negatives=2, random_state=4)
     pd.testing.assert_frame_equal(
-        impressions[n:].drop(columns="click").reset_index(drop=True), drawn.reset_index(drop=True)
+        impressions[~clicked].drop(columns="click").reset_index(drop=True), drawn.reset_index(drop=True)
     )
     assert add_negatives(log, np.arange(100), label="seen").columns[-1] == "seen"
+
+
+def test_each_fold_of_a_time_series_split_has_clicks_and_negatives(log):
+    impressions = add_negatives(log, np.arange(100), random_state=0)
+    for train, test in TimeSeriesSplit(n_splits=4).split(impressions):
+        for rows in (train, test):
+            assert abs(impressions["click"].iloc[rows].mean() - 0.5) < 0.01
+
+
+@pytest.mark.parametrize("log_kind", ["int64", "uint64", "Int64", "UInt64", "int64[pyarrow]", "object", "category"])
+@pytest.mark.parametrize("items_kind", ["int64", "uint64", "UInt64", "uint64[pyarrow]", "object"])
+def test_ids_beyond_2_53_stay_apart_when_the_log_and_the_catalogue_have_other_dtypes(log_kind, items_kind):
+    ids = [2**60 + n for n in range(10)]
+    log = pd.DataFrame({"user_id": [1, 1, 2, 2], "item_id": pd.Series(ids[:4]).astype(log_kind)})
+    items = pd.Series(ids).astype(items_kind)
+    impressions = add_negatives(log, items, n_negatives=5, random_state=0)
+    expected = add_negatives(log.assign(item_id=ids[:4]), np.array(ids), n_negatives=5, random_state=0)
+    assert [int(one) for one in impressions["item_id"]] == expected["item_id"].tolist()
+    later = pd.DataFrame({"user_id": [1] * 5, "item_id": pd.Series(ids[2:7]).astype(items_kind)})
+    drawn = sample_negatives(log, items, n_negatives=20, exclude=later, random_state=0)
+    assert {int(one) for one in drawn["item_id"][drawn["user_id"] == 1]} <= set(ids[7:])
+
+
+def test_integers_of_two_dtypes_stay_integers():
+    log = pd.DataFrame({"user_id": [1, 2], "item_id": np.array([1, 2])})
+    impressions = add_negatives(log, np.arange(1, 5, dtype=np.uint64), random_state=0)
+    assert impressions["item_id"].dtype == np.int64
+    above = add_negatives(log, np.array([1, 2, 2**63 + 5], dtype=np.uint64), n_negatives=9, random_state=0)
+    assert above["item_id"].dtype == np.uint64 and 2**63 + 5 in set(above["item_id"].tolist())
+
+
+def test_ids_of_the_other_kind_are_named_as_such():
+    log = pd.DataFrame({"user_id": [1, 2], "item_id": [1, 2]})
+    with pytest.raises(ValueError, match="1 is not among them: ids like 1, where items has ids like '1'"):
+        sample_negatives(log, ["1", "2", "3"])
+    with pytest.warns(UserWarning, match="no value of column 'item_id' is known: ids like '3', where the log has"):
+        sample_negatives(log, [1, 2, 3], exclude=pd.DataFrame({"user_id": [1], "item_id": ["3"]}))
 
 
 def test_no_interactions_have_no_negatives():

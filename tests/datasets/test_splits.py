@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import chisquare
 
 from semid.datasets import LogData, k_core, leave_last_out, sample_negatives, split_by_time
+from semid.exceptions import DataLeakWarning
 
 
 def test_leave_last_out_equals_the_naive_loop(rng):
@@ -155,3 +156,51 @@ def test_the_core_of_a_log_has_its_items_and_users_alone():
     assert len(core.interactions) == 4
     assert core.bad_lines is bad_lines
     assert core.n_duplicates == 4
+
+
+def _copies_of(log, part):
+    return log.assign(part=part).groupby(["user_id", "item_id", "timestamp"])["part"].nunique()
+
+
+def test_copies_of_an_interaction_are_never_in_two_parts(rng):
+    log = pd.DataFrame(rng.integers(12, size=(300, 3)), columns=["user_id", "item_id", "timestamp"])
+    log = pd.concat([log, log.sample(150, random_state=0)], ignore_index=True).sample(frac=1, random_state=1)
+    with pytest.warns(DataLeakWarning, match="rows that repeat another, of the same user, item and time, and"):
+        part = leave_last_out(log)
+    assert (_copies_of(log, part) == 1).all()
+    once = log.drop_duplicates(["user_id", "item_id", "timestamp"], keep="last")
+    assert part[log.index.isin(once.index)].tolist() == leave_last_out(once).tolist()
+    assert (_copies_of(log, split_by_time(log)) == 1).all()
+
+
+def test_an_interaction_that_is_there_twice_is_not_validation_and_test():
+    log = pd.DataFrame({"user_id": 1, "asin": list("abcdd"), "timestamp": [1, 2, 3, 4, 4]})
+    with pytest.warns(DataLeakWarning, match="hold 1 rows .* and 1 of them would have been in another part"):
+        part = leave_last_out(log, item="asin")
+    assert part.tolist() == ["train", "train", "validation", "test", "test"]
+    with pytest.warns(DataLeakWarning):
+        assert leave_last_out(log).tolist() == part.tolist()  # all columns are equal
+    # Other items of one time are other interactions.
+    assert leave_last_out(log.assign(asin=list("abcde"))).tolist() == ["train"] * 3 + ["validation", "test"]
+    with pytest.raises(ValueError, match="interactions must have the column 'sku'"):
+        leave_last_out(log, item="sku")
+
+
+def test_times_that_are_text_of_numbers_are_refused_where_text_sorts_otherwise():
+    log = pd.DataFrame({"user_id": 1, "timestamp": ["9", "10", "11"]})
+    for kind in (object, "str", "category"):
+        with pytest.raises(ValueError, match="column 'timestamp' must hold numbers or dates, got numbers as text"):
+            leave_last_out(log.astype({"timestamp": kind}))
+        with pytest.raises(ValueError, match="'10' comes before '9'"):
+            split_by_time(log.astype({"timestamp": kind}), (0.4, 0.3, 0.3))
+    with pytest.raises(ValueError, match="must hold times of one type, got text such as '10' beside 9"):
+        leave_last_out(log.assign(timestamp=[9, "10", 11]))
+    for same_width in (["09", "10", "11"], ["2020-01-02", "2020-01-10", "2020-02-01"]):
+        assert leave_last_out(log.assign(timestamp=same_width)).tolist() == ["train", "validation", "test"]
+
+
+def test_users_beyond_2_53_are_others_when_objects_mix_int64_and_uint64():
+    users = [np.int64(2**60), np.uint64(2**60), 2**60, np.uint64(2**60 + 1), 2**60 + 1, np.int64(2**60 + 1)]
+    log = pd.DataFrame({"user_id": pd.Series(users, dtype=object), "timestamp": [1, 2, 3, 1, 2, 3], "item_id": "a"})
+    assert leave_last_out(log).tolist() == ["train", "validation", "test"] * 2
+    assert len(k_core(log.assign(item_id=list("aaabbb")), k=3)) == 6

@@ -59,3 +59,22 @@ def test_a_log_must_be_a_table_without_gaps(log):
     log["user_id"] = log["user_id"].where(log["user_id"] > 0)
     with pytest.raises(ValueError, match="column 'user_id' must not be missing, got 6 missing"):
         interaction_embeddings(log, np.arange(21), n_components=2)
+
+
+@pytest.mark.parametrize("kind", ["uint64", "Int64", "uint64[pyarrow]", "category", object])
+def test_items_beyond_2_53_stay_apart_in_any_dtype(kind, rng):
+    ids = 2**60 + np.arange(9)
+    log = pd.DataFrame({"user_id": rng.integers(6, size=60), "item_id": rng.choice(ids, 60)})
+    expected = interaction_embeddings(log, ids, n_components=2, random_state=0)
+    other = interaction_embeddings(log.astype({"item_id": kind}), ids, n_components=2, random_state=0)
+    np.testing.assert_array_equal(other, expected)
+    catalogue = pd.Series(ids).astype(kind)
+    np.testing.assert_array_equal(interaction_embeddings(log, catalogue, n_components=2, random_state=0), expected)
+
+
+def test_items_of_the_other_kind_are_named_as_such():
+    log = pd.DataFrame({"user_id": [1, 2], "item_id": [1, 2]})
+    with pytest.raises(ValueError, match="1 is not among them: ids like 1, where item_ids has ids like '1'"):
+        interaction_embeddings(log, ["1", "2"], n_components=1)
+    with pytest.raises(ValueError, match="item_ids must not be missing, got 1 missing"):
+        interaction_embeddings(log, [1, 2, None], n_components=1)

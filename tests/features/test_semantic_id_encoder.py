@@ -342,7 +342,7 @@ def test_too_few_users_to_align_with_are_named(table, log):
 
 def test_the_index_of_the_ids_is_built_once_and_kept_out_of_pickles(table, clicks, encoder, monkeypatch):
     built = []
-    monkeypatch.setattr(_semantic_id_encoder, "ready_index", lambda ids: built.append(len(ids)) or pd.Index(ids))
+    monkeypatch.setattr(_semantic_id_encoder, "id_index", lambda ids: built.append(len(ids)) or pd.Index(ids))
     ids = clicks[["item_id"]][:5]
     encoder.fit(ids)
     codes = encoder.transform(ids)
@@ -358,7 +358,7 @@ def test_the_index_of_the_ids_is_built_once_and_kept_out_of_pickles(table, click
 def test_a_fit_that_ends_within_a_transform_does_not_mix_with_it(encoder, table, clicks, monkeypatch):
     X = clicks[["item_id"]]
     before = encoder.fit(X).transform(X)
-    find, pending = _semantic_id_encoder._find, [ItemTable(table.ids[::-1][:200], table.embeddings[:200])]
+    find, pending = _semantic_id_encoder.find_ids, [ItemTable(table.ids[::-1][:200], table.embeddings[:200])]
 
     def fitting_find(index, column):
         rows = find(index, column)
@@ -366,6 +366,50 @@ def test_a_fit_that_ends_within_a_transform_does_not_mix_with_it(encoder, table,
             encoder.set_params(items=pending.pop()).fit(X)
         return rows
 
-    monkeypatch.setattr(_semantic_id_encoder, "_find", fitting_find)
+    monkeypatch.setattr(_semantic_id_encoder, "find_ids", fitting_find)
     np.testing.assert_array_equal(encoder.transform(X), before)
     assert (encoder.transform(X) != before).any()
+
+
+def test_new_items_of_uint64_keep_the_ids_beyond_2_53_apart(rng):
+    ids, X = np.arange(2**60, 2**60 + 10), rng.normal(size=(10, 4)).astype(np.float32)
+    asked = pd.DataFrame({"item_id": ids})
+    encoder = SemanticIDEncoder(ResidualKMeansTokenizer(2, 3, random_state=0), ItemTable(ids[:6], X[:6])).fit(asked)
+    encoder.add_items(ItemTable(ids[4:].astype(np.uint64), X[4:]))
+    assert encoder.ids_.dtype == np.int64 and encoder.ids_.tolist() == ids.tolist()
+    for kind in ("int64", "uint64", "Int64", "uint64[pyarrow]", "category", object):
+        np.testing.assert_array_equal(encoder.transform(asked.astype(kind)), encoder.tokenizer_.transform(X))
+
+
+def test_ids_of_the_other_kind_are_told_of(encoder, rng):
+    numbers = ItemTable(np.arange(9), rng.normal(size=(9, 4)))
+    X = pd.DataFrame({"item_id": np.arange(9)})
+    encoder = clone(encoder).set_params(items=numbers, tokenizer=ResidualKMeansTokenizer(2, 3)).fit(X)
+    with pytest.warns(UserWarning, match="no value of column 'item_id' is known: ids like '0', where the item table"):
+        assert (encoder.transform(X.astype(str)) == -1).all()
+    encoder.transform(X + 100)  # numbers that are not there are merely new
+    encoder.transform(pd.DataFrame({"item_id": ["0", 1]}))  # nor are all of the other kind
+    encoder.set_params(handle_unknown="error")
+    with pytest.raises(ValueError, match="for example '0': ids like '0', where the table has ids like 0"):
+        encoder.transform(X.astype(str))
+
+
+def test_users_beside_ids_of_the_other_kind_are_told_the_cause(rng):
+    numbers = ItemTable(np.arange(9), rng.normal(size=(9, 4)))
+    X = pd.DataFrame({"user_id": [1, 2] * 3, "item_id": list("012012")})
+    with pytest.raises(ValueError, match="user='user_id' must go with ids of the item table, got ids like '0', where"):
+        SemanticIDEncoder(Recorder(), numbers, user="user_id").fit(X, [0, 1] * 3)
+
+
+def test_labels_must_say_which_of_them_is_the_click(table, log):
+    X, clicked = log[["user_id", "item_id"]], log["click"].to_numpy()
+
+    def aligned(y):
+        return SemanticIDEncoder(Recorder(), table, user="user_id").fit(X, y).tokenizer_.alignment_
+
+    for negative, positive in (("skip", "click"), ("click", "order"), (b"a", b"b")):
+        labels = np.where(clicked == 1, positive, negative)
+        with pytest.raises(ValueError, match=r"y must say which label is the click .* Pass y == "):
+            aligned(labels)
+    for labels in (clicked == 1, np.where(clicked, 1, -1), np.where(clicked, "Yes", "No"), np.where(clicked, "1", "0")):
+        np.testing.assert_array_equal(aligned(labels), aligned(clicked))

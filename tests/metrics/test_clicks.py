@@ -163,3 +163,16 @@ def test_normalized_entropy_of_hardly_any_weight_on_the_others_is_that_of_exact_
         rate = weight / (2 + weight)
         expected = loss / -(rate * np.log(rate) + (1 - rate) * np.log1p(-rate))
         assert normalized_entropy([1, 1, 0], [0.9, 0.8, 0.1], [1, 1, weight]) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [np.int64(2**60), 2**60, np.uint64(2**60 + 1), np.uint64(2**60 + 1)],
+        [1, 1, "1", "1"],
+        pd.Series([2**60, 2**60, 2**60 + 1, 2**60 + 1], dtype="UInt64"),
+        pd.Series([2**60, 2**60, 2**60 + 1, 2**60 + 1], dtype="uint64[pyarrow]"),
+    ],
+)
+def test_users_of_several_integer_types_are_groups_of_their_own(groups):
+    assert gauc_score([0, 1, 0, 1], [0.9, 1.0, 0.1, 0.2], groups) == (1.0, 1.0, 2)

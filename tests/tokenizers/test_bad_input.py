@@ -2,9 +2,11 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
@@ -244,3 +246,35 @@ def test_bfloat16_is_taken_as_the_same_numbers_in_float32(tmp_path):
     np.save(tmp_path / "X.npy", X)
     with pytest.raises(ValueError, match=r"X must hold numbers, got an array of \|V2.*view\(ml_dtypes.bfloat16\)"):
         tokenizer.fit(np.load(tmp_path / "X.npy"))
+
+
+@pytest.mark.parametrize(
+    ("X", "which"),
+    [
+        (pd.DataFrame({"sku": np.arange(20)}), "the integers of the one column 'sku'"),
+        (pd.DataFrame({"sku": pd.Series(range(20), dtype="UInt64")}), "the integers of the one column 'sku'"),
+        (pl.DataFrame({"item_id": range(20)}), "the integers of column 'item_id'"),
+        (np.arange(20)[:, None], "one column of integers"),
+        (pd.DataFrame({"a": np.arange(20.0), "item_id": np.arange(20)}), "the integers of column 'item_id'"),
+        (pd.DataFrame({"a": np.arange(20.0), "ID": np.arange(20)}), "the integers of column 'ID'"),
+    ],
+)
+def test_integer_ids_are_no_embeddings(X, which):
+    with pytest.raises(ValueError, match=f"X must hold embeddings, .* got {which}, .* SemanticIDEncoder"):
+        ResidualKMeansTokenizer(2, 4, random_state=0).fit(X)
+
+
+def test_a_tokenizer_in_the_place_of_an_encoder_is_refused():
+    log = pd.DataFrame({"item_id": np.arange(20), "price": np.arange(20.0)})
+    features = ColumnTransformer([("codes", ResidualKMeansTokenizer(2, 4), ["item_id"])], remainder="passthrough")
+    with pytest.raises(ValueError, match="SemanticIDEncoder"):
+        features.fit(log)
+
+
+def test_one_column_of_floats_and_integers_in_several_columns_may_be_embeddings(rng):
+    tokenizer = ResidualKMeansTokenizer(2, 4, random_state=0)
+    for X in (rng.normal(size=(20, 1)), rng.integers(-99, 99, size=(20, 3), dtype=np.int8)):
+        named = pd.DataFrame(X, columns=[f"emb_{n}" for n in range(X.shape[1])])
+        codes = tokenizer.fit(X.astype(np.float32)).transform(X.astype(np.float32))
+        np.testing.assert_array_equal(tokenizer.fit(X).transform(X), codes)
+        np.testing.assert_array_equal(tokenizer.fit(named).transform(named), codes)

@@ -11,7 +11,7 @@ from os import fspath
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_integer_dtype, is_numeric_dtype
+from pandas.api.types import is_integer_dtype, is_numeric_dtype, is_object_dtype
 
 from semid._tables import NULLABLE, without_views
 
@@ -20,7 +20,7 @@ _BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": 
 # No zero before other digits: 01234 is a name.
 _INTEGER = re.compile(r" *[+-]?(?:0|[1-9]\d*) *", re.ASCII)
 _FLOAT = re.compile(
-    r" *[+-]?(?:(?:(?:0|[1-9]\d*)\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|inf|infinity) *", re.ASCII | re.IGNORECASE
+    r" *[+-]?(?:(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|inf|infinity) *", re.ASCII | re.IGNORECASE
 )
 _EXACT = 2**53  # integers up to here are floats as well
 _SPARK_VECTOR = {"type", "size", "indices", "values"}
@@ -109,18 +109,21 @@ def shared_ids(name, columns, are_open, *, text_ids=False):
     where text is all that two columns have in common, and none of their values.
     """
     own = [ids_from_text(ids) if is_open else _whole(ids) for ids, is_open in zip(columns, are_open, strict=True)]
-    filled = [ids for ids in own if len(ids)]
-    if not text_ids and all(is_integer_dtype(ids) for ids in filled):
-        return _in_one_integer_type(own)
-    if not text_ids and not any(_is_text(ids) for ids in filled):
+    kinds = {_kind(ids) for ids in own if len(ids)}
+    if not text_ids and "text" not in kinds:
+        integers = own if kinds == {"integer"} or len(kinds) < 2 else [_as_integers(ids) for ids in own]
+        are_integers = all(_kind(ids) == "integer" for ids in integers if len(ids))
+        return _in_one_integer_type(integers) if are_integers else own
+    if not text_ids and kinds == {"text"}:
         return own
-    if not all(_is_text(ids) or is_integer_dtype(ids) for ids in filled):
-        if not text_ids:
-            _refuse_types(name, own)
-        raise ValueError(f"{name} must be text or integers with text_ids, got {[str(ids.dtype) for ids in filled]}.")
-    texts = [ids if is_open else _as_text(ids) for ids, is_open in zip(columns, are_open, strict=True)]
-    is_mixed = any(is_integer_dtype(ids) for ids in filled) and len(filled) > 1
-    if is_mixed and not text_ids and not texts[0].isin(texts[1]).any():
+    try:
+        texts = [ids if is_open else _as_text(name, ids) for ids, is_open in zip(own, are_open, strict=True)]
+    except ValueError:
+        if text_ids:
+            raise
+        _refuse_types(name, own)
+    texts = [ids if is_open else text for ids, text, is_open in zip(columns, texts, are_open, strict=True)]
+    if not text_ids and len(kinds) > 1 and not texts[0].isin(texts[1]).any():
         _refuse_types(name, own)
     return texts
 
@@ -132,13 +135,30 @@ def _refuse_types(name, columns):
     )
 
 
-def _is_text(ids):
-    return pd.api.types.infer_dtype(ids, skipna=False) in ("string", "empty")
+def _kind(ids):
+    """Return "text", "integer", or what else ids are."""
+    dtype = ids.dtype.categories.dtype if isinstance(ids.dtype, pd.CategoricalDtype) else ids.dtype
+    if is_integer_dtype(dtype):
+        return "integer"
+    if not is_object_dtype(dtype):
+        return "text" if pd.api.types.is_string_dtype(dtype) else str(dtype)
+    kind = pd.api.types.infer_dtype(ids, skipna=False)
+    return "text" if kind == "string" else kind
 
 
-def _as_text(ids):
-    codes, names = pd.factorize(ids)
-    return pd.Series(list(map(str, names)), dtype=str).take(codes).set_axis(ids.index)
+def _as_text(name, ids):
+    """Return integers, or bytes of text, as text, or raise."""
+    codes, values = pd.factorize(_as_integers(ids))
+    if _kind(values.to_series()) not in ("integer", "text", "bytes", "categorical"):
+        raise ValueError(f"{name} must be text or integers to become text, got {ids.dtype}.")
+    texts = [value.decode() if isinstance(value, bytes) else str(value) for value in values]
+    return pd.Series(texts, dtype=str).take(codes).set_axis(ids.index)
+
+
+def _as_integers(ids):
+    """Return floats that are whole, as integers become where one was missing, as integers."""
+    is_float = isinstance(ids.dtype, np.dtype) and ids.dtype.kind == "f"
+    return ids.astype(np.int64) if is_float and ((ids % 1 == 0) & (ids.abs() <= _EXACT)).all() else ids
 
 
 def _whole(ids):
@@ -231,14 +251,20 @@ def _with_index(pa, table):
     return table.replace_schema_metadata({**(table.schema.metadata or {}), b"pandas": about})
 
 
-def frame_of(table, times=()):
-    """Return an Arrow table as a DataFrame: integers stay integers, decimals are numbers, days in `times` are times."""
+def frame_of(path, table, times=()):
+    """Return the table of a file as a DataFrame: integers stay integers, decimals are numbers, days in `times` times.
+
+    Raise a ValueError for what pandas cannot hold.
+    """
     import pyarrow as pa
 
-    for position, field in enumerate(table.schema):
-        column = _plain(pa, table.column(position), is_time=field.name in times)
-        table = table.set_column(position, field.name, column)
-    frame = table.to_pandas()
+    try:
+        for position, field in enumerate(table.schema):
+            column = _plain(pa, table.column(position), is_time=field.name in times)
+            table = table.set_column(position, field.name, column)
+        frame = table.to_pandas()
+    except (ValueError, TypeError, NotImplementedError, OverflowError) as error:
+        raise ValueError(f"{path} must have columns that pandas can hold, pyarrow says: {error}") from error
     if frame.columns.has_duplicates:
         return frame  # which the caller refuses
     kinds = {getattr(pa, name)(): dtype for name, dtype in NULLABLE.items()}
@@ -368,6 +394,8 @@ def _spark_vectors(name, column, where):
     values, indices = column.field("values"), column.field("indices")
     n_values = values.value_lengths().to_numpy(zero_copy_only=False)
     sizes = np.where(is_sparse, column.field("size").to_numpy(zero_copy_only=False), n_values)
+    n_indices = indices.value_lengths().to_numpy(zero_copy_only=False)
+    where.refuse(is_sparse & (n_indices != n_values), f"{name} must hold vectors with as many indices as values")
     where.refuse_lengths(name, sizes.astype(np.int64))
     X = np.zeros((len(column), int(sizes[0])))
     rows = np.repeat(np.arange(len(column)), n_values)

@@ -293,7 +293,11 @@ def _is_number(column):
 def _is_header(frame, form):
     """Return which rows hold the names of the columns, as where files were put together with their headers."""
     return np.logical_and.reduce(
-        [frame[name] == title for title, name in zip(form.header, form.names, strict=True) if name in form.ids]
+        [
+            frame[name].isin([title, "\ufeff" + title])  # with the mark that some files start with
+            for title, name in zip(form.header, form.names, strict=True)
+            if name in form.ids
+        ]
     )
 
 
@@ -358,7 +362,7 @@ def _floats(name, text):
 
 def _read_parquet(path, new_names, ids, numbers, bad):
     times = [old for old, new in new_names.items() if new == "timestamp"]
-    frame = frame_of(read_parquet(path), times)
+    frame = frame_of(path, read_parquet(path), times)
     frame.columns = _renamed(path, list(frame.columns), new_names, ids)
     for name in ids:
         check_single_values(f"column {name!r} of {path}", frame[name])

@@ -129,7 +129,7 @@ class ItemTable:
         table = read_parquet(path, [id_column, *wanted])
         if not len(table):
             raise ValueError(f"{fspath(path)} must have a row at least, got none.")
-        ids = frame_of(table.select([id_column]))[id_column]
+        ids = frame_of(path, table.select([id_column]))[id_column]
         if has_lost_digits(ids):
             warn(LOST_DIGITS.format(name=f"column {id_column!r} of {fspath(path)}", dtype=ids.dtype))
         return cls(ids, _embeddings_of(path, table, embedding_columns))

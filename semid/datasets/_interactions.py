@@ -279,6 +279,9 @@ def _parse(stream, form, n_header_lines, *, counted=False):
         raise ValueError("a line that holds the names of the columns")
     if any(not _is_number(frame[name]) for name in form.numbers) or any(_has_newline(frame[name]) for name in form.ids):
         raise ValueError("a number that is none, or a quote that takes in a line")
+    declared = [name for name in form.names if form.types.get(name) == "float" and name not in form.ids]
+    if any(not is_numeric_dtype(frame[name]) for name in declared):
+        raise ValueError("text in a column of numbers")
     return frame
 
 
@@ -311,7 +314,10 @@ def _parse_good_lines(path, form, bad):
     if not content:
         types = {name: float if name in form.numbers else str for name in form.names}
         return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in types.items()})
-    return _parse(io.BytesIO(content), form, 0, counted=True)
+    try:
+        return _parse(io.BytesIO(content), form, 0, counted=True)
+    except ValueError as error:  # which no line explains
+        raise ValueError(f"{path} must be a table of one row per line, got {error}.") from error
 
 
 def _check_line(line, form):
@@ -332,7 +338,9 @@ def _check_line(line, form):
     for name in form.numbers:
         check_number_text(name, values[name])
     for name in form.names:
-        if form.types.get(name) == "float_seq":
+        if form.types.get(name) == "float_seq" and name not in form.ids:
+            _floats(name, values[name])
+        if form.types.get(name) == "float" and name not in form.ids and values[name] not in MISSING_NUMBERS:
             _floats(name, values[name])
     return line if line.endswith(b"\n") else line + b"\n"
 

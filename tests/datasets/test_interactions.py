@@ -392,6 +392,12 @@ def test_recbole_numbers_are_read_whatever_type_they_are_declared_as(recbole):
         load_interactions(recbole)
 
 
+def test_text_in_a_recbole_column_of_numbers_is_named(recbole):
+    _write(recbole / "ml-100k.item", "item_id:token\tprice:float", "242\t1.5", "302\t", "1\tcheap")
+    with pytest.raises(ValueError, match=r"ml-100k.item, line 4: price must be numbers between spaces, got 'cheap'"):
+        load_interactions(recbole)
+
+
 def test_recbole_ids_stay_text_whatever_type_they_are_declared_as(recbole):
     _write(recbole / "ml-100k.inter", "user_id:float\titem_id:token_seq", "196\t242")
     assert load_interactions(recbole).interactions.to_numpy(object).tolist() == [["196", "242"]]

@@ -271,7 +271,13 @@ def frame_of(path, table, times=()):
     for field, column in zip(table.schema, table.columns, strict=True):
         if column.null_count and field.type in kinds:
             frame[field.name] = column.to_pandas(types_mapper=kinds.get).array
+        elif _is_list(pa, field.type) and pa.types.is_integer(field.type.value_type) and _has_gaps(column):
+            frame[field.name] = pd.Series(column.to_pylist(), dtype=object)
     return frame
+
+
+def _has_gaps(column):
+    return any(chunk.flatten().null_count for chunk in column.chunks)
 
 
 def _plain(pa, column, *, is_time):

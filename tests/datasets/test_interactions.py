@@ -347,6 +347,14 @@ def test_what_is_written_stays_apart_in_every_column_of_text(tmp_path):
     assert log["price"].fillna(-1).tolist() == [1.0, 0.5, -1.0]
 
 
+def test_integers_in_lists_stay_integers_where_some_are_missing(tmp_path):
+    lists = [[2**53 + 1, None], None, [2**53]]
+    for kind in (pa.list_(pa.int64()), pa.large_list(pa.uint64())):
+        table = {"user_id": [1, 2, 3], "item_id": [1, 2, 3], "history": pa.array(lists, kind)}
+        pq.write_table(pa.table(table), tmp_path / "log.parquet")
+        assert load_interactions(tmp_path / "log.parquet").interactions["history"].tolist() == lists
+
+
 def test_decimals_of_parquet_files_are_numbers(tmp_path):
     ids = pa.array([2**60, 2**60 + 1, 3], pa.decimal128(20, 0))
     prices = pa.array([Decimal("1.50"), None, Decimal("2.25")], pa.decimal128(10, 2))

@@ -332,14 +332,15 @@ def vectors(pa, name, column, field, where):
     _check_axes(name, _axes(pa, kind, field))
     if isinstance(kind, pa.BaseExtensionType):
         column = column.storage
-    where.refuse(column.is_null().to_numpy(zero_copy_only=False), f"{name} must not have missing lists")
-    if pa.types.is_struct(column.type) and {field.name for field in column.type} == _SPARK_VECTOR:
-        return _spark_vectors(name, column, where)
-    if not _is_list(pa, column.type):
+    is_spark = pa.types.is_struct(column.type) and {field.name for field in column.type} == _SPARK_VECTOR
+    if not is_spark and not _is_list(pa, column.type):
         raise TypeError(
             f"{name} must hold lists of numbers, got {kind}. Read are {_READ_AS_VECTORS}; or name numeric columns in a "
             f"list.{_way_out(pa, kind)}"
         )
+    where.refuse(column.is_null().to_numpy(zero_copy_only=False), f"{name} must not have missing lists")
+    if is_spark:
+        return _spark_vectors(name, column, where)
     lengths, values = _flat(pa, name, column)
     where.refuse_lengths(name, lengths)
     return numbers_of_arrow(pa, name, values, "lists of numbers").reshape(len(column), -1)

@@ -8,6 +8,13 @@ import pandas as pd
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+# Types of Arrow by name, and those of pandas in which their values stay what they are where some are missing.
+NULLABLE = {
+    "bool_": pd.BooleanDtype(),
+    **{f"int{bits}": getattr(pd, f"Int{bits}Dtype")() for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": getattr(pd, f"UInt{bits}Dtype")() for bits in (8, 16, 32, 64)},
+}
+
 
 def check_table(estimator: Any, X: Any, *, reset: bool) -> pd.DataFrame | np.ndarray:
     """Return `X` as a DataFrame or a 2-D array of any dtype, after scikit-learn's checks of names and number.
@@ -86,11 +93,8 @@ def from_arrow(name, X):
         table = pa.table(X)
     except pa.ArrowException as error:
         raise ValueError(f"{name} must be a table of columns, got a {type(X).__name__}: one column alone.") from error
-    table = table.cast(pa.schema([(field.name, _without_views(pa, field.type)) for field in table.schema]))
-    nullable = {pa.bool_(): pd.BooleanDtype()}
-    for bits in (8, 16, 32, 64):
-        nullable[getattr(pa, f"int{bits}")()] = getattr(pd, f"Int{bits}Dtype")()
-        nullable[getattr(pa, f"uint{bits}")()] = getattr(pd, f"UInt{bits}Dtype")()
+    table = table.cast(pa.schema([(field.name, without_views(pa, field.type)) for field in table.schema]))
+    nullable = {getattr(pa, name)(): dtype for name, dtype in NULLABLE.items()}
     try:
         return table.to_pandas(types_mapper=nullable.get)
     except (TypeError, NotImplementedError, pa.ArrowException) as error:
@@ -98,12 +102,12 @@ def from_arrow(name, X):
         raise TypeError(f"{name} must have columns that pandas can hold, got {kinds:.500}.") from error
 
 
-def _without_views(pa, kind):
+def without_views(pa, kind):
     """Return the Arrow type with plain text in the place of views, which pandas does not read inside lists."""
     if pa.types.is_string_view(kind):
         return pa.large_string()
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return pa.large_list(_without_views(pa, kind.value_type))
+        return pa.large_list(without_views(pa, kind.value_type))
     return kind
 
 
@@ -116,4 +120,14 @@ def read_npy(path, mmap_mode=None):
     if not isinstance(array, np.ndarray):
         array.close()
         raise ValueError("not a .npy file of one array: it holds several")
+    check_has_type(array)
     return array
+
+
+def check_has_type(array):
+    """Raise for an array of bytes without a type, which is what `np.save` makes of bfloat16 and float8."""
+    if array.dtype.kind == "V" and array.dtype.names is None:
+        raise ValueError(
+            f"not of numbers, but of {array.dtype.str}, bytes without a type: numpy saves bfloat16 as |V2 and "
+            "float8 as |V1, and forgets what they were. Save X.astype(np.float32)."
+        )

@@ -18,16 +18,17 @@ class Columns(NamedTuple):
 
 
 class EmbeddingFile:
-    """Record batches of ids and embeddings of a ``.npy`` or ``.parquet`` file, in its order.
+    """Record batches of ids and embeddings of a ``.npy`` or ``.parquet`` file, or a folder of these, in its order.
 
-    Items of a ``.npy`` file have their positions for ids.
+    Items of a ``.npy`` file have their positions for ids. The files of a folder follow one another by name.
     """
 
     def __init__(self, path, columns):
         self.path, self.columns = Path(path), columns
-        if not self.path.is_file():
+        self._parts = []
+        if not self.path.exists():
             raise FileNotFoundError(f"no embeddings at {str(path)!r}.")
-        if self.path.suffix == ".npy":
+        if self.path.is_file() and self.path.suffix == ".npy":
             self._array = _opened(self.path)
             if self._array.ndim != 2 or self._array.dtype.kind not in "fiu":
                 raise ValueError(
@@ -35,16 +36,12 @@ class EmbeddingFile:
                     f"in {str(path)!r}."
                 )
             self.n_rows = len(self._array)
-        elif self.path.suffix == ".parquet":
+        elif self.path.is_dir() or self.path.suffix == ".parquet":
             # Not buffered ahead: one copy less of every column chunk, and a fifth of the reading.
-            self._parquet = _pyarrow_parquet().ParquetFile(self.path, pre_buffer=False)
-            missing = [name for name in columns if name not in self._parquet.schema_arrow.names]
-            if missing:
-                raise ValueError(
-                    f"{path} must have the column {missing[0]!r}, got {self._parquet.schema_arrow.names}; name yours "
-                    "with --id-column and --embedding-column."
-                )
-            self.n_rows = self._parquet.metadata.num_rows
+            for part in _part_files(self.path):
+                self._parts.append(_pyarrow_parquet().ParquetFile(part, pre_buffer=False))
+                _check_part(part, self._parts[-1], columns, self.id_type)
+            self.n_rows = sum(part.metadata.num_rows for part in self._parts)
         else:
             raise ValueError(f"embeddings must be a .npy or a .parquet file, got {str(path)!r}.")
         if self.n_rows == 0:
@@ -55,24 +52,28 @@ class EmbeddingFile:
         """The Arrow type of the ids."""
         import pyarrow as pa
 
-        is_array = self.path.suffix == ".npy"
-        return pa.int64() if is_array else self._parquet.schema_arrow.field(self.columns.id).type
+        if not self._parts:
+            return pa.int64()
+        schema = self._parts[0].schema_arrow
+        return schema.field(self.columns.id).type if self.columns.id in schema.names else pa.null()
 
     def ids(self):
         """Return the ids of all rows, (n_rows,)."""
-        if self.path.suffix == ".npy":
+        if not self._parts:
             return np.arange(self.n_rows)
-        column = self._parquet.read(columns=[self.columns.id]).column(0)
-        return column.to_pandas(integer_object_nulls=True).to_numpy()  # integers beside nulls do not become floats
+        columns = [part.read(columns=[self.columns.id]).column(0) for part in self._parts]
+        # Integers beside nulls do not become floats.
+        return np.concatenate([column.to_pandas(integer_object_nulls=True).to_numpy() for column in columns])
 
     def batches(self, n_rows):
         """Yield record batches of at most `n_rows` rows."""
-        if self.path.suffix == ".parquet":
+        if self._parts:
             # One group after the other: a reader of all of them holds what it has read, and threads read ahead.
-            for group in range(self._parquet.num_row_groups):
-                yield from self._parquet.iter_batches(
-                    n_rows, row_groups=[group], columns=list(self.columns), use_threads=False
-                )
+            for part in self._parts:
+                for group in range(part.num_row_groups):
+                    yield from part.iter_batches(
+                        n_rows, row_groups=[group], columns=list(self.columns), use_threads=False
+                    )
             return
         for start in range(0, self.n_rows, n_rows):
             yield self._batch(start, self._array[start : start + n_rows])
@@ -80,7 +81,7 @@ class EmbeddingFile:
     def sample(self, n_rows, batch_rows):
         """Return `n_rows` embeddings spread evenly over the file, in its order; all of them if there are fewer."""
         wanted = np.unique(np.linspace(0, self.n_rows - 1, num=min(n_rows, self.n_rows)).astype(np.int64))
-        if self.path.suffix == ".npy":
+        if not self._parts:
             X = np.asarray(self._array[wanted])
             warn_of_packed_bits("embeddings", X)
             return X.astype(np.float32)
@@ -110,6 +111,29 @@ class EmbeddingFile:
         embedding = pa.FixedSizeListArray.from_arrays(values, rows.shape[1])
         ids = pa.array(np.arange(start, start + len(rows)))
         return pa.RecordBatch.from_arrays([ids, embedding], names=list(self.columns))
+
+
+def _part_files(path):
+    """Return the file, or those of a folder in the order of `ItemTable.from_parquet`."""
+    parts = [Path(part) for part in _pyarrow_parquet().ParquetDataset(path).files] if path.is_dir() else [path]
+    if not parts:
+        raise ValueError(f"embeddings must be a file, or a folder of .parquet files, got {str(path)!r} with none.")
+    return parts
+
+
+def _check_part(path, file, columns, id_type):
+    schema = file.schema_arrow
+    missing = [name for name in columns if name not in schema.names]
+    if missing:
+        raise ValueError(
+            f"{path} must have the column {missing[0]!r}, got {schema.names}; name yours with --id-column and "
+            "--embedding-column."
+        )
+    if schema.field(columns.id).type != id_type:
+        raise ValueError(
+            f"{path} must have ids of the type of the first file, {id_type}, got {schema.field(columns.id).type} in "
+            f"{columns.id!r}."
+        )
 
 
 def _opened(path):

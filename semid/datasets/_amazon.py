@@ -10,7 +10,7 @@ import pandas as pd
 
 from semid._typing import StrPath
 from semid.datasets._lines import BadLines, parse_record, read_rows, required_number, required_text
-from semid.datasets._log_data import LogData, make_log
+from semid.datasets._log_data import LogData, Repeats, make_log
 
 _PRICE = re.compile(r"\s*\$?\s*(\d[\d,]*(?:\.\d*)?|\.\d+)\s*", re.ASCII)
 _NOTHING_KNOWN = {"title": "", "brand": "", "description": "", "categories": []}
@@ -37,6 +37,7 @@ def load_amazon_reviews(
     *,
     review_text: bool = False,
     on_bad_lines: Literal["error", "warn"] = "error",
+    on_repeats: Literal["keep", "warn", "drop"] = "keep",
 ) -> LogData:
     """Read Amazon reviews and the metadata of their items, in the formats published in 2014, 2018 and 2023.
 
@@ -55,6 +56,9 @@ def load_amazon_reviews(
     on_bad_lines : {"error", "warn"}, default "error"
         What to do with a line that is no review or item: stop; or go on, list it in ``bad_lines``, and warn at the end.
         So too where a gzipped file is damaged: what is read up to there is kept.
+    on_repeats : {"keep", "warn", "drop"}, default "keep"
+        What to do with interactions that equal an earlier one in every column; ``n_repeats`` counts them. A split may
+        put the same interaction on both of its sides.
 
     Returns
     -------
@@ -84,10 +88,10 @@ def load_amazon_reviews(
       user_id item_id  rating   timestamp
     0      A1      B1     5.0  1370131200
     """
-    bad = BadLines(on_bad_lines)
+    bad, repeats = BadLines(on_bad_lines), Repeats(on_repeats)
     interactions = _read_reviews(reviews, bad, review_text)
     items = _items_frame(() if metadata is None else read_rows(metadata, _parse_item, bad))
-    return make_log(interactions, items, None, bad.finish(), _NOTHING_KNOWN)
+    return make_log(interactions, items, None, bad.finish(), _NOTHING_KNOWN, repeats=repeats)
 
 
 def _read_reviews(path, bad, review_text):

@@ -51,6 +51,7 @@ def fetch_movielens(
     delay: float = 1.0,
     verbose: bool = False,
     on_bad_lines: Literal["error", "warn"] = "error",
+    on_repeats: Literal["keep", "warn", "drop"] = "keep",
 ) -> LogData:
     """Download a MovieLens data set, unless it is there, and load it.
 
@@ -72,6 +73,8 @@ def fetch_movielens(
     verbose : bool, default False
         Whether to show the progress of the download.
     on_bad_lines : {"error", "warn"}, default "error"
+        As in `load_movielens`.
+    on_repeats : {"keep", "warn", "drop"}, default "keep"
         As in `load_movielens`.
 
     Returns
@@ -107,7 +110,7 @@ def fetch_movielens(
             verbose=verbose,
         )
         _unpack(zip_path, folder)
-    return load_movielens(folder, on_bad_lines=on_bad_lines)
+    return load_movielens(folder, on_bad_lines=on_bad_lines, on_repeats=on_repeats)
 
 
 def fetch_amazon_reviews(
@@ -123,6 +126,7 @@ def fetch_amazon_reviews(
     verbose: bool = False,
     review_text: bool = False,
     on_bad_lines: Literal["error", "warn"] = "error",
+    on_repeats: Literal["keep", "warn", "drop"] = "keep",
 ) -> LogData:
     """Download the Amazon reviews of a category, unless they are there, and load them.
 
@@ -154,6 +158,8 @@ def fetch_amazon_reviews(
     review_text : bool, default False
         As in `load_amazon_reviews`.
     on_bad_lines : {"error", "warn"}, default "error"
+        As in `load_amazon_reviews`.
+    on_repeats : {"keep", "warn", "drop"}, default "keep"
         As in `load_amazon_reviews`.
 
     Returns
@@ -190,7 +196,7 @@ def fetch_amazon_reviews(
         _download_into(home, f"{_AMAZON_URL}/{_AMAZON[year, kind]}".format(category=category), options)
         for kind in ([subset, "metadata"] if metadata else [subset])
     ]
-    return load_amazon_reviews(*paths, review_text=review_text, on_bad_lines=on_bad_lines)
+    return load_amazon_reviews(*paths, review_text=review_text, on_bad_lines=on_bad_lines, on_repeats=on_repeats)
 
 
 def _download_into(home, url, options):

@@ -16,21 +16,37 @@ from pandas.api.types import (
     is_numeric_dtype,
 )
 
-from semid._checks import check_option, check_single_values
+from semid._checks import check_option, check_single_values, warn
+from semid._columns import (
+    LOST_DIGITS,
+    MISSING_NUMBERS,
+    frame_of,
+    from_text,
+    has_lost_digits,
+    read_parquet,
+    shared_ids,
+)
 from semid._typing import StrPath
 from semid.datasets._lines import GZIP_DAMAGE, BadLines, open_bytes, read_rows
-from semid.datasets._log_data import LogData, make_log
+from semid.datasets._log_data import LogData, Repeats, make_log
 from semid.datasets._numbers import check_number_text
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".inter": "\t", ".item": "\t", ".user": "\t"}
 _ATOMIC = (".inter", ".item", ".user")
-_MISSING = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "<NA>"]
+
+
+class _Table(NamedTuple):
+    """Rows of a file; in a text file it is open whether ids of digits are text or integers."""
+
+    frame: pd.DataFrame
+    has_open_ids: bool
 
 
 class _Form(NamedTuple):
     """How a text file holds a table; in `names` the columns have the names of the result."""
 
+    header: list  # names as they are in the file
     names: list
     separator: str
     quoting: int
@@ -51,7 +67,9 @@ def load_interactions(
     timestamp: str = "timestamp",
     timestamp_unit: Literal["s", "ms", "us", "ns"] = "s",
     columns: Sequence[str] | None = None,
+    text_ids: bool = False,
     on_bad_lines: Literal["error", "warn"] = "error",
+    on_repeats: Literal["keep", "warn", "drop"] = "keep",
 ) -> LogData:
     """Read a log of interactions from a parquet or CSV file or from the atomic files of RecBole.
 
@@ -59,8 +77,9 @@ def load_interactions(
     ----------
     path : path
         A file that ends in ``.parquet``, ``.csv``, ``.tsv`` (both may be followed by ``.gz``) or ``.inter``; or a
-        folder with one ``.inter`` file. The ``.item`` and ``.user`` files beside an ``.inter`` file are read too. In
-        these files a column ``token_seq`` becomes lists of str; a column ``token`` stays str.
+        folder with one ``.inter`` file, or of ``.parquet`` files. The ``.item`` and ``.user`` files beside an
+        ``.inter`` file are read too. In these files a column ``token_seq`` becomes lists of str; a column ``token``
+        stays str.
     items : path or None, default None
         File of the items, of any of these kinds.
     users : path or None, default None
@@ -77,21 +96,32 @@ def load_interactions(
         What the times count; cut to seconds. Dates in parquet files need no unit.
     columns : list of str or None, default None
         Names of the columns of a CSV file of interactions that starts without them.
+    text_ids : bool, default False
+        Whether all ids are text. Files that are read one by one, such as train.csv and test.csv, need it where one of
+        them may have ids that are no integers: its user ``"7"`` is not the 7 of the other.
     on_bad_lines : {"error", "warn"}, default "error"
-        What to do with a line that cannot be read, or that lacks its user or item or, where there is such a column, a
-        finite rating or time: stop; or go on, list it in ``bad_lines``, and warn at the end. In a parquet file lines
-        are rows. In a text file with a bad line, a row that spans lines counts as bad lines.
+        What to do with a line that cannot be read, that holds the names of the columns again, or that lacks its user or
+        item or, where there is such a column, a finite rating or time: stop; or go on, list it in ``bad_lines``, and
+        warn at the end. In a parquet file lines are rows. In a text file with a bad line, a row that spans lines
+        counts as bad lines.
+    on_repeats : {"keep", "warn", "drop"}, default "keep"
+        What to do with interactions that equal an earlier one in every column; ``n_repeats`` counts them. A split may
+        put the same interaction on both of its sides; without times, a user who comes back leaves such rows.
 
     Returns
     -------
     log : LogData
-        Ids of a text file are int64 where each one is an integer as Python would write it (``7``, not ``007``),
-        otherwise str; those of parquet files are as they are there, those of RecBole str.
+        Ids of text files are int64 where each one, in all files, is an integer as Python would write it (``7``, not
+        ``007``), otherwise str; those of parquet files are as they are there, those of RecBole str. Where some files
+        have text and others integers, all are str. Other columns of text files are integers, floats or booleans where
+        each value is one (``01234`` is none), maybe missing (Int64, float64, boolean), and otherwise str as written:
+        ``"NA"`` is missing among numbers alone.
 
     Raises
     ------
     ValueError
-        If a column is missing; at the first bad line, unless `on_bad_lines` is ``"warn"``.
+        If a column is missing; at the first bad line, unless `on_bad_lines` is ``"warn"``; if ids are text in one file
+        and integers in another, and none is in both.
 
     Examples
     --------
@@ -110,7 +140,9 @@ def load_interactions(
     bad = BadLines(on_bad_lines)
     path = _interactions_file(Path(path))
     new_names = {user: "user_id", item: "item_id", rating: "rating", timestamp: "timestamp"}
-    interactions = _read_table(path, new_names, ["user_id", "item_id"], ["rating", "timestamp"], bad, columns)
+    repeats = Repeats(on_repeats)
+    log = _read_table(path, new_names, ["user_id", "item_id"], ["rating", "timestamp"], bad, columns)
+    interactions = log.frame
     for name, default in ((rating, "rating"), (timestamp, "timestamp")):
         if name != default and default not in interactions.columns:
             raise ValueError(
@@ -122,16 +154,33 @@ def load_interactions(
         interactions["timestamp"] = _seconds(interactions["timestamp"], _PER_SECOND[timestamp_unit])
     items = _read_table(_beside(path, items, ".item"), {item: "item_id"}, ["item_id"], [], bad)
     users = _read_table(_beside(path, users, ".user"), {user: "user_id"}, ["user_id"], [], bad)
-    return make_log(interactions, items, users, bad.finish())
+    described = {"item_id": items, "user_id": users}
+    for name, table in described.items():
+        tables = [log] if table is None else [log, table]
+        ids = shared_ids(
+            name, [each.frame[name] for each in tables], [each.has_open_ids for each in tables], text_ids=text_ids
+        )
+        for each, column in zip(tables, ids, strict=True):
+            each.frame[name] = column
+    items, users = (None if table is None else table.frame for table in described.values())
+    return make_log(interactions, items, users, bad.finish(), repeats=repeats)
 
 
 def _interactions_file(path):
     if not path.is_dir():
         return path
     files = sorted(path.glob("*.inter"))
+    if not files and _has_parquet(path):
+        return path
     if len(files) != 1:
-        raise ValueError(f"path must be a file, or a folder with one .inter file, got {path} with {len(files)}.")
+        raise ValueError(
+            f"path must be a file, or a folder with one .inter file, got {path} with {len(files)} and no .parquet file."
+        )
     return files[0]
+
+
+def _has_parquet(path):
+    return path.is_dir() and next(path.rglob("*.parquet"), None) is not None
 
 
 def _beside(path, given, suffix):
@@ -147,27 +196,29 @@ def _read_table(path, new_names, ids, numbers, bad, columns=None):
     if path is None:
         return None
     kind = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    if kind == ".parquet":
-        return _read_parquet(path, new_names, ids, numbers, bad)
+    if kind == ".parquet" or _has_parquet(path):
+        return _Table(_read_parquet(path, new_names, ids, numbers, bad), has_open_ids=False)
     if kind not in _SEPARATORS:
         raise ValueError(f"path must end in .parquet, {', '.join(_SEPARATORS)} or these with .gz, got {path}.")
     form = _form(path, kind, new_names, ids, numbers, columns)
     try:
         with open_bytes(path) as stream:
-            return _typed(_parse(stream, form, form.n_header_lines), form)
+            frame = _typed(_parse(stream, form, form.n_header_lines), form)
     except (ValueError, OverflowError, *GZIP_DAMAGE):
-        return _typed(_parse_good_lines(path, form, bad), form)
+        frame = _typed(_parse_good_lines(path, form, bad), form)
+    return _Table(frame, has_open_ids=not form.types)
 
 
 def _form(path, kind, new_names, ids, numbers, columns):
     separator, quoting = _SEPARATORS[kind], csv.QUOTE_NONE if kind in _ATOMIC else csv.QUOTE_MINIMAL
-    names, types = list(columns or _header(path, separator, quoting)), {}
+    header = names = list(columns or _header(path, separator, quoting))
+    types = {}
     if kind in _ATOMIC:
         names, types = _typed_header(path, names)
     names = _renamed(path, names, new_names, ids)
     types = {new_names.get(name, name): kind for name, kind in types.items()}
     numbers = [name for name in numbers if name in names]
-    return _Form(names, separator, quoting, 0 if columns else 1, types, ids, numbers)
+    return _Form(header, names, separator, quoting, 0 if columns else 1, types, ids, numbers)
 
 
 def _header(path, separator, quoting):
@@ -206,7 +257,7 @@ def _renamed(path, names, new_names, ids):
 
 def _parse(stream, form, n_header_lines, *, counted=False):
     """Read all lines at once, or raise a ValueError if any may not be good; `counted` if the fields have been."""
-    texts = {name for name in form.names if form.types.get(name, "float") != "float"} | set(form.ids)
+    texts = {name for name in form.names if form.types.get(name) != "float" or name in form.ids} - set(form.numbers)
     frame = pd.read_csv(
         stream,
         sep=form.separator,
@@ -216,7 +267,7 @@ def _parse(stream, form, n_header_lines, *, counted=False):
         dtype=dict.fromkeys(texts, str),
         quoting=form.quoting,
         keep_default_na=False,
-        na_values={name: [""] if name in texts else _MISSING for name in form.names},
+        na_values={name: [""] if name in texts else ["", *MISSING_NUMBERS] for name in form.names},
         skip_blank_lines=False,
         low_memory=False,
     )
@@ -224,8 +275,13 @@ def _parse(stream, form, n_header_lines, *, counted=False):
     checked = [*form.ids, *form.numbers, *([] if counted else form.names[-1:])]
     if not isinstance(frame.index, pd.RangeIndex) or frame[checked].isna().any(axis=None):
         raise ValueError("a line of too many or too few fields")
+    if not form.numbers and _is_header(frame, form).any():
+        raise ValueError("a line that holds the names of the columns")
     if any(not _is_number(frame[name]) for name in form.numbers) or any(_has_newline(frame[name]) for name in form.ids):
         raise ValueError("a number that is none, or a quote that takes in a line")
+    declared = [name for name in form.names if form.types.get(name) == "float" and name not in form.ids]
+    if any(not is_numeric_dtype(frame[name]) for name in declared):
+        raise ValueError("text in a column of numbers")
     return frame
 
 
@@ -234,6 +290,17 @@ def _is_number(column):
         is_numeric_dtype(column)
         and not is_bool_dtype(column)
         and bool(np.less(np.abs(column.to_numpy(dtype=np.float64)), 2.0**63).all())
+    )
+
+
+def _is_header(frame, form):
+    """Return which rows hold the names of the columns, as where files were put together with their headers."""
+    return np.logical_and.reduce(
+        [
+            frame[name].isin([title, "\ufeff" + title])  # with the mark that some files start with
+            for title, name in zip(form.header, form.names, strict=True)
+            if name in form.ids
+        ]
     )
 
 
@@ -247,7 +314,10 @@ def _parse_good_lines(path, form, bad):
     if not content:
         types = {name: float if name in form.numbers else str for name in form.names}
         return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in types.items()})
-    return _parse(io.BytesIO(content), form, 0, counted=True)
+    try:
+        return _parse(io.BytesIO(content), form, 0, counted=True)
+    except ValueError as error:  # which no line explains
+        raise ValueError(f"{path} must be a table of one row per line, got {error}.") from error
 
 
 def _check_line(line, form):
@@ -257,6 +327,8 @@ def _check_line(line, form):
         fields = next(csv.reader([text], delimiter=form.separator, quoting=form.quoting, strict=True))
     except csv.Error as error:
         raise ValueError(f"not CSV: {error}") from None
+    if fields[:1] and [fields[0].removeprefix("\ufeff"), *fields[1:]] == form.header:
+        raise ValueError("the line holds the names of the columns, not their values")
     if len(fields) != len(form.names):
         raise ValueError(f"must have {len(form.names)} fields, got {len(fields)}")
     values = dict(zip(form.names, fields, strict=True))
@@ -266,18 +338,20 @@ def _check_line(line, form):
     for name in form.numbers:
         check_number_text(name, values[name])
     for name in form.names:
-        if form.types.get(name) == "float_seq":
+        if form.types.get(name) == "float_seq" and name not in form.ids:
+            _floats(name, values[name])
+        if form.types.get(name) == "float" and name not in form.ids and values[name] not in MISSING_NUMBERS:
             _floats(name, values[name])
     return line if line.endswith(b"\n") else line + b"\n"
 
 
 def _typed(frame, form):
-    """Make integers of ids, except RecBole's, and what RecBole's types say of the other columns."""
-    for name in form.ids:
-        if not form.types:
-            frame[name] = _integers_if_all(frame[name])
-    for name, kind in form.types.items():
-        if kind == "token":
+    """Make of the columns of text, all but ids and numbers, what RecBole's types or else their values say."""
+    for name in set(form.names) - {*form.ids, *form.numbers}:
+        kind = form.types.get(name)
+        if kind is None:
+            frame[name] = from_text(frame[name])
+        elif kind == "token":
             frame[name] = frame[name].fillna("")
         elif kind != "float":
             texts = frame[name].fillna("")
@@ -294,32 +368,16 @@ def _floats(name, text):
         raise ValueError(f"{name} must be numbers between spaces, got {text!r:.50}") from error
 
 
-def _integers_if_all(column):
-    """Return ids as int64 if each is written as Python writes an integer: 007 and 7 stay two."""
-    codes, names = pd.factorize(column)
-    try:
-        integers = np.array([int(name) for name in names], dtype=np.int64)
-    except (ValueError, OverflowError):
-        return column
-    if any(str(integer) != name for integer, name in zip(integers, names, strict=True)):
-        return column
-    return pd.Series(integers[codes], index=column.index)
-
-
 def _read_parquet(path, new_names, ids, numbers, bad):
-    try:
-        frame = pd.read_parquet(path).reset_index(drop=True)
-    except ImportError as error:
-        raise ImportError(f"reading {path} needs pyarrow: pip install semid[parquet].") from error
-    except FileNotFoundError:
-        raise
-    except (ValueError, TypeError, NotImplementedError, OSError) as error:
-        raise ValueError(f"{path} must be a parquet file that is whole, pyarrow says: {error}") from error
+    times = [old for old, new in new_names.items() if new == "timestamp"]
+    frame = frame_of(path, read_parquet(path), times)
     frame.columns = _renamed(path, list(frame.columns), new_names, ids)
     for name in ids:
         check_single_values(f"column {name!r} of {path}", frame[name])
         if frame[name].dtype == np.float16:  # of which pandas has no index
             frame[name] = frame[name].astype(np.float32)
+        if has_lost_digits(frame[name]):
+            warn(LOST_DIGITS.format(name=f"column {name!r} of {path}", dtype=frame[name].dtype))
     numbers = [name for name in numbers if name in frame.columns]
     wrong = {name: frame[name].isna() for name in ids}
     for name in numbers:
@@ -337,7 +395,10 @@ def _not_a_number(path, name, column):
     if name == "timestamp" and is_datetime64_any_dtype(column):
         return column.isna()
     if not is_numeric_dtype(column) or is_bool_dtype(column) or is_complex_dtype(column):
-        raise ValueError(f"column {name!r} of {path} must hold numbers, got {column.dtype}.")
+        raise ValueError(
+            f"column {name!r} of {path} must hold numbers, got {column.dtype}."
+            + (" Make dates of text with pd.to_datetime." if name == "timestamp" else "")
+        )
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
     return pd.Series(~(np.abs(values) < 2.0**63), index=column.index)
 

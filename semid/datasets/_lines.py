@@ -124,7 +124,10 @@ def required_text(record, key):
     if type(value) is not str or not value:
         raise ValueError(_lacks(record, key, "a text"))
     if not value.isascii():
-        value.encode()  # half a character, as JSON can hold, is no id
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"not text in utf-8: {key} has half a character, {value!r:.50}") from None
     return value
 
 

@@ -2,9 +2,11 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
 
+from semid._checks import check_option, warn
+from semid._columns import nullable_type
 from semid.datasets._splits import k_core
 
 
@@ -25,6 +27,8 @@ class LogData(NamedTuple):
         ``file``, ``line`` (from 1) and ``reason`` of each line that could not be read; empty if there are none.
     n_duplicates : int, default 0
         Number of rows of items and users that were left out, as an earlier one is of the same item or user.
+    n_repeats : int, default 0
+        Number of interactions in the file that equal an earlier one in every column.
 
     Examples
     --------
@@ -42,6 +46,7 @@ class LogData(NamedTuple):
     users: pd.DataFrame
     bad_lines: pd.DataFrame
     n_duplicates: int = 0
+    n_repeats: int = 0
 
     def k_core(self, k: int = 5) -> "LogData":
         """Return the log of the users and items with at least `k` interactions each, as `semid.datasets.k_core`.
@@ -56,37 +61,71 @@ class LogData(NamedTuple):
         Returns
         -------
         log : LogData
-            Numbered anew; ``bad_lines`` and ``n_duplicates`` are the same.
+            Numbered anew; ``bad_lines``, ``n_duplicates`` and ``n_repeats`` are the same.
         """
         interactions = k_core(self.interactions, k)
         items = self.items[self.items["item_id"].isin(interactions["item_id"])]
         users = self.users[self.users["user_id"].isin(interactions["user_id"])]
         items, interactions, users = (table.reset_index(drop=True) for table in (items, interactions, users))
-        return LogData(items, interactions, users, self.bad_lines, self.n_duplicates)
+        return LogData(items, interactions, users, self.bad_lines, self.n_duplicates, self.n_repeats)
 
 
-def make_log(interactions, items, users, bad_lines, fill=None):
+class Repeats:
+    """Interactions that equal an earlier one: counted, and kept, kept with a warning, or left out."""
+
+    def __init__(self, on_repeats):
+        self._on_repeats = check_option("on_repeats", on_repeats, ("keep", "warn", "drop"))
+
+    def settle(self, interactions):
+        """Return the interactions that stay, and the number of those that equal an earlier one."""
+        is_repeat = _is_repeat(interactions)
+        n_repeats = int(is_repeat.sum())
+        if n_repeats and self._on_repeats == "drop":
+            return interactions[~is_repeat].reset_index(drop=True), n_repeats
+        if n_repeats and self._on_repeats == "warn":
+            row = int(is_repeat.argmax())
+            user, item = (interactions[name].iloc[row : row + 1].tolist()[0] for name in ("user_id", "item_id"))
+            warn(
+                f"{n_repeats} of {len(interactions)} interactions equal an earlier one in every column, the first is "
+                f"of user {user!r} and item {item!r}: a split may put the same interaction on both of its sides. "
+                "Pass on_repeats='drop' to leave them out, or 'keep' where they are meant."
+            )
+        return interactions, n_repeats
+
+
+def _is_repeat(interactions):
+    """Return which rows equal an earlier one in every column."""
+    first = [name for name in ("user_id", "item_id", "timestamp") if name in interactions.columns]
+    may_be = interactions.duplicated(first, keep=False).to_numpy()
+    is_repeat = np.zeros(len(interactions), dtype=bool)
+    rows = interactions[may_be]
+    hashable = {
+        name: column.map(repr) if column.dtype == object else column  # lists and arrays, which equal nothing
+        for name, column in rows.items()
+    }
+    is_repeat[may_be] = pd.DataFrame(hashable).duplicated().to_numpy()
+    return is_repeat
+
+
+def make_log(interactions, items, users, bad_lines, fill=None, *, repeats):
     """Return a log with one row for each item and user; `fill` has the value of a column where nothing is known."""
+    interactions, n_repeats = repeats.settle(interactions)
     items, n_items = _one_row_each("item_id", items, interactions["item_id"], fill or {})
     users, n_users = _one_row_each("user_id", users, interactions["user_id"], fill or {})
-    return LogData(items, interactions, users, bad_lines, n_items + n_users)
+    return LogData(items, interactions, users, bad_lines, n_items + n_users, n_repeats)
 
 
 def _one_row_each(name, table, seen, fill):
     """Return `table` with one row for each id, those of `seen` included, and the number of rows left out."""
     if table is None:
         return pd.DataFrame({name: seen.unique()}), 0
-    if len(table) and len(seen) and is_numeric_dtype(table[name]) != is_numeric_dtype(seen):
-        raise ValueError(
-            f"{name} must be of one type, got {seen.dtype} in the interactions and {table[name].dtype} where they are "
-            "described. Write the ids alike in both files."
-        )
     first = table[~table[name].duplicated()]
     unknown = seen[~seen.isin(first[name])].unique()
     complete = first.reset_index(drop=True)
     if len(unknown):
         ids = pd.Index(first[name]).append(pd.Index(unknown)).rename(name)
-        complete = first.set_index(name).reindex(ids).reset_index()
+        known = first.set_index(name)
+        complete = known.astype(known.dtypes.map(nullable_type)).reindex(ids).reset_index()
         for column in complete.columns.intersection(list(fill)):
             complete[column] = _filled(complete[column], fill[column])
     return complete, len(table) - len(first)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from semid._typing import StrPath
 from semid.datasets._lines import BadLines, read_rows
-from semid.datasets._log_data import LogData, make_log
+from semid.datasets._log_data import LogData, Repeats, make_log
 from semid.datasets._numbers import check_integer_text, check_number_text
 
 # The flags of u.item; the first, "unknown", is left out: such films have no genre.
@@ -34,7 +34,12 @@ _YEAR = re.compile(r"(.*?)\s*\((\d{4})(?:[-\u2013]\d{0,4})?\)\s*", re.DOTALL | r
 _NOTHING_KNOWN = {"title": "", "genres": []}
 
 
-def load_movielens(folder: StrPath, *, on_bad_lines: Literal["error", "warn"] = "error") -> LogData:
+def load_movielens(
+    folder: StrPath,
+    *,
+    on_bad_lines: Literal["error", "warn"] = "error",
+    on_repeats: Literal["keep", "warn", "drop"] = "keep",
+) -> LogData:
     """Read a MovieLens data set from the folder that its zip file holds (Harper and Konstan, 2015).
 
     Parameters
@@ -45,6 +50,9 @@ def load_movielens(folder: StrPath, *, on_bad_lines: Literal["error", "warn"] = 
         read.
     on_bad_lines : {"error", "warn"}, default "error"
         What to do with a line that cannot be read: stop; or go on, list it in ``bad_lines``, and warn at the end.
+    on_repeats : {"keep", "warn", "drop"}, default "keep"
+        What to do with interactions that equal an earlier one in every column; ``n_repeats`` counts them. A split may
+        put the same interaction on both of its sides.
 
     Returns
     -------
@@ -71,10 +79,10 @@ def load_movielens(folder: StrPath, *, on_bad_lines: Literal["error", "warn"] = 
        item_id         title  year          genres
     0      296  Pulp Fiction  1994  [Crime, Drama]
     """
-    bad = BadLines(on_bad_lines)
+    bad, repeats = BadLines(on_bad_lines), Repeats(on_repeats)
     folder = Path(folder)
     ratings, items, users = _reader(folder)(folder, bad)
-    return make_log(ratings, items, users, bad.finish(), _NOTHING_KNOWN)
+    return make_log(ratings, items, users, bad.finish(), _NOTHING_KNOWN, repeats=repeats)
 
 
 def _reader(folder):

@@ -1,7 +1,9 @@
 """The catalogue as one immutable object: ids, and embeddings or texts, row by row."""
 
 import hashlib
-from collections.abc import Sequence
+import os
+import time
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from os.path import abspath
 from typing import Self
@@ -10,9 +12,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from semid._checks import as_array, check_single_values
-from semid._tables import read_npy
+from semid._checks import as_array, check_single_values, warn
+from semid._columns import (
+    LOST_DIGITS,
+    check_whole_characters,
+    frame_of,
+    has_lost_digits,
+    numbers_of_arrow,
+    plain_array,
+    read_parquet,
+    stacked_vectors,
+)
+from semid._tables import check_has_type, from_arrow, read_npy
 from semid._typing import StrPath
+
+_STAMP_TICK = 2_000_000_000  # ns that the clock of a file system may be coarse
 
 
 class ItemTable:
@@ -75,6 +89,7 @@ class ItemTable:
         self._path = abspath(embeddings) if isinstance(embeddings, str | PathLike) else None
         self._ids = _frozen(_check_ids(ids))
         self._fingerprint: str | None = None
+        self._stamp = _stamp(self._path)
         self._columns: list[str] | None = None
         if texts is not None:
             self._columns, self._embeddings = _as_texts(texts, self._ids)
@@ -92,11 +107,12 @@ class ItemTable:
         Parameters
         ----------
         path : str or path-like
-            The file.
+            The file, or a folder of such files.
         id_column : str, default "item_id"
-            Column of the ids.
+            Column of the ids, also if it was the index of a pandas frame.
         embedding_columns : str or list of str, default "embedding"
-            One column that holds a list of numbers per item, or the columns of the single features.
+            One column that holds a list of numbers per item, a tensor of one axis, as Ray makes of numpy arrays, or a
+            vector of Spark ML; or the columns of the single features.
 
         Returns
         -------
@@ -104,20 +120,19 @@ class ItemTable:
 
         Raises
         ------
+        TypeError
+            If a column holds no numbers.
         ValueError
-            If the lists of a column differ in length, and whatever the class refuses.
+            If a column is not there, or its lists differ in length, and whatever the class refuses.
         """
         wanted = [embedding_columns] if isinstance(embedding_columns, str) else list(embedding_columns)
-        frame = pd.read_parquet(path, columns=[id_column, *wanted])
-        if isinstance(embedding_columns, str):
-            lengths = frame[embedding_columns].map(np.size, na_action="ignore")
-            if frame.empty or lengths.isna().any() or lengths.min() < lengths.max() or lengths.min() < 2:
-                raise ValueError(
-                    f"column {embedding_columns!r} of {fspath(path)} must hold lists of one length, at least 2, "
-                    f"got lengths from {lengths.min()} to {lengths.max()} and {lengths.isna().sum()} missing."
-                )
-            return cls(frame[id_column], np.stack(frame[embedding_columns]))
-        return cls(frame[id_column], frame[wanted].to_numpy())
+        table = read_parquet(path, [id_column, *wanted])
+        if not len(table):
+            raise ValueError(f"{fspath(path)} must have a row at least, got none.")
+        ids = frame_of(path, table.select([id_column]))[id_column]
+        if has_lost_digits(ids):
+            warn(LOST_DIGITS.format(name=f"column {id_column!r} of {fspath(path)}", dtype=ids.dtype))
+        return cls(ids, _embeddings_of(path, table, embedding_columns))
 
     @property
     def ids(self) -> np.ndarray:
@@ -146,28 +161,34 @@ class ItemTable:
         """
         if self._columns is not None:
             raise AttributeError(f"this table has texts in {', '.join(self._columns)}, not embeddings; see content.")
-        if self._embeddings is None:
+        stamp = _stamp(self._path)
+        if self._embeddings is None or (stamp is not None and stamp != self._stamp):
             embeddings = _open_embeddings(self._path)
             if embeddings.shape != self._shape:
                 raise ValueError(
                     f"embeddings at {self._path!r} must have the shape {self._shape} they had, got {embeddings.shape}."
                 )
-            self._embeddings = embeddings
+            if self._embeddings is not None:
+                _check_embeddings(embeddings, self._ids)
+            self._embeddings, self._stamp, self._fingerprint = embeddings, stamp, None
         return self._embeddings
 
     @property
     def fingerprint(self) -> str:
-        """Digest of ids and content, the same in every process."""
-        if self._fingerprint is None:
-            content = self.embeddings if self._columns is None else self._embeddings
-            digest = hashlib.sha256(f"{self._shape} {content.dtype.str} {self._columns or ''}".rstrip().encode())
-            digest.update("\x1f".join(map(str, self._ids)).encode())
-            for start in range(0, len(self), 65_536):
-                rows = content[start : start + 65_536]
-                as_bytes = np.ascontiguousarray(rows).data if self._columns is None else repr(rows.tolist()).encode()
-                digest.update(as_bytes)
-            self._fingerprint = digest.hexdigest()
-        return self._fingerprint
+        """Digest of ids and content, the same in every process; of a path, that of the file as it is now."""
+        content = self.embeddings if self._columns is None else self._embeddings
+        fingerprint = self._fingerprint or self._digest(content)
+        self._fingerprint = None if _may_change_unseen(self._stamp) else fingerprint
+        return fingerprint
+
+    def _digest(self, content):
+        digest = hashlib.sha256(f"{self._shape} {content.dtype.str} {self._columns or ''}".rstrip().encode())
+        digest.update("\x1f".join(map(str, self._ids)).encode())
+        for start in range(0, len(self), 65_536):
+            rows = content[start : start + 65_536]
+            as_bytes = np.ascontiguousarray(rows).data if self._columns is None else repr(rows.tolist()).encode()
+            digest.update(as_bytes)
+        return digest.hexdigest()
 
     def __len__(self):
         return len(self._ids)
@@ -189,6 +210,17 @@ class ItemTable:
         return _restore, (self._ids, self._path or self._embeddings, self._shape, self._columns)
 
 
+def _embeddings_of(path, table, columns):
+    """Return the embeddings in the columns of an Arrow table, (n_rows, n_features)."""
+    import pyarrow as pa
+
+    if isinstance(columns, str):
+        name = f"column {columns!r} of {fspath(path)}"
+        return stacked_vectors(pa, name, table.column(columns), table.schema.field(columns))
+    numbers = [numbers_of_arrow(pa, f"column {name!r} of {fspath(path)}", table.column(name)) for name in columns]
+    return np.column_stack(numbers)
+
+
 def _restore(ids, embeddings, shape, columns=None):
     """A pickled table again, without the checks it has passed; a path is opened when the embeddings are asked for."""
     table = object.__new__(ItemTable)
@@ -196,8 +228,22 @@ def _restore(ids, embeddings, shape, columns=None):
     table._path = embeddings if is_path else None
     table._ids = _frozen(ids)
     table._embeddings = None if is_path else _frozen(embeddings)
-    table._shape, table._fingerprint, table._columns = shape, None, columns
+    table._shape, table._fingerprint, table._columns, table._stamp = shape, None, columns, None
     return table
+
+
+def _stamp(path):
+    """Return what tells a file from the one that was there before, None for no path or no file."""
+    try:
+        about = os.stat(path) if path else None
+    except OSError:
+        return None
+    return about and (about.st_mtime_ns, about.st_size, about.st_ino)
+
+
+def _may_change_unseen(stamp):
+    """Return whether a file is so new that another writing could leave it with the same stamp."""
+    return stamp is not None and time.time_ns() - stamp[0] < _STAMP_TICK
 
 
 def _open_embeddings(path):
@@ -213,7 +259,7 @@ def _check_ids(ids):
     ndim = ids.ndim if hasattr(ids, "ndim") else as_array("ids", ids).ndim
     if isinstance(ids, str) or ndim != 1 or len(ids) == 0:
         raise ValueError(f"ids must be a non-empty list of ids, one per item, got {type(ids).__name__}: {ids!r:.80}.")
-    column = ids if isinstance(ids, pd.Series) else pd.Series(ids)
+    column = _as_series(ids)
     if column.isna().any():
         raise ValueError(
             f"ids must not be missing, got {column.isna().sum()} missing, first in row {column.isna().argmax()}."
@@ -228,6 +274,16 @@ def _check_ids(ids):
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(column.cat.categories.dtype)
     return column.to_numpy()
+
+
+def _as_series(ids):
+    """Return ids as a Series, or raise for text that no Series of text can hold."""
+    if isinstance(ids, pd.Series) and ids.dtype != object:
+        return ids
+    if hasattr(ids, "to_pylist"):  # of pyarrow, whose values pandas would keep as pyarrow's
+        return pd.Series(ids.to_pylist())
+    check_whole_characters("ids", ids)
+    return ids if isinstance(ids, pd.Series) else pd.Series(ids)
 
 
 def _check_embeddings(embeddings, ids):
@@ -252,7 +308,12 @@ def _as_texts(texts, ids):
     """Return the names of the columns and a read-only array of their values, one row per item."""
     if isinstance(texts, pd.Series):
         texts = texts.to_frame(name="text" if texts.name is None else texts.name)
+    elif isinstance(texts, Mapping):
+        texts = pd.DataFrame(texts)
+    elif not isinstance(texts, pd.DataFrame) and hasattr(texts, "__arrow_c_stream__") and hasattr(texts, "columns"):
+        texts = from_arrow("texts", texts)
     elif not isinstance(texts, pd.DataFrame):
+        texts = texts.to_pylist() if hasattr(texts, "to_pylist") else texts
         if isinstance(texts, str) or not hasattr(texts, "__iter__"):
             raise ValueError(f"texts must be a list of texts or a table of them, got {texts!r:.80}.")
         texts = pd.DataFrame({"text": pd.Series(list(texts), dtype=object)})
@@ -283,12 +344,16 @@ def _check_same_index(ids, name, content):
 def _as_array(embeddings):
     """Return an array; a column that holds one array per item is stacked."""
     try:
-        array = np.asarray(embeddings)
-        return np.stack(array) if array.dtype == object and array.ndim == 1 and len(array) else array
+        array = plain_array(embeddings)
     except (TypeError, ValueError) as error:
         raise ValueError(
             "embeddings must be a 2-D array of numbers, got rows of different lengths or kinds."
         ) from error
+    try:
+        check_has_type(array)
+    except ValueError as error:
+        raise ValueError(f"embeddings must be a 2-D array of numbers, got {error}") from error
+    return array
 
 
 def _frozen(array):

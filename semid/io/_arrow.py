@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from semid._columns import numbers_of_arrow, vectors
+
 
 class Place:
     """Where in the stream a batch is, for errors."""
@@ -17,6 +19,10 @@ class Place:
                 f"{rule}, got one in row {row} of batch {self._number}, row {self._n_before + row} of all. Filter such "
                 "rows out first."
             )
+
+    def refuse_lengths(self, name, lengths):
+        """Raise ValueError for the first row that has not as many numbers as the first of all."""
+        self.refuse(lengths != lengths[0], f"{name} must hold lists of one length, {lengths[0]}")
 
 
 def placed(batches):
@@ -48,31 +54,12 @@ def is_null(array):
 def embeddings_of(pa, batch, embedding, where):
     """Return the embeddings of a batch, (n_rows, n_features)."""
     if isinstance(embedding, str):
-        X = _from_lists(pa, column_of(batch, "embedding", embedding), embedding, where)
+        column = column_of(batch, "embedding", embedding)
+        X = vectors(pa, f"column {embedding!r}", column, batch.schema.field(embedding), where)
     else:
         if not len(embedding):
             raise ValueError("embedding must name a column at least, got none.")
-        X = np.column_stack([_numbers(pa, column_of(batch, "embedding", name), name) for name in embedding])
+        columns = [(name, column_of(batch, "embedding", name)) for name in embedding]
+        X = np.column_stack([numbers_of_arrow(pa, f"column {name!r}", column) for name, column in columns])
     where.refuse(~np.isfinite(X).all(axis=1), "embeddings must be finite, without missing numbers")
     return X
-
-
-def _from_lists(pa, column, name, where):
-    types = pa.types
-    if isinstance(column, pa.ExtensionArray):  # a tensor is stored as a list
-        column = column.storage
-    kind = column.type
-    if not (types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)):
-        raise TypeError(f"column {name!r} must hold lists of numbers, got {kind}. Name numeric columns in a list.")
-    where.refuse(is_null(column), f"column {name!r} must not have missing lists")
-    lengths = column.value_lengths().to_numpy(zero_copy_only=False)
-    where.refuse(lengths != lengths[0], f"column {name!r} must hold lists of one length, {lengths[0]}")
-    return _numbers(pa, column.flatten(), name, "lists of numbers").reshape(len(column), -1)
-
-
-def _numbers(pa, column, name, what="numbers"):
-    """Return a column of numbers, NaN where they are missing."""
-    kind = column.type
-    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind)):
-        raise TypeError(f"column {name!r} must hold {what}, got {kind}.")
-    return column.to_numpy(zero_copy_only=False)

@@ -40,8 +40,8 @@ def encode_batches(
         ``ParquetFile(path).iter_batches(row_groups=[n])`` of one group after the other: over several, pyarrow keeps
         what it has read.
     embedding : str or list of str, default "embedding"
-        One column of lists of numbers, of fixed size or not, or of tensors, as Ray makes of numpy arrays; or the
-        columns of the single features.
+        One column of lists of numbers, of fixed size or not, of tensors of one axis, as Ray makes of numpy arrays, or
+        of vectors of Spark ML; or the columns of the single features.
     id : str, default "item_id"
         Column of the ids, of any type.
     n_jobs : int or None, default None

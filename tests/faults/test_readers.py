@@ -466,3 +466,51 @@ def test_the_command_ends_with_codes_or_with_one_line_that_says_why_not(profile,
             ]
 
     run(profile, case)
+
+
+# Logs
+
+
+INTEGERS = st.sampled_from([0, 1, 7, -3, 2**53, 2**53 + 1, 2**60, 2**60 + 1])
+TEXTS = INTEGERS.map(str) | st.sampled_from(["007", "B00AAA", "guest", "NA", "9.0"])
+
+
+@st.composite
+def files_of_ids(draw):
+    """Ids, and what writes a file of them and of other columns: text or parquet, of text or of integers."""
+    are_texts = draw(st.booleans())
+    ids = draw(st.lists(TEXTS if are_texts else INTEGERS, min_size=1, max_size=6))
+    dtypes = ["str"] if are_texts else ["int64", "Int64", "int64[pyarrow]", "category"]
+    if not are_texts and min(ids) >= 0:
+        dtypes += ["uint64", "UInt64"]
+    dtype = draw(st.sampled_from(dtypes))
+
+    def write(path, name, **others):
+        frame = pd.DataFrame({name: pd.Series(ids, dtype=dtype), **others})
+        frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
+        return path
+
+    return ids, draw(st.sampled_from(["csv", "parquet"])), write
+
+
+@cases(quick=60, long=2000)
+def test_ids_of_two_files_meet_as_in_a_dict_of_text(profile):
+    @given(files_of_ids(), files_of_ids(), st.booleans())
+    def case(log, items, text_ids):
+        (ids, log_kind, write_log), (known, items_kind, write_items) = log, items
+        with tempfile.TemporaryDirectory() as folder:
+            path = write_log(Path(folder) / f"log.{log_kind}", "item_id", user_id=1)
+            described = write_items(Path(folder) / f"items.{items_kind}", "item_id", row=range(len(known)))
+            read, error = outcome(load_interactions, path, items=described, text_ids=text_ids)
+        rows = {str(name): row for row, name in reversed(list(enumerate(known)))}
+        if error is not None:
+            assert "must be of one type" in str(error)
+            assert not set(map(str, ids)) & set(rows)
+            return
+        check_log(read)
+        found = read.interactions.merge(read.items, on="item_id", how="left")["row"]
+        assert read.interactions["item_id"].astype(str).tolist() == list(map(str, ids))
+        assert found.fillna(-1).tolist() == [rows.get(str(name), -1) for name in ids]
+        assert read.items["item_id"].astype(str).tolist() == list(dict.fromkeys(map(str, [*known, *ids])))
+
+    run(profile, case)

@@ -1,12 +1,20 @@
 import copy
+import json
+import os
 import pickle
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import torch
 from sklearn.base import clone
 
-from semid.features import ItemTable
+from semid.features import ItemTable, SemanticIDEncoder
+from semid.tokenizers import ResidualKMeansTokenizer
 
 
 def test_clones_and_copies_are_the_table_itself(table):
@@ -176,3 +184,291 @@ def test_texts_that_do_not_fit_are_refused(content, message):
 def test_texts_of_another_index_are_refused(items):
     with pytest.raises(ValueError, match="ids and texts must have the same index"):
         ItemTable(items.frame["item_id"], texts=items.frame["title"][::-1])
+
+
+# Embeddings as others hold them
+
+X = np.arange(12, dtype=np.float32).reshape(3, 4) / 8  # which float16 and bfloat16 hold as well
+
+
+@pytest.mark.parametrize(
+    "embeddings",
+    [
+        pd.DataFrame(X),
+        pd.DataFrame(X).astype("Float32"),
+        pd.DataFrame(X).astype("float32[pyarrow]"),
+        pd.DataFrame(X).astype({0: "Float32"}),
+        pd.Series(list(X)),
+        pd.Series(list(X)).astype(pd.ArrowDtype(pa.list_(pa.float32()))),
+        pl.DataFrame(X),
+        pl.Series(X),
+        pl.Series(X.tolist(), dtype=pl.List(pl.Float32)),
+        pa.table(pd.DataFrame(X).add_prefix("x")),
+        pa.array(list(X)),
+        pa.chunked_array([list(X[:1]), list(X[1:])]),
+        torch.tensor(X),
+        torch.tensor(X, requires_grad=True),
+        torch.tensor(X, dtype=torch.bfloat16),
+        torch.tensor(X).to(torch.float8_e4m3fn),
+    ],
+    ids=lambda embeddings: f"{type(embeddings).__module__}.{type(embeddings).__name__}",
+)
+def test_embeddings_are_what_numpy_makes_of_them_whoever_holds_them(embeddings):
+    table = ItemTable(["a", "b", "c"], embeddings)
+    assert table.embeddings.dtype == np.float32
+    np.testing.assert_array_equal(table.embeddings, X)
+
+
+def test_a_frame_with_a_missing_number_names_the_item():
+    for dtype in ("Float32", "Int64", "float32[pyarrow]"):
+        frame = pd.DataFrame({"a": [1, None], "b": [1, 2]}, dtype=dtype)
+        with pytest.raises(ValueError, match=r"row 1 \(id 'y'\) holds NaN"):
+            ItemTable(["x", "y"], frame)
+
+
+def test_integers_of_a_nullable_frame_stay_integers():
+    table = ItemTable(["x", "y"], pd.DataFrame({"a": [1, 2], "b": [2**53 + 1, 4]}, dtype="Int64"))
+    assert table.embeddings.tolist() == [[1, 2**53 + 1], [2, 4]]
+
+
+def test_bfloat16_of_ml_dtypes_is_read_and_the_file_that_forgot_it_is_explained(tmp_path):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    array = X.astype(ml_dtypes.bfloat16)
+    np.testing.assert_array_equal(ItemTable(["a", "b", "c"], array).embeddings, X)
+    np.save(tmp_path / "X.npy", array)
+    for embeddings in (tmp_path / "X.npy", np.load(tmp_path / "X.npy")):
+        with pytest.raises(ValueError, match=r"of \|V2, bytes without a type: numpy saves bfloat16 as .* X.astype"):
+            ItemTable(["a", "b", "c"], embeddings)
+
+
+# Ids and texts as others hold them
+
+
+@pytest.mark.parametrize("ids", [pa.array, pa.chunked_array, pl.Series, np.array, pd.Series, list])
+def test_ids_beyond_two_to_the_53_are_read_whoever_holds_them(ids):
+    values = [2**60, 2**60 + 1, 7]
+    table = ItemTable(ids([values]) if ids is pa.chunked_array else ids(values), X)
+    assert table.ids.tolist() == values
+
+
+@pytest.mark.parametrize("ids", [["a", "\ud83d"], pd.Series(["a", "\ud83d"], dtype=object), np.array(["a", "\ud83d"])])
+def test_half_a_character_in_an_id_is_named(ids):
+    with pytest.raises(ValueError, match=r"ids must be text of whole characters, got .*'\\ud83d'\)?, which has half"):
+        ItemTable(ids, np.eye(2))
+
+
+@pytest.mark.parametrize("frame", [pl.DataFrame, pa.table, dict, pd.DataFrame])
+def test_texts_in_a_table_are_columns_whoever_holds_it(frame):
+    columns = {"title": ["red mug", "mug", "cup"], "brand": ["x", None, "y"], "year": [1, 2, 3]}
+    content = ItemTable(["a", "b", "c"], texts=frame(columns)).content
+    assert list(content) == list(columns)
+    assert content["title"].tolist() == columns["title"]
+    assert content["brand"].isna().tolist() == [False, True, False]
+    with pytest.raises(ValueError, match="as many rows, got 2 ids and 3 texts"):
+        ItemTable(["a", "b"], texts=frame(columns))
+
+
+@pytest.mark.parametrize("column", [pl.Series, pa.array, lambda texts: pa.chunked_array([texts])])
+def test_texts_in_one_column_are_texts_whoever_holds_it(column):
+    assert ItemTable(["a", "b"], texts=column(["mug", "cup"])).content["text"].tolist() == ["mug", "cup"]
+
+
+# A file that is written anew
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_a_table_by_path_follows_its_file(tmp_path, in_place):
+    path, ids = tmp_path / "X.npy", ["a", "b", "c"]
+    np.save(path, X)
+    table = ItemTable(ids, path)
+    before = table.fingerprint
+    assert before == ItemTable(ids, X).fingerprint == table.fingerprint
+    np.save(path if in_place else tmp_path / "new.npy", X + 1)
+    if not in_place:
+        (tmp_path / "new.npy").replace(path)
+    assert table.fingerprint == ItemTable(ids, X + 1).fingerprint != before
+    np.testing.assert_array_equal(table.embeddings, X + 1)
+
+
+def test_a_table_whose_file_is_written_anew_with_other_numbers_is_checked_again(tmp_path):
+    np.save(tmp_path / "X.npy", X)
+    table = ItemTable(["a", "b", "c"], tmp_path / "X.npy")
+    os.utime(tmp_path / "X.npy", (0, 0))
+    np.save(tmp_path / "X.npy", np.where(X == 0, np.nan, X))
+    with pytest.raises(ValueError, match=r"row 0 \(id 'a'\) holds NaN"):
+        table.embeddings.sum()
+
+
+def test_an_old_file_is_hashed_once(tmp_path, monkeypatch):
+    np.save(tmp_path / "X.npy", X)
+    os.utime(tmp_path / "X.npy", (10**9, 10**9))
+    table = ItemTable(["a", "b", "c"], tmp_path / "X.npy")
+    before = table.fingerprint
+    monkeypatch.setattr(ItemTable, "_digest", lambda *_: pytest.fail("hashed again"))
+    assert table.fingerprint == before
+
+
+def test_memory_does_not_give_the_codes_of_the_file_that_was_there_before(tmp_path):
+    path, ids = tmp_path / "X.npy", [f"i{n}" for n in range(40)]
+    old, new = np.random.default_rng(0).normal(size=(2, 40, 4)).astype(np.float32)
+    tokenizer = ResidualKMeansTokenizer(n_codebooks=2, codebook_size=4, random_state=0)
+    np.save(path, old)
+    encoder = SemanticIDEncoder(tokenizer, items=ItemTable(ids, path), memory=str(tmp_path / "memory"))
+    encoder.fit(np.array(ids).reshape(-1, 1))
+    np.save(path, new)
+    encoder.fit(np.array(ids).reshape(-1, 1))
+    np.testing.assert_array_equal(encoder.codes_, clone(tokenizer).fit(new).transform(new))
+
+
+# Parquet of other tools
+
+
+def write(path, column, ids=("a", "b", "c")):
+    pq.write_table(pa.table({"item_id": list(ids), "embedding": column}), path)
+    return path
+
+
+@pytest.mark.parametrize("index", ["item_id", "range"])
+def test_ids_that_were_the_index_of_a_frame_are_read(tmp_path, index):
+    frame = pd.DataFrame({"embedding": list(X)}, index=pd.Index(["a", "b", "c"], name="item_id"))
+    frame = frame if index == "item_id" else frame.set_axis(pd.RangeIndex(5, 8, name="item_id"))
+    frame.to_parquet(tmp_path / "x.parquet")
+    table = ItemTable.from_parquet(tmp_path / "x.parquet")
+    assert table.ids.tolist() == frame.index.tolist()
+    np.testing.assert_array_equal(table.embeddings, X)
+
+
+def test_a_column_that_is_not_there_is_named(tmp_path):
+    pd.DataFrame({"asin": ["a"], "vector": [[1.0, 2.0]]}).to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match=r"must have one column 'item_id', got \['asin', 'vector'\]"):
+        ItemTable.from_parquet(tmp_path / "x.parquet", embedding_columns="vector")
+
+
+def test_a_folder_of_part_files_is_one_table(tmp_path):
+    for n in range(3):
+        write(tmp_path / f"part-{n:05}.parquet", pa.array([X[n].tolist()]), ids=["abc"[n]])
+    (tmp_path / "_SUCCESS").touch()
+    table = ItemTable.from_parquet(tmp_path)
+    assert table.ids.tolist() == ["a", "b", "c"]
+    np.testing.assert_array_equal(table.embeddings, X)
+
+
+SPARK = pa.struct(
+    {"type": pa.int8(), "size": pa.int32(), "indices": pa.list_(pa.int32()), "values": pa.list_(pa.float64())}
+)
+DENSE = [{"type": 1, "size": None, "indices": None, "values": row.tolist()} for row in X]
+SPARSE = {"type": 0, "size": 4, "indices": [1, 2, 3], "values": X[0, 1:].tolist()}
+COLUMNS = {
+    "lists": pa.array(X.tolist(), pa.list_(pa.float32())),
+    "large lists": pa.array(X.tolist(), pa.large_list(pa.float32())),
+    "lists of fixed size": pa.array(X.tolist(), pa.list_(pa.float32(), 4)),
+    "lists of float16": pa.array(list(X.astype(np.float16)), pa.list_(pa.float16())),
+    "lists of decimals": pa.array(
+        [[Decimal(str(x)) for x in row] for row in X.tolist()], pa.list_(pa.decimal128(6, 3))
+    ),
+    "lists of one list": pa.array([[row] for row in X.tolist()]),
+    "lists of lists of one": pa.array([[[x] for x in row] for row in X.tolist()]),
+    "tensors": pa.FixedShapeTensorArray.from_numpy_ndarray(X),
+    "tensors of two axes, one of which is 1": pa.FixedShapeTensorArray.from_numpy_ndarray(X.reshape(3, 1, 4)),
+    "dense vectors of Spark": pa.array(DENSE, SPARK),
+    "sparse and dense vectors of Spark": pa.array([SPARSE, *DENSE[1:]], SPARK),
+}
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_a_column_of_vectors_is_read_in_each_of_its_forms(tmp_path, kind):
+    table = ItemTable.from_parquet(write(tmp_path / "x.parquet", COLUMNS[kind]))
+    np.testing.assert_array_equal(table.embeddings, X)
+    batches = write(tmp_path / "x.parquet", pa.chunked_array([COLUMNS[kind].slice(0, 1), COLUMNS[kind].slice(1)]))
+    np.testing.assert_array_equal(ItemTable.from_parquet(batches).embeddings, X)
+
+
+@pytest.mark.parametrize("permutation", [None, [1, 0]])
+def test_tensors_of_more_than_one_axis_are_refused(tmp_path, permutation):
+    tensors = pa.FixedShapeTensorArray.from_numpy_ndarray(X.reshape(3, 2, 2))
+    if permutation:
+        kind = pa.fixed_shape_tensor(pa.float32(), [2, 2], permutation=permutation)
+        tensors = pa.ExtensionArray.from_storage(kind, tensors.storage)
+    for column in (tensors, pa.array(X.reshape(3, 2, 2).tolist())):
+        with pytest.raises(ValueError, match=r"'embedding' of .* must hold one vector per item, got tensors of shape"):
+            ItemTable.from_parquet(write(tmp_path / "x.parquet", column))
+
+
+def test_tensors_whose_type_is_not_known_here_keep_their_shape(tmp_path):
+    about = {"ARROW:extension:name": "ray.data.arrow_tensor_v2", "ARROW:extension:metadata": "[2, 2]"}
+    field = pa.field("embedding", pa.large_list(pa.float32()), metadata=about)
+    schema = pa.schema([pa.field("item_id", pa.string()), field])
+    table = pa.table([["a", "b", "c"], pa.array(X.tolist(), field.type)], schema=schema)
+    pq.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match=r"got tensors of shape \(2, 2\)"):
+        ItemTable.from_parquet(tmp_path / "x.parquet")
+
+
+class TensorType(pa.ExtensionType):
+    """As Ray's: pandas gets elements of its own, which numpy does not know."""
+
+    def __init__(self, shape):
+        self.shape = shape
+        super().__init__(pa.large_list(pa.float32()), "semid.tests.tensor")
+
+    def __arrow_ext_serialize__(self):
+        return json.dumps(self.shape).encode()
+
+    @classmethod
+    def __arrow_ext_deserialize__(cls, storage_type, serialized):
+        return cls(tuple(json.loads(serialized)))
+
+    def to_pandas_dtype(self):
+        raise TypeError("only the library that wrote this makes pandas of it")
+
+
+@pytest.fixture
+def tensor_type():
+    pa.register_extension_type(TensorType((4,)))
+    yield TensorType
+    pa.unregister_extension_type("semid.tests.tensor")
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (2, 2)])
+def test_tensors_of_a_library_that_is_imported_are_read_as_without_it(tmp_path, tensor_type, shape):
+    storage = pa.array(X.tolist(), pa.large_list(pa.float32()))
+    path = write(tmp_path / "x.parquet", pa.ExtensionArray.from_storage(tensor_type(shape), storage))
+    if shape == (2, 2):
+        with pytest.raises(ValueError, match=r"got tensors of shape \(2, 2\)"):
+            ItemTable.from_parquet(path)
+    else:
+        np.testing.assert_array_equal(ItemTable.from_parquet(path).embeddings, X)
+
+
+@pytest.mark.parametrize(
+    ("column", "error", "message"),
+    [
+        (pa.array([[1.0, 2.0], None, [1.0, 2.0]]), ValueError, "must not have missing lists, got 1, first in row 1"),
+        (pa.array([[1.0]] * 3), ValueError, "must hold lists of one length, at least 2, got lengths from 1 to 1"),
+        (pa.array([[[1.0, 2.0]], [None], [[1.0, 2.0]]]), ValueError, "must not have missing lists in its lists, got 1"),
+        (pa.array(["[1, 2]"] * 3), TypeError, "lists of numbers, got string. Read are .* read with json.loads"),
+        (pa.array([X[0].tobytes()] * 3), TypeError, "lists of numbers, got binary. Read are .* np.frombuffer reads"),
+        (pa.array([["a", "b"]] * 3), TypeError, "must hold lists of numbers, got string"),
+        (pa.array([{"x": 1.0}] * 3), TypeError, "lists of numbers, got struct<.*vectors of Spark ML; or name numeric"),
+        (pa.array([{**SPARSE, "size": 3}] * 3, SPARK), ValueError, "must hold vectors with indices below their size"),
+        (pa.array([SPARSE, {**SPARSE, "size": 5}, SPARSE], SPARK), ValueError, "one length, .* lengths from 4 to 5"),
+        (pa.array([{**SPARSE, "indices": [1]}] * 3, SPARK), ValueError, "as many indices as values"),
+        (pa.array([None, *DENSE[1:]], SPARK), ValueError, "must not have missing lists, got 1, first in row 0"),
+    ],
+)
+def test_columns_that_are_no_vectors_are_explained(tmp_path, column, error, message):
+    with pytest.raises(error, match=message):
+        ItemTable.from_parquet(write(tmp_path / "x.parquet", column))
+
+
+def test_columns_of_single_features_are_read_of_decimals_and_nulls_are_named(tmp_path):
+    columns = {"x": pa.array([Decimal("0.5"), Decimal(1)], pa.decimal128(4, 2)), "y": pa.array([1, None])}
+    pq.write_table(pa.table({"item_id": ["a", "b"], **columns}), tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match=r"row 1 \(id 'b'\) holds NaN"):
+        ItemTable.from_parquet(tmp_path / "x.parquet", embedding_columns=["x", "y"])
+
+
+def test_ids_that_were_written_as_floats_beyond_two_to_the_53_are_told(tmp_path):
+    path = write(tmp_path / "x.parquet", COLUMNS["lists"], ids=[2.0**60, 1.0, 2.0])
+    with pytest.warns(UserWarning, match=r"must be integers or text, got float64 beyond 2\*\*53.*HUGEINT"):
+        ItemTable.from_parquet(path)

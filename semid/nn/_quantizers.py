@@ -161,9 +161,12 @@ class ResidualQuantizer(nn.Module):
             codebook.code_vectors.copy_(vectors)
 
     @torch.no_grad()
-    def initialize(self, z, weights, generator, max_iter, on_iteration=None):
-        """K-means on all of `z`, level by level; returns one `KMeansResult` per codebook."""
-        residual, results = z.clone(), []
+    def initialize(self, z, weights, generator, max_iter, on_iteration=None, *, overwrite=False):
+        """K-means on all of `z`, level by level; returns one `KMeansResult` per codebook.
+
+        With `overwrite`, `z` holds what is left over afterwards, and no copy of it is made.
+        """
+        residual, results = z if overwrite else z.clone(), []
         for codebook in self.codebooks:
             results.append(codebook.initialize(residual, weights, generator, max_iter, on_iteration))
             # Block by block and in place: a catalogue may fill most of the memory that a fit is allowed.

@@ -5,8 +5,8 @@ import torch
 
 from semid._state import resolve_device
 
-_ENCODE_ROWS = 256
-_BEAM_NUMBERS = 2**18  # costs in float64 held at once: 2 MB, of which a search has about ten copies
+_ENCODE_ROWS = 128
+_BEAM_NUMBERS = 2**17  # costs in float64 held at once: 1 MB, of which a search has about ten copies
 _FLOAT64_TIE = 1e-9  # wide enough for a step per place in a list of candidates to exceed rounding
 
 

@@ -67,7 +67,8 @@ def test_an_item_beyond_all_rounding_is_another_one(unique, X):
 
 
 def test_integers_that_differ_by_one_are_not_rounded_from_one_another(rng):
-    X = np.unique(rng.integers(0, 4, size=(60, 6)), axis=0).astype(np.float32) + [1000, 0, 0, 0, 0, 0]
+    X = np.unique(rng.integers(0, 4, size=(60, 6)), axis=0).astype(np.float32)
+    X[:, 0] += 1000
     unique = UniqueTokenizer(ResidualKMeansTokenizer(3, 8, random_state=0)).fit(X[:40])
     unique.partial_fit(X)
     assert len(np.unique(unique.transform(X), axis=0)) == len(X) == len(unique.codes_)

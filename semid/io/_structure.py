@@ -27,6 +27,7 @@ from semid.tokenizers import UniqueTokenizer
 from semid.tokenizers._base import BaseTokenizer
 from semid.tokenizers._candidates import gives_candidates
 from semid.tokenizers._occupancy import to_numbers
+from semid.tokenizers._rows import row_hashes
 
 _MOST_FEATURES = 2**20
 _MOST_COLUMNS = 1_024  # of ids, or of codes
@@ -207,6 +208,21 @@ def _check_placed(tokenizer):
         raise ValueError(f"codes_ must be {len(hashes)} rows of int64, got {len(codes)} of {codes.dtype}.")
     if not np.array_equal(tokenizer._taken, np.unique(to_numbers(codes, sizes))):
         raise ValueError("_taken must be the numbers of codes_, in increasing order.")
+    if "embeddings_" in vars(tokenizer):  # not kept by version 0.1.0
+        _check_placed_embeddings(tokenizer.embeddings_, hashes, tokenizer.n_features_in_)
+
+
+def _check_placed_embeddings(embeddings, hashes, n_features):
+    if embeddings.dtype != np.float32 or embeddings.shape != (len(hashes), n_features):
+        raise ValueError(
+            f"embeddings_ must be {len(hashes)} rows of {n_features} float32, got {embeddings.shape} of "
+            f"{embeddings.dtype}."
+        )
+    is_kept = ~np.isnan(embeddings).any(axis=1)
+    if not np.isfinite(embeddings[is_kept]).all() or not np.isnan(embeddings[~is_kept]).all():
+        raise ValueError("embeddings_ must be finite, or NaN in the whole row.")
+    if not np.array_equal(row_hashes(embeddings[is_kept]), hashes[is_kept]):
+        raise ValueError("embeddings_ must be those that hashes_ were made from.")
 
 
 def _check_semantic_id_encoder(encoder):

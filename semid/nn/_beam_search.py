@@ -54,13 +54,18 @@ class SumCosts:
     ``|x - E - e|² / 2 = |x - E|² / 2 + |e|² / 2 - x·e + E·e``. Prices (K,) are added as they are.
     """
 
-    def __init__(self, x, codebooks, prices):
+    def __init__(self, x, codebooks, prices, gram=None):
         self.offsets = [book.square().sum(1) / 2 + price for book, price in zip(codebooks, prices, strict=True)]
         self.products = [x @ codebook.T for codebook in codebooks]  # (B, K) each
-        self.gram = [[earlier @ book.T for earlier in codebooks[:n]] for n, book in enumerate(codebooks)]  # (K, K) each
+        self.gram = products_of_code_vectors(codebooks) if gram is None else gram
 
     def __call__(self, n, codes):
         costs = (self.offsets[n] - self.products[n])[:, None, :]  # (B, 1, K)
         for m, products in enumerate(self.gram[n]):
             costs = costs + products[codes[:, :, m]]
         return costs
+
+
+def products_of_code_vectors(codebooks):
+    """Return for each codebook its products with those before it, (K, K) each: the same for all rows."""
+    return [[earlier @ book.T for earlier in codebooks[:n]] for n, book in enumerate(codebooks)]

@@ -58,9 +58,9 @@ class ProductQuantizer(nn.Module):
         parts = torch.cat(parts, 1)
         return self._rotate_back(F.pad(parts, (0, sum(self.widths) - parts.shape[1])))
 
-    def candidates(self, z, n_candidates, tolerance):
+    def candidates(self, z, n_candidates, tolerance, **limits):
         """Return the codes of smallest total distance, nearest first; see `Beam`."""
-        return separable_candidates(self.codebooks, self._blocks(z), z, n_candidates, tolerance)
+        return separable_candidates(self.codebooks, self._blocks(z), z, n_candidates, tolerance, **limits)
 
     @torch.no_grad()
     def initialize(self, z, weights, generator, max_iter, on_iteration=None):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from semid.nn._beam_search import Beam, SumCosts, beam_search
+from semid.nn._beam_search import Beam, SumCosts, beam_search, products_of_code_vectors
 from semid.nn._kmeans import BLOCK, argmin, kmeans
 
 _BEAM_NUMBERS = 2**21  # costs held at once in a joint search, so that they stay near the cache
@@ -131,19 +131,23 @@ class ResidualQuantizer(nn.Module):
             certain &= sure
         return CertainCodes(torch.stack(codes, 1), certain)
 
-    def candidates(self, z, n_candidates, tolerance):
-        """Return the best codes that a beam search finds, nearest sum of code vectors first; see `Beam`."""
+    def candidates(self, z, n_candidates, tolerance, n_numbers=_BEAM_NUMBERS):
+        """Return the best codes that a beam search finds, nearest sum of code vectors first; see `Beam`.
+
+        Holds the costs of about `n_numbers` beginnings at once.
+        """
         codebooks = [codebook.code_vectors for codebook in self.codebooks]
         prices = [codebook.prices for codebook in self.codebooks]
         reach = sum(codebook.largest_norm() for codebook in self.codebooks)
+        gram = products_of_code_vectors(codebooks)
         beams = [
             beam_search(
-                SumCosts(rows, codebooks, prices),
+                SumCosts(rows, codebooks, prices, gram),
                 len(codebooks),
                 n_candidates,
                 tolerance * (rows.square().sum(1) + reach),
             )
-            for rows in z.split(_rows_at_once(self.sizes, n_candidates))
+            for rows in z.split(_rows_at_once(self.sizes, n_candidates, n_numbers))
         ]
         return Beam(*map(torch.cat, zip(*beams, strict=True)))
 
@@ -157,9 +161,12 @@ class ResidualQuantizer(nn.Module):
             codebook.code_vectors.copy_(vectors)
 
     @torch.no_grad()
-    def initialize(self, z, weights, generator, max_iter, on_iteration=None):
-        """K-means on all of `z`, level by level; returns one `KMeansResult` per codebook."""
-        residual, results = z.clone(), []
+    def initialize(self, z, weights, generator, max_iter, on_iteration=None, *, overwrite=False):
+        """K-means on all of `z`, level by level; returns one `KMeansResult` per codebook.
+
+        With `overwrite`, `z` holds what is left over afterwards, and no copy of it is made.
+        """
+        residual, results = z if overwrite else z.clone(), []
         for codebook in self.codebooks:
             results.append(codebook.initialize(residual, weights, generator, max_iter, on_iteration))
             # Block by block and in place: a catalogue may fill most of the memory that a fit is allowed.
@@ -179,8 +186,8 @@ class CopiedCodeQuantizer(ResidualQuantizer):
         codes, certain = super().encode(z, tolerance)
         return CertainCodes(codes.expand(-1, self.n_copies), certain)
 
-    def candidates(self, z, n_candidates, tolerance):
-        codes, scores, certain = super().candidates(z, n_candidates, tolerance)
+    def candidates(self, z, n_candidates, tolerance, n_numbers=_BEAM_NUMBERS):
+        codes, scores, certain = super().candidates(z, n_candidates, tolerance, n_numbers)
         return Beam(codes.expand(-1, -1, self.n_copies), scores, certain)
 
     def decode(self, codes):
@@ -259,10 +266,10 @@ class ParallelQuantizer(nn.Module):
         codes, certain = zip(*pairs, strict=True)
         return CertainCodes(torch.stack(codes, 1), torch.stack(certain).all(0))
 
-    def candidates(self, z, n_candidates, tolerance):
+    def candidates(self, z, n_candidates, tolerance, n_numbers=_BEAM_NUMBERS):
         """Return the codes of smallest total distance in the projections, nearest first; see `Beam`."""
         blocks = [down(z) for down in self.down]
-        return separable_candidates(self.codebooks, blocks, z, n_candidates, tolerance)
+        return separable_candidates(self.codebooks, blocks, z, n_candidates, tolerance, n_numbers)
 
     def decode(self, codes):
         # Not strict: the first codes alone are a coarser reconstruction.
@@ -292,12 +299,12 @@ class ParallelQuantizer(nn.Module):
             up.weight.copy_(block.T)
 
 
-def separable_candidates(codebooks, blocks, z, n_candidates, tolerance):
+def separable_candidates(codebooks, blocks, z, n_candidates, tolerance, n_numbers=_BEAM_NUMBERS):
     """Return the combinations of codes of smallest total score, each codebook scoring its own of the `blocks`."""
     reach = sum(codebook.largest_norm() for codebook in codebooks)
     beams = []
     for rows in torch.arange(len(z), device=z.device).split(
-        _rows_at_once([len(codebook) for codebook in codebooks], n_candidates)
+        _rows_at_once([len(codebook) for codebook in codebooks], n_candidates, n_numbers)
     ):
         scores = [codebook.scores(block[rows])[:, None, :] for codebook, block in zip(codebooks, blocks, strict=True)]
         doubt = tolerance * (z[rows].square().sum(1) + reach)
@@ -305,8 +312,8 @@ def separable_candidates(codebooks, blocks, z, n_candidates, tolerance):
     return Beam(*map(torch.cat, zip(*beams, strict=True)))
 
 
-def _rows_at_once(sizes, beam_size):
-    return max(1, _BEAM_NUMBERS // (beam_size * max(sizes)))
+def _rows_at_once(sizes, beam_size, n_numbers):
+    return max(1, n_numbers // (beam_size * max(sizes)))
 
 
 def _losses(x, code_vectors):

@@ -3,9 +3,10 @@
 import numpy as np
 import torch
 
-from semid._catalogue import ENCODE_ROWS
 from semid._state import resolve_device
 
+_ENCODE_ROWS = 128
+_BEAM_NUMBERS = 2**17  # costs in float64 held at once: 1 MB, of which a search has about ten copies
 _FLOAT64_TIE = 1e-9  # wide enough for a step per place in a list of candidates to exceed rounding
 
 
@@ -31,10 +32,11 @@ def nearest_codes(tokenizer, X, n_candidates):
     device = resolve_device(tokenizer.device)
     module = tokenizer._live.get(tokenizer._build_module, tokenizer.state_, device, torch.float64)
     codes, regrets = [], []
-    for start in range(0, len(X), ENCODE_ROWS):
-        x = torch.tensor(np.asarray(X[start : start + ENCODE_ROWS]), dtype=torch.float64, device=device)
+    for start in range(0, len(X), _ENCODE_ROWS):
+        x = torch.tensor(np.asarray(X[start : start + _ENCODE_ROWS]), dtype=torch.float64, device=device)
         with torch.inference_mode():
-            beam = module.quantizer.candidates(module.encoder(module.standardize(x)), n_candidates, _FLOAT64_TIE)
+            z = module.encoder(module.standardize(x))
+            beam = module.quantizer.candidates(z, n_candidates, _FLOAT64_TIE, n_numbers=_BEAM_NUMBERS)
         codes.append(beam.codes.cpu().numpy())
         regrets.append(2 * (beam.scores - beam.scores[:, :1]).cpu().numpy())
     return np.concatenate(codes), np.concatenate(regrets)

@@ -29,7 +29,7 @@ class BaseKMeansTokenizer(BaseTokenizer):
                 progress.update()
                 progress.set_postfix(r2=f"{r2_of(inertia, variance):.3f}", usage=f"{usage:.0%}")
 
-            clusterings = module.quantizer.initialize(x, weights, generator, self.max_iter, show)
+            clusterings = self._initialize(module.quantizer, x, weights, generator, show)
         self.n_iter_ = max(len(clustering.inertias) for clustering in clusterings)
         inertias = _per_iteration([clustering.inertias for clustering in clusterings])
         self.history_ = {
@@ -37,6 +37,9 @@ class BaseKMeansTokenizer(BaseTokenizer):
             "r2": r2_of(inertias, variance),
             "usage": _per_iteration([clustering.usages for clustering in clusterings]),
         }
+
+    def _initialize(self, quantizer, x, weights, generator, show):
+        return quantizer.initialize(x, weights, generator, self.max_iter, show)
 
 
 def r2_of(inertia, variance):

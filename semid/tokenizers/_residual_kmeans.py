@@ -112,6 +112,11 @@ class ResidualKMeansTokenizer(BaseKMeansTokenizer):
             x, weights = catalogue.sample(generator, n_at_least=ROWS_PER_CODE * max(self.codebook_sizes_))
             self.history_["refinement_r2"] = self._refine(module.quantizer, x, weights, generator)
 
+    def _initialize(self, quantizer, x, weights, generator, show):
+        # The largest array of a fit, which only a refinement reads again.
+        overwrite = not self.n_refinements
+        return quantizer.initialize(x, weights, generator, self.max_iter, show, overwrite=overwrite)
+
     @torch.no_grad()
     def _refine(self, quantizer, x, weights, generator):
         variance = float((x.square().sum(1) * weights).sum())

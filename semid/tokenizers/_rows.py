@@ -6,7 +6,7 @@ item listed twice, to the last bit.
 
 import numpy as np
 
-_BLOCK = 4_096
+_BLOCK = 512
 
 
 def row_hashes(X: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -190,7 +190,7 @@ def test_an_item_that_finds_no_room_is_refused_and_nothing_changes(X, later, str
     tokenizer = UniqueTokenizer(inner, strategy, suffix_size=8).fit(np.vstack([X, later[:49], later[-1:]]))
     before = joblib.hash(tokenizer)
     way_out = "larger codebook_size" if strategy == "reassign" else "Fit again with a larger suffix_size"
-    near_duplicates = X[:1] + np.linspace(0, 1e-6, 20, dtype=np.float32)[:, None]
+    near_duplicates = X[:1] + np.linspace(0.02, 0.03, 20, dtype=np.float32)[:, None]
     with pytest.raises(ValueError, match=way_out):
         tokenizer.partial_fit(near_duplicates)
     assert joblib.hash(tokenizer) == before

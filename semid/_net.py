@@ -31,6 +31,8 @@ from semid.nn._row_sparse import LazyAdam, RowwiseAdagrad, Visits, forgetting_ra
 EMBEDDING_OPTIMIZERS = {"lazy_adam": LazyAdam, "rowwise_adagrad": RowwiseAdagrad, "dense_adam": None}
 _LEAST_SCALE, _LARGEST_SCALE = 1e-3, 10.0  # of calibrated logits
 _TABLE, _BIAS = "embedding.table", "bias"
+LEAST_GAIN = 0.002  # in AUC over click rates, of a model that has learned interactions
+_PATIENCE_BEFORE = 3  # times that afterwards
 _COMPARED_ROWS = 16_384  # whose logits say how a last epoch has changed them
 _DRAWN_SHARE = 3000  # a row met in so small a share of impressions has half a second moment of its own
 _RECORDED = ("train_loss", "valid_loss", "valid_auc")
@@ -335,13 +337,19 @@ class TrainingEnds(Exception):
 
 
 class StopWhenNoBetter(Callback):
-    """Ends training when the held-out AUC has not risen for `patience` epochs."""
+    """Ends training when the held-out AUC has not risen for `patience` epochs.
+
+    A model that ranks no better than click rates has not left the plateau where its interactions begin, and waits three
+    times as long.
+    """
 
     def __init__(self, patience):
         self.patience = patience
 
     def on_epoch_end(self, net, **kwargs):
-        if not any(net.history[-self.patience :, "valid_auc_best"]):
+        is_on_plateau = max(net.history[:, "valid_auc"]) < net.rates_auc + LEAST_GAIN
+        patience = self.patience * (_PATIENCE_BEFORE if is_on_plateau else 1)
+        if not any(net.history[-patience:, "valid_auc_best"]):
             raise TrainingEnds
 
 

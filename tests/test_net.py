@@ -1,3 +1,4 @@
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
@@ -6,8 +7,18 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss, roc_auc_score
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping
+from skorch.history import History
 
-from semid._net import Batches, Impressions, NetOptions, WeightAverage, train_click_model
+from semid._net import (
+    LEAST_GAIN,
+    Batches,
+    Impressions,
+    NetOptions,
+    StopWhenNoBetter,
+    TrainingEnds,
+    WeightAverage,
+    train_click_model,
+)
 from semid.ctr._encoding import EncodedImpressions, EncodedLists
 from semid.nn._mlp import SeededDropout
 
@@ -252,3 +263,17 @@ def test_the_entries_of_a_field_say_whose_they_are_and_what_share_they_have():
     assert of_lists.categories.tolist() == [2, 3, 4, 5, 0]  # of [2, 3, 4], [5] and an empty one
     assert of_lists.impressions.tolist() == [0, 0, 0, 1, 2]
     np.testing.assert_allclose(of_lists.shares, [1 / 3, 1 / 3, 1 / 3, 1, 1])
+
+
+@pytest.mark.parametrize(("reached", "n_epochs"), [(0.7 + 2 * LEAST_GAIN, 1 + 2), (0.7 + LEAST_GAIN / 2, 1 + 3 * 2)])
+def test_a_model_no_better_than_click_rates_is_given_three_times_as_long(reached, n_epochs):
+    net = SimpleNamespace(history=History(), rates_auc=0.7)
+    stop = StopWhenNoBetter(patience=2)
+    for epoch in range(n_epochs):
+        net.history.new_epoch()
+        net.history.record("valid_auc", reached)
+        net.history.record("valid_auc_best", epoch == 0)
+        if epoch < n_epochs - 1:
+            stop.on_epoch_end(net)
+    with pytest.raises(TrainingEnds):
+        stop.on_epoch_end(net)

@@ -34,6 +34,7 @@ from semid._checks import (
 )
 from semid._net import (
     EMBEDDING_OPTIMIZERS,
+    LEAST_GAIN,
     Batches,
     Calibration,
     Impressions,
@@ -60,7 +61,7 @@ _FORGETTING = 0.9  # what `embedding_forgetting="auto"` stands for
 _HELD_OUT_SHARE, _HELD_OUT_ROWS = 0.1, 5_000  # `validation_fraction="auto"`: rows are of the rarer class, at most
 _AVERAGED_EPOCHS = 0.75  # over which `weight_averaging="auto"` averages
 _LEAST_AVERAGED_STEPS = 20
-_LEAST_GAIN, _CLEARLY = 0.002, 0.01  # in AUC, over and under that of click rates
+_CLEARLY = 0.01  # in AUC, under that of click rates
 _JUDGED_ROWS = 100  # of the rarer class, held out, below which an AUC says little
 
 
@@ -553,7 +554,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         y = held_out.y if held_out.rows is None else held_out.y[held_out.rows]
         n_rarest = min(y.sum().item(), len(y) - y.sum().item())
         is_short = self.n_iter_ <= self.n_iter_no_change  # asked for few epochs, which are not judged
-        if is_short or n_rarest < _JUDGED_ROWS or reached > rates + _LEAST_GAIN:
+        if is_short or n_rarest < _JUDGED_ROWS or reached > rates + LEAST_GAIN:
             return
         loss = self.history_["train_loss"]
         learned, way_out = (

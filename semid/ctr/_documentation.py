@@ -123,7 +123,8 @@ _TRAINING = """\
     validation : {"random", "last"}, default "random"
         Which rows of each class are held out; ``"last"``: those at the end, where rows are in the order of time.
     n_iter_no_change : int, default 5
-        Epochs without a better AUC before early stopping.
+        Epochs without a better AUC before early stopping; three times as many while the model ranks no better than
+        click rates, since interactions may be about to be found.
     warm_start : bool, default False
         Another `fit` goes on from the weights of the last; new categories get rows of their own. Columns, and the
         parameters that decide what becomes of them and of what the model is built, must stay; `dropout` may change.

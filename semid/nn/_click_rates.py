@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 _LEAST_VARIANCE = 1e-3  # of log-odds: where categories do not differ beyond chance
+_LEAST_PRIOR = 100  # impressions; rates drift, and what training has seen of a category is not all that it will meet
 _MOST_REPETITIONS = 20  # of an impression, that a weight may stand for
 _N_WEIGHTINGS = 30  # of the estimate of a variance, which has settled long before
 
@@ -23,6 +24,7 @@ class FieldEntries(NamedTuple):
 class FieldRates(NamedTuple):
     visits: torch.Tensor  # (C,) float64, how often a category is met, in units of the smallest weight
     log_odds: torch.Tensor  # (C,) float64, what it adds to the log-odds of an impression
+    variance: float  # of what the categories add, as estimated
     precision: float  # of a Gaussian prior of what the categories add, in the same units of the log loss
 
 
@@ -36,7 +38,8 @@ def click_rates(fields, sizes, y, weights):
     categories with a variance of s², then (k - m)² is i + s² i² in expectation. s² is the moment estimate, with weights
     1 / (1 + s² i)². Where clicks are rare it is the variance of relative rates, so that log(1 + s²) is that of log-odds
     which are normal; where they are as frequent as not, that is a half too small for log-odds that spread by 1.
-    A rate is smoothed by impressions that are as expected and have the variance 1 / s² in all.
+    A rate is smoothed by impressions that are as expected and have the variance 1 / s² in all. The prior of what is to
+    be trained has the precision 1 / log(1 + s²), or that of 100 impressions if that is more.
 
     Parameters
     ----------
@@ -66,7 +69,9 @@ def click_rates(fields, sizes, y, weights):
         s2 = _excess_variance((clicks - expected).square() - noise, information)
         smoothed = _smoothed(n, clicks, expected, information, s2 / dispersion)
         visits = total(weights[entries.impressions])
-        rates[f] = FieldRates(visits, smoothed, float(dispersion / torch.log1p(s2)))
+        variance = torch.log1p(s2)
+        precision = dispersion * torch.maximum(1 / variance, _LEAST_PRIOR * information.sum() / n.sum())
+        rates[f] = FieldRates(visits, smoothed, float(variance), float(precision))
         log_odds.index_add_(0, entries.impressions, rates[f].log_odds[entries.categories] * entries.shares)
     return float(base), [rates[f] for f in range(len(sizes))]
 

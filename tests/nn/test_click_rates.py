@@ -50,7 +50,9 @@ def test_rates_equal_a_loop_over_fields_and_categories(are_costs):
         information = variance @ w
         noise = variance @ w**2 if are_costs else information
         excess, dispersion = (clicks - expected) ** 2 - noise, noise.sum() / information.sum()
-        s2 = np.expm1(dispersion / rates[field].precision)
+        s2 = np.expm1(rates[field].variance)
+        precision = dispersion * max(1 / rates[field].variance, 100 * information.sum() / visits.sum())
+        np.testing.assert_allclose(rates[field].precision, precision, rtol=1e-6)
         omega = (1 + s2 * information) ** -2  # the estimate is the one that its own weights give
         np.testing.assert_allclose(s2, max((omega @ excess) / (omega @ information**2), 1e-3), rtol=1e-6)
         for category in range(sizes[field]):
@@ -72,7 +74,7 @@ def test_the_variance_between_categories_is_found(mean, deviation):
     p = expit(mean + deviation * rng.normal(size=3000)[categories])
     y = torch.as_tensor((rng.random(200_000) < p).astype(float))
     _, (rates,) = click_rates(_fields([categories]), [3000], y, torch.ones(200_000))
-    assert abs(np.sqrt(1 / rates.precision) - deviation) < 0.3
+    assert abs(np.sqrt(rates.variance) - deviation) < 0.3
 
 
 def test_an_item_explains_what_its_code_has_left_over():
@@ -82,7 +84,7 @@ def test_an_item_explains_what_its_code_has_left_over():
     _, (of_items, of_codes) = click_rates(_fields([items, codes]), [100, 2], y, torch.ones(1000))
     np.testing.assert_allclose(of_codes.log_odds.numpy(), [logit(0.2), logit(0.8)], atol=0.02)
     assert of_items.log_odds.abs().max() < 0.01
-    assert of_items.precision > 500 > of_codes.precision
+    assert of_items.variance < 0.002 < of_codes.variance
 
 
 def test_labels_of_one_kind_have_rates():

@@ -569,7 +569,7 @@ def _prepare_optimizers(net, rates, train, options):
 
 
 def _click_rates(embedding, impressions):
-    sizes = torch.diff(embedding.first_rows, append=embedding.first_rows.new_tensor([len(embedding.table)])).tolist()
+    sizes = np.diff([*embedding.first_rows.tolist(), len(embedding.table)]).tolist()
     return click_rates(impressions.entries, sizes, *impressions.labels_and_weights())
 
 

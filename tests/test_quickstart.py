@@ -40,6 +40,7 @@ def test_the_made_task_gives_a_table_and_a_picture(example, capsys):
     assert example["draw"](results, task).axes
 
 
+@pytest.mark.filterwarnings("ignore:the model ranks:sklearn.exceptions.ConvergenceWarning")  # few users
 @pytest.mark.parametrize("has_clicks", [True, False])
 def test_a_users_files_run_to_the_end(example, items, clicks, tmp_path, monkeypatch, has_clicks):
     log = clicks.assign(position=np.arange(len(clicks)))

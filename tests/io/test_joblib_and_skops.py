@@ -65,7 +65,8 @@ def _table(estimator, items, clicks):
 
 def _n_bytes_of_weights(estimator):
     if isinstance(estimator, UniqueTokenizer):
-        placed = estimator.hashes_.nbytes + estimator.codes_.nbytes + estimator._taken.nbytes
+        arrays = (estimator.hashes_, estimator.codes_, estimator._taken, estimator.embeddings_)
+        placed = sum(array.nbytes for array in arrays)
         return placed + _n_bytes_of_weights(estimator.tokenizer_)
     return sum(array.nbytes for array in estimator.state_.values())
 

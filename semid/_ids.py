@@ -5,6 +5,7 @@ that those beyond 2**53 stay apart. Text is never a number ("7" is not 7), bytes
 what is missing. Whatever joins, excludes, looks up or puts together two columns of ids goes through this module.
 """
 
+import re
 from collections.abc import Hashable
 from typing import Any
 
@@ -17,6 +18,13 @@ from semid._tables import as_index
 
 _LEAST_INT64, _BEYOND_INT64, _BEYOND_UINT64 = -(2**63), 2**63, 2**64
 _LARGEST_IN_FLOAT64 = 2**53  # to which every integer is a float
+_CALLED_CODES = re.compile(r"(?:.*[_\-. ])?(?:codes?|sids?|sem_?ids?|semantic_?(?:ids?|codes?))")
+# Names of columns of ids, as `plain_name` has them: surely, and in the absence of those.
+ID_NAME = re.compile(r"(?:.*_)?id")
+ALSO_ID_NAME = re.compile(
+    r"(?:.*[_\-. ])?(?:ids|[giopuv]id|uuid|guid|asin|sku|isbn\d*|ean\d*|gtin\d*|upc|key)"
+    r"|items?|products?|articles?|movies?|books?|songs?|tracks?"
+)
 _NUMBERS = ("integer", "boolean", "floating", "mixed-integer-float", "decimal")
 
 
@@ -93,6 +101,23 @@ def warn_of_other_kind(name: str, known: Any, asked: Any, owner: str) -> None:
             f"no value of column {name!r} is known: {like_those(asked, known, owner)}. Text and numbers are never "
             f"equal: pass the column in the type it had before, such as X.astype({{{name!r}: ...}})."
         )
+
+
+def is_called_id(name: Any) -> bool:
+    """Return whether a column of this name is one of ids."""
+    return not is_called_codes(name) and bool(
+        ID_NAME.fullmatch(plain_name(name)) or ALSO_ID_NAME.fullmatch(plain_name(name))
+    )
+
+
+def is_called_codes(name: Any) -> bool:
+    """Return whether a column of this name is one of codes."""
+    return _CALLED_CODES.fullmatch(plain_name(name)) is not None
+
+
+def plain_name(name: Any) -> str:
+    """Return the name of a column in small letters, ``itemId`` and ``item_id:token`` as ``item_id``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(name).split(":")[0]).lower()
 
 
 def _as_index(ids):

@@ -8,8 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from semid._checks import as_array, check_single_values, warn_of_packed_bits
-from semid._ids import factorize_ids
-from semid.metrics._mapping_columns import is_called_id
+from semid._ids import factorize_ids, is_called_id
 from semid.metrics._mapping_rows import NO_CODE
 
 

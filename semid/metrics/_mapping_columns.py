@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from semid._ids import ALSO_ID_NAME, ID_NAME, is_called_codes, is_called_id, plain_name
 from semid.metrics._mapping_rows import LARGEST_CODE, NO_CODE, codes_of_rows, could_be_codes, n_codes
 
 _NO_NUMBERS = ("complex", "datetime64", "datetime", "date", "timedelta64", "timedelta", "period", "interval")
@@ -18,14 +19,8 @@ _MORE_THAN_A_CODEBOOK = 2**16
 NO_CODEBOOK = 2**31
 
 _OURS = re.compile(r"(?:(.*)_)?code_?(\d+)")
-_CALLED_CODES = re.compile(r"(?:.*[_\-. ])?(?:codes?|sids?|sem_?ids?|semantic_?(?:ids?|codes?))")
 _NUMBERED = re.compile(r"(.*?)[_\-. ]?\[?(\d+)\]?")
 _LETTERED = re.compile(r"(?:(.*)[_\-. ])?([a-z])")
-_ID = re.compile(r"(?:.*_)?id")
-_ALSO_ID = re.compile(
-    r"(?:.*[_\-. ])?(?:ids|[giopuv]id|uuid|guid|asin|sku|isbn\d*|ean\d*|gtin\d*|upc|key)"
-    r"|items?|products?|articles?|movies?|books?|songs?|tracks?"
-)
 
 
 class _Candidate(NamedTuple):
@@ -53,7 +48,7 @@ def split_columns(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 def is_table(mapping: Mapping) -> bool:
     """Return whether a dict is one of columns by name rather than of codes by item."""
     names = [name for name in mapping if isinstance(name, str)]
-    has_codes = any(_OURS.fullmatch(name) or _is_called_codes(name) for name in names)
+    has_codes = any(_OURS.fullmatch(name) or is_called_codes(name) for name in names)
     lengths = {len(column) if isinstance(column, list | tuple | np.ndarray) else -1 for column in mapping.values()}
     return len(names) == len(mapping) and has_codes and "item_id" in names and len(lengths) == 1 and -1 not in lengths
 
@@ -94,7 +89,7 @@ def _list_columns(frame, called_codes):
     return [
         _Candidate([name], _from_lists(name))
         for name in frame.columns
-        if _is_called_codes(name) is called_codes and _holds_rows_of_codes(frame[name], tokens_alone=not called_codes)
+        if is_called_codes(name) is called_codes and _holds_rows_of_codes(frame[name], tokens_alone=not called_codes)
     ]
 
 
@@ -119,7 +114,7 @@ def _families(frame, called_codes):
     return [
         _Candidate(names := sorted(numbers, key=numbers.get), _from_columns(names))
         for (pattern, stem), numbers in families.items()
-        if _is_called_codes(stem) is called_codes and ((called_codes and pattern is _NUMBERED) or _is_a_row(numbers))
+        if is_called_codes(stem) is called_codes and ((called_codes and pattern is _NUMBERED) or _is_a_row(numbers))
     ]
 
 
@@ -165,19 +160,19 @@ def _tells_items_apart(codes: Any) -> bool:
 
 def _ids_of(frame, code_columns):
     """Return the ids of the items: of a column that is called so, the index, or a column that could be nothing else."""
-    others = [name for name in frame.columns if name not in code_columns and not _is_called_codes(name)]
+    others = [name for name in frame.columns if name not in code_columns and not is_called_codes(name)]
     name = _called_item_id(others)
     has_index = frame.index.nlevels > 1 or frame.index.names[0] is not None or frame.index.dtype.kind not in "iu"
     if name is None and not has_index:
-        name = _only(frame, [name for name in others if _ALSO_ID.fullmatch(_plain(name))], lambda column: True)
+        name = _only(frame, [name for name in others if ALSO_ID_NAME.fullmatch(plain_name(name))], lambda column: True)
         name = name if name is not None else _only(frame, others, _could_be_ids)
     ids = frame.index if name is None else frame[name]
     return text_of_bytes(ids.to_numpy())
 
 
 def _called_item_id(names):
-    called = [name for name in names if _ID.fullmatch(_plain(name))]
-    of_items = [name for name in called if _plain(name) == "item_id"]
+    called = [name for name in names if ID_NAME.fullmatch(plain_name(name))]
+    of_items = [name for name in called if plain_name(name) == "item_id"]
     if len(of_items) == 1 or len(called) == 1:
         return (of_items or called)[0]
     if called:
@@ -214,20 +209,6 @@ def text_of_bytes(ids: np.ndarray) -> np.ndarray:
         return np.array([value.decode() if isinstance(value, bytes) else value for value in ids], dtype=object)
     except UnicodeDecodeError:
         return ids
-
-
-def is_called_id(name: Any) -> bool:
-    """Return whether a column of this name is one of ids."""
-    return not _is_called_codes(name) and bool(_ID.fullmatch(_plain(name)) or _ALSO_ID.fullmatch(_plain(name)))
-
-
-def _is_called_codes(name):
-    return _CALLED_CODES.fullmatch(_plain(name)) is not None
-
-
-def _plain(name):
-    """Return the name of a column in small letters, ``itemId`` and ``item_id:token`` as ``item_id``."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(name).split(":")[0]).lower()
 
 
 def _from_columns(names):

@@ -1,6 +1,5 @@
 """What all tokenizers share: fit on the catalogue, codes that never waver, and the way back to embeddings."""
 
-import re
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
@@ -24,6 +23,7 @@ from semid._checks import (
     warn,
     warn_of_packed_bits,
 )
+from semid._ids import is_called_id
 from semid._state import LiveModule, build_seeded, export_state, resolve_device
 from semid._versioned import Versioned
 from semid.metrics import reconstruction_r2
@@ -35,7 +35,6 @@ from semid.tokenizers._rows import distinct_rows
 # in a residual chain, what copies that differ by 1e-5 leave over has the rounding of the latent, larger than itself.
 _FLOAT32_DOUBT = 3e-5
 _FLOAT64_TIE = 1e-11
-_ID_NAME = re.compile(r"(.*_)?id", re.IGNORECASE)
 _FOR_IDS = "Codes for a column of item ids are given by SemanticIDEncoder(tokenizer, items=ItemTable(ids, embeddings))"
 _LARGEST_SCALE = 1e37  # of embeddings whose deviations from the mean float32 can hold
 
@@ -142,7 +141,7 @@ def _ids_among(X):
     names, kinds = getattr(X, "columns", None), getattr(X, "dtypes", None)
     if names is not None and kinds is not None:
         is_integer = [str(kind).lower().startswith(("int", "uint")) for kind in kinds]
-        named = [name for name, integer in zip(names, is_integer, strict=True) if integer and _is_id_name(name)]
+        named = [name for name, integer in zip(names, is_integer, strict=True) if integer and is_called_id(name)]
         if named:
             return f"the integers of column {named[0]!r}"
         return f"the integers of the one column {names[0]!r}" if is_integer == [True] else None
@@ -150,10 +149,6 @@ def _ids_among(X):
     if shape is None or len(shape) != 2 or shape[1] != 1:
         return None
     return "one column of integers" if getattr(getattr(X, "dtype", None), "kind", None) in ("i", "u") else None
-
-
-def _is_id_name(name):
-    return isinstance(name, str) and _ID_NAME.fullmatch(name) is not None
 
 
 def _first_text(X):

@@ -251,8 +251,8 @@ def test_bfloat16_is_taken_as_the_same_numbers_in_float32(tmp_path):
 @pytest.mark.parametrize(
     ("X", "which"),
     [
-        (pd.DataFrame({"sku": np.arange(20)}), "the integers of the one column 'sku'"),
-        (pd.DataFrame({"sku": pd.Series(range(20), dtype="UInt64")}), "the integers of the one column 'sku'"),
+        (pd.DataFrame({"sku": np.arange(20)}), "the integers of column 'sku'"),
+        (pd.DataFrame({"code": pd.Series(range(20), dtype="UInt64")}), "the integers of the one column 'code'"),
         (pl.DataFrame({"item_id": range(20)}), "the integers of column 'item_id'"),
         (np.arange(20)[:, None], "one column of integers"),
         (pd.DataFrame({"a": np.arange(20.0), "item_id": np.arange(20)}), "the integers of column 'item_id'"),

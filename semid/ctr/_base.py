@@ -61,6 +61,7 @@ _FORGETTING = 0.9  # what `embedding_forgetting="auto"` stands for
 _HELD_OUT_SHARE, _HELD_OUT_ROWS = 0.1, 5_000  # `validation_fraction="auto"`: rows are of the rarer class, at most
 _AVERAGED_EPOCHS = 0.75  # over which `weight_averaging="auto"` averages
 _LEAST_AVERAGED_STEPS = 20
+_LEARNED_SHARE = 0.05  # least share of impressions whose hold-out a last epoch makes up for
 _CLEARLY = 0.01  # in AUC, under that of click rates
 _JUDGED_ROWS = 100  # of the rarer class, held out, below which an AUC says little
 
@@ -257,7 +258,8 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         module, encoded = self._resume(X, seed) if continues else self._begin(X, y, weights, seed)
         impressions = Impressions(encoded, y, weights, resolve_device(self.device), self._dtype)
         train, held_out = self._split(impressions, y, eval_set, random_state)
-        everything = impressions if held_out is not None and eval_set is None else None
+        is_worth_learning = eval_set is None and held_out is not None and len(held_out) >= _LEARNED_SHARE * len(y)
+        everything = impressions if is_worth_learning else None
         self._zero_untrained(module.embedding, train, before)
         # That of former weights says nothing of these; a held-out part will give another.
         self.calibration_ = Calibration()._asdict()

@@ -115,9 +115,10 @@ _TRAINING = """\
     early_stopping : bool or "auto", default "auto"
         Hold out a part of each class, stop when its AUC no longer rises, keep the best epoch, and calibrate the
         probabilities on it (Platt scaling). ``"auto"``: with more than 1,000 impressions, and at least one of each
-        class to hold out. One more epoch from the best weights then learns all impressions, those held out among them.
-        Without it, all of `max_iter` epochs are run, and probabilities are not calibrated. A ConvergenceWarning says
-        so where the model ranks held-out impressions no better than click rates alone (``rates_auc`` of ``history_``).
+        class to hold out. One more epoch from the best weights then learns all impressions, if a twentieth or more was
+        held out. Without it, all of `max_iter` epochs are run, and probabilities are not calibrated. A
+        ConvergenceWarning says so where the model ranks held-out impressions no better than click rates alone
+        (``rates_auc`` of ``history_``).
     validation_fraction : float or "auto", default "auto"
         Share held out for early stopping; ``"auto"``: a tenth, but no more than 5,000 impressions of the rarer class.
     validation : {"random", "last"}, default "random"

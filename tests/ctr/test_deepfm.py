@@ -16,6 +16,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
+from semid import _net
 from semid._net import _calibrate
 from semid._state import LiveModule
 from semid.ctr import DeepFMClassifier
@@ -481,6 +482,20 @@ def test_a_fit_that_learns_no_interactions_says_so():
         clone(model).set_params(learning_rate=1e-9, network_forgetting=0.0, embedding_forgetting=0.0).fit(X, y)
     model.fit(X, y)  # a warning would be an error
     assert model.history_["valid_auc"].max() > model.history_["rates_auc"][0] + 0.03
+
+
+@pytest.mark.parametrize(("fraction", "is_learned"), [(0.1, True), (0.04, False)])
+def test_what_was_held_out_is_learned_in_a_last_epoch_unless_it_is_little(clicks, monkeypatch, fraction, is_learned):
+    learned, learn = [], _net._learn_everything
+
+    def noted(net, train, everything, calibration):
+        learned.append(len(everything))
+        return learn(net, train, everything, calibration)
+
+    monkeypatch.setattr(_net, "_learn_everything", noted)
+    model = DeepFMClassifier(max_iter=1, early_stopping=True, validation_fraction=fraction, random_state=0)
+    model.fit(clicks[FIELDS], clicks["click"])
+    assert learned == [len(clicks)] * is_learned
 
 
 def test_rates_auc_is_that_of_click_rates_added_up_as_log_odds(clicks):

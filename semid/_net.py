@@ -414,7 +414,9 @@ def train_click_model(module, train, held_out, options, generator, checkpoint=No
     saved = checkpoint.load()
     checkpoint.reserve(5 * n_bytes_of(module))  # with the average, that of the best epoch, and two moments of Adam
     net = _make_net(module, train, held_out, options, generator)
-    base, rates = _click_rates(module.embedding, train)
+    base, rates = None, []
+    if options.embedding_forgetting or held_out is not None:
+        base, rates = _click_rates(module.embedding, train)
     _prepare_optimizers(net, rates, train, options)
     net.checkpoint, net.kept_state, net.n_complete, net.n_epochs = checkpoint, None, 0, options.max_iter
     net.generators = [generator, _seed_dropout(module, generator, train.y.device)]
@@ -530,10 +532,7 @@ def _prepare_optimizers(net, rates, train, options):
     """
     embedding, n_rows = net.module_.embedding, len(train)
     n_steps = math.ceil(n_rows / options.batch_size)
-    visits, unit = torch.zeros(len(embedding.table), dtype=torch.float64, device=embedding.table.device), 1.0
-    if rates:
-        unit = train.labels_and_weights()[1].min().item() * train.weight_scale  # where weights are 1 on average
-        visits = torch.cat([of_field.visits for of_field in rates]) * unit
+    visits = _visits(embedding, train)
     forgetting = 0.0
     if options.embedding_forgetting:
         forgetting = forgetting_rates(visits / n_rows, n_steps, options.embedding_forgetting).to(embedding.table)
@@ -548,12 +547,13 @@ def _prepare_optimizers(net, rates, train, options):
         net.forgetting.append(([embedding.table], torch.exp(-torch.as_tensor(forgetting))))
         return
     statistics = None
-    if lazy is LazyAdam and rates:
+    if lazy is LazyAdam and len(embedding.first_rows):
         visits = torch.where(visits > 0, visits, 1.0)  # a row that only a last epoch meets has met one impression then
         prior = None
         if options.embedding_forgetting and net.module_.n_first_order:
-            precisions = torch.cat([torch.full_like(of_field.visits, of_field.precision) for of_field in rates])
-            prior = precisions * unit / visits / (n_rows / n_steps)
+            least_weight = train.labels_and_weights()[1].min().item() * train.weight_scale
+            precisions = torch.cat([torch.full_like(r.log_odds, r.precision) for r in rates])
+            prior = precisions * least_weight / visits / (n_rows / n_steps)
             prior = prior[:, None].to(embedding.table)
             forgetting = torch.cat([forgetting, torch.zeros_like(forgetting)], dim=1)
         per_step = (visits / n_steps)[:, None].to(embedding.table)
@@ -566,6 +566,16 @@ def _prepare_optimizers(net, rates, train, options):
         net.module_.n_first_order,
         statistics,
     )
+
+
+def _visits(embedding, impressions):
+    """Return how often an epoch meets each row of the table, (R,) float64, with weights of 1 on average."""
+    weights = impressions.labels_and_weights()[1].double() * impressions.weight_scale
+    visits = torch.zeros(len(embedding.table), dtype=torch.float64, device=weights.device)
+    for field, first_row in enumerate(embedding.first_rows.tolist()):
+        entries = impressions.entries(field)
+        visits.index_add_(0, entries.categories + first_row, weights[entries.impressions])
+    return visits
 
 
 def _click_rates(embedding, impressions):

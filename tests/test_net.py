@@ -17,6 +17,7 @@ from semid._net import (
     StopWhenNoBetter,
     TrainingEnds,
     WeightAverage,
+    _visits,
     train_click_model,
 )
 from semid.ctr._encoding import EncodedImpressions, EncodedLists
@@ -277,3 +278,11 @@ def test_a_model_no_better_than_click_rates_is_given_three_times_as_long(reached
             stop.on_epoch_end(net)
     with pytest.raises(TrainingEnds):
         stop.on_epoch_end(net)
+
+
+def test_visits_count_entries_by_weights_of_one_on_average():
+    lists = EncodedLists(np.array([2, 3, 2, 0]), np.array([0, 2, 3, 4]), np.array([0, 1, 2], dtype=np.int32))
+    encoded = EncodedImpressions(np.array([[2], [3], [2]], dtype=np.int32), [lists], np.zeros((3, 0)))
+    embedding = SimpleNamespace(first_rows=torch.tensor([0, 4]), table=torch.empty(8, 1))
+    visits = _visits(embedding, Impressions(encoded, np.zeros(3), np.array([2.0, 4.0, 6.0]), "cpu", torch.float64))
+    assert visits.tolist() == [0, 0, 0.5 + 1.5, 1, 1.5, 0, 0.5 + 1, 0.5]

@@ -22,10 +22,9 @@ class FieldEntries(NamedTuple):
 
 
 class FieldRates(NamedTuple):
-    visits: torch.Tensor  # (C,) float64, how often a category is met, in units of the smallest weight
     log_odds: torch.Tensor  # (C,) float64, what it adds to the log-odds of an impression
     variance: float  # of what the categories add, as estimated
-    precision: float  # of a Gaussian prior of what the categories add, in the same units of the log loss
+    precision: float  # of a Gaussian prior of what the categories add, where the smallest weight is 1
 
 
 def click_rates(fields, sizes, y, weights):
@@ -68,10 +67,9 @@ def click_rates(fields, sizes, y, weights):
         dispersion = noise.sum() / information.sum().clamp(min=1e-30)
         s2 = _excess_variance((clicks - expected).square() - noise, information)
         smoothed = _smoothed(n, clicks, expected, information, s2 / dispersion)
-        visits = total(weights[entries.impressions])
         variance = torch.log1p(s2)
         precision = dispersion * torch.maximum(1 / variance, _LEAST_PRIOR * information.sum() / n.sum())
-        rates[f] = FieldRates(visits, smoothed, float(variance), float(precision))
+        rates[f] = FieldRates(smoothed, float(variance), float(precision))
         log_odds.index_add_(0, entries.impressions, rates[f].log_odds[entries.categories] * entries.shares)
     return float(base), [rates[f] for f in range(len(sizes))]
 

@@ -177,10 +177,21 @@ def compare(task, arms):
             loss = log_loss(task.test["click"], probability)
             rows.append({"model": arm.name, "auc": auc, "log_loss": loss, "seconds": seconds})
             print(f"{arm.name:<34}{auc:>9.4f}{loss:>10.4f}{seconds:>9.1f}", flush=True)
+    print(f"{'click rates, no model':<34}{rates_auc(task):>9.4f}")
     if task.best_auc is not None:
         print(f"{'the true click probabilities':<34}{task.best_auc:>9.4f}")
     print(LEGEND)
     return pd.DataFrame(rows)
+
+
+def rates_auc(task, prior=20):
+    """What needs no model: smoothed click rates of user and item, added up as log-odds. A model has to beat it."""
+    y, log_odds = task.train["click"], 0.0
+    for column in (task.user, task.item):
+        counts = y.groupby(task.train[column]).agg(["sum", "count"])
+        rates = (counts["sum"] + prior * y.mean()) / (counts["count"] + prior)
+        log_odds = log_odds + np.log(task.test[column].map(rates / (1 - rates)).fillna(y.mean() / (1 - y.mean())))
+    return roc_auc_score(task.test["click"], log_odds)
 
 
 def draw(results, task):

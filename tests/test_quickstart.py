@@ -36,7 +36,9 @@ def test_the_made_task_gives_a_table_and_a_picture(example, capsys):
     results = example["compare"](task, _few_arms(example))
     assert list(results.columns) == ["model", "auc", "log_loss", "seconds"]
     assert results["auc"].between(0.5, task.best_auc + 0.01).all()
-    assert "the true click probabilities" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "the true click probabilities" in printed
+    assert f"{example['rates_auc'](task):.4f}" in printed
     assert example["draw"](results, task).axes
 
 

@@ -23,6 +23,8 @@ _FLOAT = re.compile(
     r" *[+-]?(?:(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|inf|infinity) *", re.ASCII | re.IGNORECASE
 )
 _EXACT = 2**53  # integers up to here are floats as well
+_UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
+_INDEX = b"semid.index"  # in the metadata of a table, the names of the columns that were the index
 _SPARK_VECTOR = {"type", "size", "indices", "values"}
 _READ_AS_VECTORS = "lists of one length, a list around one such list, tensors of one axis, vectors of Spark ML"
 
@@ -210,6 +212,27 @@ def read_parquet(path, columns=None):
 
     Raise a ValueError for a file that is none, and for a column that is not there.
     """
+    table, known = _read(path, columns)
+    for name in columns or ():
+        if table.schema.names.count(name) != 1:
+            known = list(dict.fromkeys([*known, *table.schema.names]))
+            raise ValueError(f"{fspath(path)} must have one column {name!r}, got {known}.")
+    return table
+
+
+def read_indexed(path):
+    """Return what a parquet file holds as a DataFrame, with the index of the one that was written, if there was."""
+    table, _ = _read(path, None, with_unnamed=True)
+    frame = frame_of(path, table)
+    names = (table.schema.metadata or {}).get(_INDEX)
+    if names is None or frame.columns.has_duplicates:
+        return frame
+    frame = frame.set_index(json.loads(names))
+    return frame.rename_axis([None if _UNNAMED_INDEX.fullmatch(name) else name for name in frame.index.names])
+
+
+def _read(path, columns, *, with_unnamed=False):
+    """Return the table of a file, and the names of all columns in it."""
     try:
         import pyarrow as pa
         from pyarrow import parquet
@@ -218,37 +241,42 @@ def read_parquet(path, columns=None):
     try:
         dataset = parquet.ParquetDataset(path)
         names = [name for name in columns or () if dataset.schema.names.count(name)] if columns else None
-        table = _with_index(pa, dataset.read(columns=names, use_pandas_metadata=False))
+        table = _with_index(pa, dataset.read(columns=names, use_pandas_metadata=False), with_unnamed)
     except FileNotFoundError:
         raise
-    except (ValueError, TypeError, NotImplementedError, OSError) as error:
+    except (ValueError, TypeError, NotImplementedError, OSError, KeyError) as error:
         raise ValueError(f"{path} must be a parquet file that is whole, pyarrow says: {error}") from error
-    for name in columns or ():
-        if table.schema.names.count(name) != 1:
-            known = list(dict.fromkeys([*dataset.schema.names, *table.schema.names]))
-            raise ValueError(f"{fspath(path)} must have one column {name!r}, got {known}.")
-    return table
+    return table, dataset.schema.names
 
 
-def _with_index(pa, table):
-    """Return a table whose pandas index, where it has a name, is a column as any other.
+def _with_index(pa, table, with_unnamed):
+    """Return a table whose pandas index, where it has a name or is wanted without one, is a column as any other.
 
     Types of pandas that are Arrow's own are left to the file: pandas does not read its own name for a list of them.
     """
     about = table.schema.pandas_metadata
     if not about:
         return table
+    names = []
     for index in about.get("index_columns", ()):
         if isinstance(index, str):
-            if re.fullmatch(r"__index_level_\d+__", index) and index in table.schema.names:
+            if index not in table.schema.names:
+                continue
+            if _UNNAMED_INDEX.fullmatch(index) and not with_unnamed:
                 table = table.drop_columns([index])
+                continue
+            names.append(index)
         elif index.get("name") is not None and index["name"] not in table.schema.names:
             numbers = np.arange(index["start"], index["stop"], index["step"], dtype=np.int64)
             if len(numbers) == len(table):
                 table = table.append_column(index["name"], pa.array(numbers))
+                names.append(index["name"])
     known = [column for column in about["columns"] if not str(column["numpy_type"]).endswith("[pyarrow]")]
-    about = json.dumps(about | {"index_columns": [], "columns": known}).encode()
-    return table.replace_schema_metadata({**(table.schema.metadata or {}), b"pandas": about})
+    # An index without a name keeps that of its column, and all names are text, or pandas makes NaN and numbers of them.
+    known = [column for column in known if column["name"] == column.get("field_name", column["name"])]
+    about = json.dumps(about | {"index_columns": [], "column_indexes": [], "columns": known}).encode()
+    metadata = {**(table.schema.metadata or {}), b"pandas": about}
+    return table.replace_schema_metadata(metadata | ({_INDEX: json.dumps(names).encode()} if names else {}))
 
 
 def frame_of(path, table, times=()):

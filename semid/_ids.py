@@ -19,12 +19,11 @@ from semid._tables import as_index
 _LEAST_INT64, _BEYOND_INT64, _BEYOND_UINT64 = -(2**63), 2**63, 2**64
 _LARGEST_IN_FLOAT64 = 2**53  # to which every integer is a float
 _CALLED_CODES = re.compile(r"(?:.*[_\-. ])?(?:codes?|sids?|sem_?ids?|semantic_?(?:ids?|codes?))")
-# Names of columns of ids, as `plain_name` has them: surely, and in the absence of those.
-ID_NAME = re.compile(r"(?:.*_)?id")
-ALSO_ID_NAME = re.compile(
-    r"(?:.*[_\-. ])?(?:ids|[giopuv]id|uuid|guid|asin|sku|isbn\d*|ean\d*|gtin\d*|upc|key)"
-    r"|items?|products?|articles?|movies?|books?|songs?|tracks?"
+# Names of columns of ids, as `plain_name` has them; and names that ids and features have alike.
+_ID_NAME = re.compile(
+    r"(?:.*_)?id|(?:.*[_\-. ])?(?:ids|[giopuv]id|uuid|guid|asin|sku|isbn\d*|ean\d*|gtin\d*|upc)|.*[_\-. ]key"
 )
+_PERHAPS_ID_NAME = re.compile(r"key|items?|products?|articles?|movies?|books?|songs?|tracks?")
 _NUMBERS = ("integer", "boolean", "floating", "mixed-integer-float", "decimal")
 
 
@@ -105,9 +104,12 @@ def warn_of_other_kind(name: str, known: Any, asked: Any, owner: str) -> None:
 
 def is_called_id(name: Any) -> bool:
     """Return whether a column of this name is one of ids."""
-    return not is_called_codes(name) and bool(
-        ID_NAME.fullmatch(plain_name(name)) or ALSO_ID_NAME.fullmatch(plain_name(name))
-    )
+    return not is_called_codes(name) and _ID_NAME.fullmatch(plain_name(name)) is not None
+
+
+def is_perhaps_called_id(name: Any) -> bool:
+    """Return whether a column of this name may be one of ids where nothing else is, such as ``movies``."""
+    return _PERHAPS_ID_NAME.fullmatch(plain_name(name)) is not None
 
 
 def is_called_codes(name: Any) -> bool:

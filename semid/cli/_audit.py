@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from semid._columns import read_indexed
+from semid._ids import plain_name
 from semid.cli._embeddings import Columns, EmbeddingFile
 from semid.cli._models import load_tokenizer
 from semid.io import read_mapping
@@ -46,10 +48,13 @@ def _named_ids(options):
     path = Path(options.codes)
     if path.suffix != ".parquet" or options.id_column == "item_id" or not path.is_file():
         return options.codes
-    frame = pd.read_parquet(path)
+    frame = read_indexed(path)
+    if frame.index.name == options.id_column:
+        frame = frame.reset_index()
     if options.id_column not in frame:
         return options.codes
-    return frame.drop(columns="item_id", errors="ignore").rename(columns={options.id_column: "item_id"})
+    others = [name for name in frame if plain_name(name) == "item_id" and name != options.id_column]
+    return frame.drop(columns=others).rename(columns={options.id_column: "item_id"})
 
 
 def _embeddings_of(item_ids, options):

@@ -31,10 +31,10 @@ def read_mapping(source: StrPath | Mapping | pd.DataFrame | ArrayLike) -> ItemCo
 
         Of a table, the codes are the first of these that it has: columns ``code0``, ... or ``<name>_code0``, ...; one
         column of lists or text, or numbered columns, that are called codes, sid or semantic_id; such under any other
-        name, if there is one set; all integers but ids, unless one is different in every row. Text may be ``3-9-1``,
-        ``3,9,1``, ``<a_3><b_9>``, ``<s_a_3><s_b_9>`` or ``<item_L0_C3><item_L1_C9>``. Ids are the column ``item_id``,
-        ``<name>_id``, asin, sku and the like, else a named index, else the one column of integers or words that is
-        different in every row.
+        name, if there is one set; integers called so; all integers but ids, unless one is different in every row. Text
+        may be ``3-9-1``, ``3,9,1``, ``<a_3><b_9>``, ``<s_a_3><s_b_9>`` or ``<item_L0_C3><item_L1_C9>``. Ids are the
+        column or index ``item_id``, else the one of ``<name>_id``, asin, sku and the like that is different in every
+        row, else another named index, else the one column of integers or words that is.
 
     Returns
     -------

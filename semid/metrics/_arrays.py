@@ -17,8 +17,14 @@ def check_no_ids(name: str, table: Any) -> None:
     names = getattr(table, "column_names", None) or getattr(table, "columns", ())  # pyarrow's columns are no names
     names = names if isinstance(names, Iterable) else ()
     ids = [column for column in names if isinstance(column, str) and is_called_id(column)]
+    ids = [column for column in ids if not _has_fractions(table[column])]
     if ids:
         raise ValueError(f"{name} must not hold ids, got the column {ids[0]!r}. Pass the other columns alone.")
+
+
+def _has_fractions(column):
+    values = np.asarray(column)
+    return values.dtype.kind == "f" and bool((values != np.round(values))[np.isfinite(values)].any())
 
 
 def check_codes(codes: ArrayLike) -> np.ndarray:

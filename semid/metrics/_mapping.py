@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from semid._columns import read_indexed
 from semid._tables import from_arrow, read_npy
 from semid.metrics._mapping_columns import LEAST_EVIDENCE, NO_CODEBOOK, is_table, split_columns
 from semid.metrics._mapping_rows import LARGEST_CODE, NO_CODE, codes_of_rows
@@ -45,7 +46,7 @@ def read_mapping(source: Any) -> ItemCodes:
 
 
 def _read_file(path):
-    readers = {".json": _read_json, ".npy": read_npy, ".parquet": pd.read_parquet}
+    readers = {".json": _read_json, ".npy": read_npy, ".parquet": read_indexed}
     if path.suffix not in readers:
         raise ValueError(
             f"codes given as a path must end in {', '.join(readers)}, got {fspath(path)!r}. Read other files "

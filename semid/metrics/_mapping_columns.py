@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from semid._ids import ALSO_ID_NAME, ID_NAME, is_called_codes, is_called_id, plain_name
+from semid._ids import is_called_codes, is_called_id, is_perhaps_called_id, plain_name
 from semid.metrics._mapping_rows import LARGEST_CODE, NO_CODE, codes_of_rows, could_be_codes, n_codes
 
 _NO_NUMBERS = ("complex", "datetime64", "datetime", "date", "timedelta64", "timedelta", "period", "interval")
@@ -34,14 +34,15 @@ def split_columns(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return the ids, (n_items,), and the codes, (n_items, n_codebooks), int64, of a table.
 
     Codes are, the first of these that there is: columns ``code0``, ... or ``<name>_code0``, ...; a column of lists or
-    text, or numbered columns, that are called codes, sid, semantic_id, ...; such under any other name; all integers but
-    ids. Ids are a column that is called so, else an index that is, else the one column that tells all items apart.
+    text, or numbered columns, that are called codes, sid, semantic_id, ...; such under any other name; integers that
+    are called codes; all integers but ids. Ids are what is called item_id, else what is called an id, else an index,
+    else the one column that tells all items apart.
     """
     if not frame.columns.is_unique:
         repeated = frame.columns[frame.columns.duplicated()][0]
         raise ValueError(f"codes must have columns of different names, got {repeated!r} more than once.")
     candidate = _code_columns(frame)
-    ids = _ids_of(frame, candidate.names)
+    ids = _ids_of(frame, candidate)
     return ids, candidate.read(frame, ids.tolist())
 
 
@@ -68,6 +69,10 @@ def _code_columns(frame):
         candidates = [*_list_columns(frame, called_codes), *_families(frame, called_codes)]
         if candidates:
             return _the_one(frame, candidates)
+    called = [name for name in frame.columns if is_called_codes(name) and _holds_whole_numbers(frame[name])]
+    called = [name for name in called if not _tells_items_apart(frame[name])]
+    if called:
+        return _Candidate(called, _from_columns(called))
     return _Candidate(integers := _integers(frame), _from_columns(integers))
 
 
@@ -81,24 +86,58 @@ def _the_one(frame, candidates):
             f"codes must be one set of columns, got {_some([candidate.names for candidate in candidates])}, which "
             "differ. Pass one of them, with the ids."
         )
-    return candidates[0]
+    return candidates[0]._replace(names=[name for candidate in candidates for name in candidate.names])
 
 
 def _list_columns(frame, called_codes):
     """Return the columns of which each entry holds all codes of an item, as a list or as text."""
-    return [
-        _Candidate([name], _from_lists(name))
+    names = [
+        name
         for name in frame.columns
         if is_called_codes(name) is called_codes and _holds_rows_of_codes(frame[name], tokens_alone=not called_codes)
     ]
+    if not called_codes:
+        names = [name for name in names if _holds_tokens(frame[name]) or _could_be_nothing_else(frame, name)]
+    return [_Candidate([name], _from_lists(name)) for name in names]
 
 
 def _holds_rows_of_codes(column, *, tokens_alone):
     if column.dtype.kind in "biufcmM":
         return False
-    rows = [row for row in map(_row_of, column.dropna().iloc[:_ROWS_LOOKED_AT].astype(object)) if row is not None]
+    rows = _rows_of(column.dropna().iloc[:_ROWS_LOOKED_AT])
     could_be = bool(rows) and all(could_be_codes(row, tokens_alone=tokens_alone) for row in rows)
     return could_be and (not isinstance(rows[0], str) or max(map(n_codes, rows)) > 1)
+
+
+def _holds_tokens(column):
+    row = _rows_of(column.dropna())[0]
+    return isinstance(row if isinstance(row, str) else row[0], str)
+
+
+def _could_be_nothing_else(frame, name):
+    """Whether lists of integers that are not called codes are like codes, or raise where integers beside them are."""
+    rows = [row for row in _rows_of(frame[name].dropna()) if could_be_codes(row, tokens_alone=True)]
+    if len({len(row) for row in rows}) > 1 or any(
+        _tells_items_apart(list(column)) for column in zip(*rows, strict=True)
+    ):
+        return False
+    integers = [other for other in frame.columns if frame[other].dtype.kind in "iu" and not _is_perhaps_ids(other)]
+    integers = [other for other in integers if not _NUMBERED.fullmatch(str(other))]
+    integers = [other for other in integers if not _tells_items_apart(frame[other])]
+    if integers:
+        raise ValueError(
+            f"codes must be one set of columns, got the lists {name!r} and the integers {integers[0]!r}, either of "
+            "which could be it. Call that of the codes codes."
+        )
+    return True
+
+
+def _is_perhaps_ids(name):
+    return is_called_id(name) or is_perhaps_called_id(name)
+
+
+def _rows_of(column):
+    return [row for row in map(_row_of, column.astype(object)) if row is not None]
 
 
 def _families(frame, called_codes):
@@ -133,7 +172,7 @@ def _holds_whole_numbers(column):
 
 def _integers(frame):
     """Return all columns of integers but ids, or raise where one looks like ids, or there are none."""
-    integers = [name for name in frame.columns if frame[name].dtype.kind in "iu" and not is_called_id(name)]
+    integers = [name for name in frame.columns if frame[name].dtype.kind in "iu" and not _is_perhaps_ids(name)]
     if not integers:
         raise ValueError(
             "codes must have integer columns, or columns named code0, code1, ..., or one of lists named codes, got "
@@ -158,46 +197,96 @@ def _tells_items_apart(codes: Any) -> bool:
     return largest >= NO_CODEBOOK or (is_much and codes.is_unique)
 
 
-def _ids_of(frame, code_columns):
-    """Return the ids of the items: of a column that is called so, the index, or a column that could be nothing else."""
-    others = [name for name in frame.columns if name not in code_columns and not is_called_codes(name)]
-    name = _called_item_id(others)
-    has_index = frame.index.nlevels > 1 or frame.index.names[0] is not None or frame.index.dtype.kind not in "iu"
-    if name is None and not has_index:
-        name = _only(frame, [name for name in others if ALSO_ID_NAME.fullmatch(plain_name(name))], lambda column: True)
-        name = name if name is not None else _only(frame, others, _could_be_ids)
-    ids = frame.index if name is None else frame[name]
-    return text_of_bytes(ids.to_numpy())
+def _ids_of(frame, candidate):
+    """Return the ids of the items: of what is called so, the index, or a column that could be nothing else."""
+    columns = {name: frame[name] for name in frame.columns if name not in candidate.names}
+    ids = _called_ids(frame.index, columns)
+    if ids is None and _is_numbering(frame.index):
+        ids = _unnamed_ids(columns)
+        if ids is None:
+            _check_none_left_out(frame, columns, candidate)
+    return text_of_bytes((frame.index if ids is None else ids).to_numpy())
 
 
-def _called_item_id(names):
-    called = [name for name in names if ID_NAME.fullmatch(plain_name(name))]
-    of_items = [name for name in called if plain_name(name) == "item_id"]
-    if len(of_items) == 1 or len(called) == 1:
-        return (of_items or called)[0]
-    if called:
-        raise ValueError(f"codes must have one column of ids, got {called}. Call that of the items item_id.")
+def _called_ids(index, columns):
+    """Return the column or the index of the name item_id, or else the one complete one that is called an id, or None.
+
+    The index counts as a column where it has a name, as it does for others who read the file.
+    """
+    of_items = [name for name in columns if plain_name(name) == "item_id"]
+    if of_items:
+        return columns[_the_one_of(of_items)]
+    named = {index.name: index.to_series()} if index.nlevels == 1 and index.name is not None else {}
+    if any(plain_name(name) == "item_id" for name in named):
+        return index
+    called = {name: column for name, column in (named | columns).items() if is_called_id(name)}
+    complete = [name for name, column in called.items() if _is_complete(column)]
+    return called[_the_one_of(complete)] if complete else None
+
+
+def _is_numbering(index):
+    return index.nlevels == 1 and index.name is None and index.dtype.kind in "iu"
+
+
+def _unnamed_ids(columns):
+    """Return the column that could be the ids, None where none could, or raise; one that is refused if called so."""
+    perhaps = [name for name, column in columns.items() if is_perhaps_called_id(name) and _is_complete(column)]
+    could_be = [name for name, column in columns.items() if _could_be_ids(name, column)]
+    incomplete = [name for name in columns if is_called_id(name) or is_perhaps_called_id(name)]
+    for names in (perhaps, could_be, [name for name in incomplete if _has_single_values(columns[name])]):
+        if names:
+            return columns[_the_one_of(names)]
     return None
 
 
-def _only(frame, names, condition):
-    """Return the name of the one column that meets the `condition`, None where none does, or raise."""
-    names = [name for name in names if condition(frame[name])]
+def _the_one_of(names):
     if len(names) > 1:
         raise ValueError(
-            f"codes must have one column of ids, got {_some(names)}, each of which could be it. Call that of the items "
+            f"codes must have one column of ids, got {names[:5]}, each of which could be it. Call that of the items "
             "item_id."
         )
-    return names[0] if names else None
+    return names[0]
 
 
-def _could_be_ids(column):
+def _check_none_left_out(frame, columns, candidate):
+    """Raise before items are numbered where a column that is called codes, but is none, could be their ids."""
+    for name, column in columns.items():
+        could_be = is_called_codes(name) and _is_complete(column) and (column.dtype.kind in "iu" or _is_words(column))
+        if not could_be or _holds_rows_of_codes(column, tokens_alone=True):
+            continue
+        rows = list(range(len(frame)))
+        is_text_of_codes = _holds_rows_of_codes(column, tokens_alone=False)
+        if not is_text_of_codes or not np.array_equal(_from_lists(name)(frame, rows), candidate.read(frame, rows)):
+            raise ValueError(
+                f"codes must have one column of ids, got {name!r}, which is called codes and different in every row. "
+                "If it is the ids, call it item_id; if not, leave it out."
+            )
+
+
+def _has_single_values(column):
+    try:
+        pd.factorize(column)
+    except TypeError:  # lists
+        return False
+    return True
+
+
+def _is_complete(column):
+    """Whether a column has another value in every row."""
+    return _has_single_values(column) and bool(column.notna().all()) and column.is_unique
+
+
+def _is_words(column):
+    words = column.astype(object).map(lambda value: isinstance(value, str | bytes) and len(value.split()) == 1)
+    return bool(words.all())
+
+
+def _could_be_ids(name, column):
     """Whether a column has another value in every row, and is of text without spaces, or of integers."""
-    values = column.astype(object)
     if column.dtype.kind in "iu":
-        return len(column) >= LEAST_EVIDENCE and column.notna().all() and column.is_unique
-    is_word = values.map(lambda value: isinstance(value, str | bytes) and len(value.split()) == 1)
-    return bool(is_word.all()) and values.is_unique
+        return _tells_items_apart(column) and _is_complete(column)
+    is_text_of_codes = is_called_codes(name) and _holds_rows_of_codes(column, tokens_alone=False)
+    return _is_words(column) and column.is_unique and not is_text_of_codes
 
 
 def text_of_bytes(ids: np.ndarray) -> np.ndarray:
@@ -234,11 +323,13 @@ def _row_of(row):
 def _whole_numbers(column):
     """Return a column of integers, categories of integers, or whole floats, missing ones as NO_CODE."""
     values = pd.Series(column.to_numpy(dtype=object, na_value=None))
+    kind = pd.api.types.infer_dtype(values)
     try:
-        numbers = pd.to_numeric(values)
+        # pandas makes floats of integers beside None.
+        numbers = pd.to_numeric(values.where(values.notna(), NO_CODE) if kind == "integer" else values)
     except (TypeError, ValueError) as error:
         raise ValueError(f"codes in column {column.name!r} must be integers, got {column.dtype}.") from error
-    if pd.api.types.infer_dtype(values) in _NO_NUMBERS:  # though they become some in pandas
+    if kind in _NO_NUMBERS:  # though they become some in pandas
         raise ValueError(f"codes in column {column.name!r} must be integers, got other values, of {column.dtype}.")
     numbers = numbers.fillna(NO_CODE)
     if (numbers.abs() > LARGEST_CODE).any():

@@ -122,7 +122,38 @@ def test_lists_that_are_no_codes_are_left_alone():
         read_mapping(frame.assign(sid=["0-0-0"] * 4)[["item_id", "sid", "codes"]])
 
 
+def test_lists_that_could_be_ids_of_other_items_are_no_codes():
+    ids = np.arange(40)
+    related = np.column_stack([ids[::-1], ids % 5, ids % 3])
+    cluster = ids % 3
+    _reads(pd.DataFrame({"item_id": ids, "cluster": cluster, "related": related.tolist()}), ids, cluster[:, None])
+    lengths = [row[1 : 2 + i % 2] for i, row in enumerate(related.tolist())]
+    _reads(pd.DataFrame({"item_id": ids, "cluster": cluster, "tags": lengths}), ids, cluster[:, None])
+    with pytest.raises(ValueError, match=r"codes must have integer columns, .* or one of lists named codes"):
+        read_mapping(pd.DataFrame({"item_id": ids, "related": related.tolist()}))
+
+
+def test_lists_of_any_name_beside_integers_are_asked_about():
+    frame = pd.DataFrame({"item_id": ASINS, "cluster": [1, 2, 1, 2], "tags": LISTS})
+    with pytest.raises(ValueError, match=r"got the lists 'tags' and the integers 'cluster', .* Call that of the codes"):
+        read_mapping(frame)
+    _reads(frame.rename(columns={"tags": "codes"}), ASINS)
+    _reads(frame.rename(columns={"cluster": "codes"}).drop(columns="tags"), ASINS, [[1], [2], [1], [2]])
+    _reads(frame.assign(tags=TOKENS), ASINS)  # which nothing else is
+    _reads(frame.drop(columns="item_id").assign(cluster=[338077, 882534, 5, 6]), [338077, 882534, 5, 6])
+
+
 # Integer columns
+
+
+@pytest.mark.parametrize("name", ["code", "semantic_id", "sid", "cluster_code"])
+def test_integers_called_codes_are_the_codes_alone(name):
+    ids = np.arange(40) * 7
+    frame = pd.DataFrame({"item_id": ids, "year": 1990 + ids % 5, name: ids % 3})
+    _reads(frame, ids, (ids % 3)[:, None])
+    _reads(frame.rename(columns={name: "cluster"}), ids, frame[["year", name]].to_numpy())
+    with pytest.raises(ValueError, match=f"codes must not be ids, got the integer column '{name}'"):
+        read_mapping(frame.assign(**{name: ids}))
 
 
 @pytest.mark.parametrize(
@@ -211,10 +242,98 @@ def test_integer_ids_of_any_name_are_ids(rng):
         _reads(source, ids, (np.arange(40) % 3)[:, None])
 
 
+@pytest.mark.parametrize("name", ["product_code", "item_code", "upc_code", "article_code", "sid"])
+@pytest.mark.parametrize("codes", [["sid_0", "sid_1"], ["code0", "code1"]])
+def test_ids_that_are_called_codes_are_ids_beside_the_codes(name, codes, tmp_path):
+    numbers = 108_775 + np.arange(40)[::-1]
+    frame = pd.DataFrame({name: numbers, codes[0]: np.arange(40) % 3, codes[1]: np.arange(40) % 7})
+    for ids in (numbers, [f"0{number}" for number in numbers]):
+        frame[name] = ids
+        frame.to_parquet(tmp_path / "map.parquet")
+        for source in (frame, pl.DataFrame(frame), tmp_path / "map.parquet"):
+            _reads(source, ids, frame[codes].to_numpy())
+        _reads(frame[:3], list(ids)[:3], frame[codes].to_numpy()[:3])
+
+
+def test_what_could_be_ids_under_the_name_of_codes_is_asked_about():
+    frame = pd.DataFrame({"product_code": [3, 1, 2], "sid_0": [1, 1, 2], "sid_1": [5, 6, 6]})
+    with pytest.raises(ValueError, match="ids, got 'product_code', which is called codes and different in every row"):
+        read_mapping(frame)
+    _reads(frame.rename(columns={"product_code": "item_id"}), [3, 1, 2], [[1, 5], [1, 6], [2, 6]])
+    _reads(frame.assign(product_code=1), [0, 1, 2], [[1, 5], [1, 6], [2, 6]])
+    texts = frame.drop(columns="product_code").assign(sid=["1-5", "1-6", "2-6"])
+    _reads(texts.rename(columns={"sid_0": "code0", "sid_1": "code1"}), range(3), [[1, 5], [1, 6], [2, 6]])
+
+
+def test_what_is_called_item_id_goes_before_other_ids_and_those_before_other_indexes(tmp_path):
+    frame = pd.DataFrame({"image_id": np.arange(4)[::-1], "code0": CODES[:, 0], "code1": CODES[:, 1]})
+    named = pd.Index(ASINS, name="item_id")
+    sources = {
+        "index": (frame.set_index(named), ASINS),
+        "its own": (frame.set_index(named).rename_axis("itemId"), ASINS),
+        "column": (frame.assign(item_id=ASINS).set_index("image_id"), ASINS),
+        "asin": (frame.drop(columns="image_id").assign(asin=ASINS).rename_axis("row"), ASINS),
+        "other": (frame.assign(image_id=7).set_index(named.rename("film")), ASINS),
+        "repeated": (frame.assign(brand_id=7, asin=ASINS).drop(columns="image_id"), ASINS),
+        "unnamed": (frame.drop(columns="image_id").set_index(named.rename(None)), ASINS),
+        "numbers": (frame.drop(columns="image_id").set_axis(pd.Index([5, 3, 2, 9], name="number")), [5, 3, 2, 9]),
+    }
+    for name, (source, ids) in sources.items():
+        _reads(source, ids, CODES[:, :2])
+        source.to_parquet(tmp_path / f"{name}.parquet")
+        _reads(tmp_path / f"{name}.parquet", ids, CODES[:, :2])
+
+
+def test_two_columns_that_are_called_ids_are_asked_about(tmp_path):
+    frame = pd.DataFrame({"image_id": np.arange(4)[::-1], "asin": ASINS, "code0": CODES[:, 0], "code1": CODES[:, 1]})
+    frame.set_index("asin").to_parquet(tmp_path / "map.parquet")
+    for source in (frame, frame.set_index("asin"), tmp_path / "map.parquet"):
+        with pytest.raises(ValueError, match=r"one column of ids, got \['(image_id|asin)', '(image_id|asin)'\], each"):
+            read_mapping(source)
+    for repeated in (0, None):
+        _reads(frame.assign(image_id=[0, 1, 2, repeated]), ASINS, CODES[:, :2])
+    with pytest.raises(ValueError, match="item_ids must be unique"):
+        read_mapping(frame.assign(asin="a").drop(columns="image_id"))
+
+
+def test_columns_of_lists_are_no_ids_whatever_their_name():
+    frame = pd.DataFrame({"related_ids": [[1], [2], [3], [4]], "code0": CODES[:, 0], "code1": CODES[:, 1]})
+    _reads(frame, range(4), CODES[:, :2])
+
+
+# Files
+
+
+def test_what_pandas_writes_and_does_not_read_is_read(tmp_path, capsys):
+    kind = pd.ArrowDtype(pa.list_(pa.int64()))
+    frame = pd.DataFrame({"number": [9, 8, 7, 6], "codes": pd.Series(LISTS, dtype=kind)})
+    frame.to_parquet(tmp_path / "map.parquet")
+    _reads(tmp_path / "map.parquet", range(4))
+    _reads(frame, range(4))
+    frame.rename(columns={"number": "pid"}).to_parquet(tmp_path / "map.parquet")
+    _reads(tmp_path / "map.parquet", [9, 8, 7, 6])
+    for name in ("pid", "film"):
+        for index in (False, True):
+            named = frame.rename(columns={"number": name})
+            (named.set_index(name) if index else named).to_parquet(tmp_path / "map.parquet")
+            assert main(["audit", str(tmp_path / "map.parquet"), "--json", "--id-column", name]) == 0
+            assert len(json.loads(capsys.readouterr().out)["codebooks"]) == 3
+
+
+def test_integers_beside_missing_ones_keep_their_digits(tmp_path):
+    codes = pd.array([2**53 + 1, None, 2**53 + 2], dtype="Int64")
+    frame = pd.DataFrame({"item_id": ["a", "b", "c"], "code0": [1, 2, 3], "code1": codes})
+    expected = [[1, 2**53 + 1], [2, -1], [3, 2**53 + 2]]
+    frame.to_parquet(tmp_path / "map.parquet")
+    _reads(tmp_path / "map.parquet", ["a", "b", "c"], expected)
+    frame[["code0", "code1"]].set_axis([0, 1], axis=1).set_axis(["a", "b", "c"]).to_parquet(tmp_path / "map.parquet")
+    _reads(tmp_path / "map.parquet", ["a", "b", "c"], expected)
+
+
 def test_several_columns_that_could_be_the_ids_are_asked_about():
     frame = pd.DataFrame({"first": list("abcd"), "second": list("wxyz"), "code0": CODES[:, 0]})
     with pytest.raises(
-        ValueError, match=r"one column of ids, got first and second, each of which could be it\. Call that"
+        ValueError, match=r"one column of ids, got \['first', 'second'\], each of which could be it\. Call that"
     ):
         read_mapping(frame)
     _reads(frame.rename(columns={"second": "sku"}), "wxyz", CODES[:, :1])

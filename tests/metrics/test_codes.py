@@ -19,6 +19,7 @@ from semid.metrics import (
     prefix_collision_rates,
     reconstruction_r2,
     redundancy_matrix,
+    tokenizer_report,
 )
 
 CODES = np.array([[0, 0], [0, 1], [1, 0], [1, 0], [3, 2]])
@@ -190,3 +191,16 @@ def test_a_column_of_ids_beside_codes_or_embeddings_is_refused():
         with pytest.raises(ValueError, match="other must not hold ids"):
             neighbor_overlap(np.eye(3), table, k=1)
     assert collision_rate(frame[["code0", "code1"]]) == pytest.approx(2 / 3)
+
+
+def test_features_are_no_ids_by_the_name_of_a_thing_or_if_they_have_fractions(rng):
+    codes = rng.integers(3, size=(20, 2))
+    X = rng.integers(9, size=(20, 3)).astype(float)
+    for values, names in ((X, ["books", "movies", "songs"]), (X + 0.5, ["grid", "sku", "user_id"])):
+        frame = pd.DataFrame(values, columns=names)
+        for table in (frame, pl.DataFrame(frame)):
+            expected = tokenizer_report(codes, values).summary["neighbor_overlap"]
+            assert tokenizer_report(codes, table).summary["neighbor_overlap"] == expected
+            assert np.isfinite(reconstruction_r2(table, table))
+    with pytest.raises(ValueError, match="X must not hold ids, got the column 'sku'"):
+        tokenizer_report(codes, pd.DataFrame(X, columns=["a", "b", "sku"]))

@@ -278,3 +278,12 @@ def test_one_column_of_floats_and_integers_in_several_columns_may_be_embeddings(
         codes = tokenizer.fit(X.astype(np.float32)).transform(X.astype(np.float32))
         np.testing.assert_array_equal(tokenizer.fit(X).transform(X), codes)
         np.testing.assert_array_equal(tokenizer.fit(named).transform(named), codes)
+
+
+@pytest.mark.parametrize("names", [["books", "movies", "songs"], ["item", "key", "product"]])
+def test_counts_of_things_are_no_ids(names, rng):
+    X = pd.DataFrame(rng.integers(9, size=(20, 3)), columns=names)
+    tokenizer = ResidualKMeansTokenizer(2, 4, random_state=0)
+    codes = tokenizer.fit_transform(X.to_numpy().astype(np.float32))
+    for same in (X, pl.DataFrame(X)):
+        np.testing.assert_array_equal(tokenizer.fit_transform(same), codes)

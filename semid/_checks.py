@@ -13,6 +13,8 @@ import pandas as pd
 
 from semid._graded import graded_sizes
 
+_HALF_BYTES = (range(4), range(4, 8))  # places, lowest first
+
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn of `message` at the line outside this package that led here."""
@@ -184,7 +186,8 @@ def warn_of_packed_bits(name: str, X: Any) -> None:
     """Warn where bytes look like eight features each, one a bit, as precisions "ubinary" and "binary" have them.
 
     In numbers, the two highest bits of a byte know of each other: half-way between the smallest and the largest, where
-    most are, they are 01 or 10. Bits that were packed are features like any two.
+    most are, they are 01 or 10, unless all are equally frequent. And only the higher bits of a number know of those of
+    other columns. Bits that were packed are features like any two.
     """
     is_bytes = isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype in (np.uint8, np.int8)
     if not is_bytes or len(X) < 20 or X.shape[1] < 8:
@@ -196,12 +199,35 @@ def warn_of_packed_bits(name: str, X: Any) -> None:
     varies = spread > 0.02
     if varies.mean() < 0.8 or abs(np.mean((high * next_to_high).mean(axis=0)[varies] / spread[varies])) > 0.2:
         return
+    if not _low_bits_are_features(some):
+        return
     unpacked = "X" if X.dtype == np.uint8 else "(X.astype(np.int16) + 128).astype(np.uint8)"
     warn(
         f"{name} looks like packed bits, 8 features in each of {X.shape[1]} columns of {X.dtype}, as embeddings of "
         "binary precision are: distances between such numbers mean nothing. If it is, pass "
         f"np.unpackbits({unpacked}, axis=1); if not, pass X.astype(np.float32)."
     )
+
+
+def _low_bits_are_features(X):
+    """Return whether the lower four bits of bytes, (n, B), are as correlated between columns as the higher four are."""
+    X = np.unique(X, axis=0)  # of rows that are there twice, all bits are
+    X = X[:, np.linspace(0, X.shape[1] - 1, num=min(X.shape[1], 256)).astype(int)]
+    low, high = (np.mean([_squared_correlation((X >> place) & 1) for place in places]) for places in _HALF_BYTES)
+    n_pairs = X.shape[1] * (X.shape[1] - 1) / 2
+    by_chance = 1 / (len(X) - 1)  # and sqrt(2) times as much, its standard deviation
+    return low - by_chance > max(5 * by_chance * np.sqrt(2 / (4 * n_pairs)), (high - by_chance) / 3)
+
+
+def _squared_correlation(bits):
+    """Return the mean squared correlation of different columns, those of one value left out."""
+    centred = bits - bits.mean(axis=0)
+    lengths = np.linalg.norm(centred, axis=0)
+    units = centred[:, lengths > 0] / lengths[lengths > 0]
+    n_columns = units.shape[1]
+    if n_columns < 2:
+        return 0.0
+    return (np.square(units.T @ units).sum() - n_columns) / (n_columns * (n_columns - 1))
 
 
 def check_input_features(estimator, input_features):

@@ -7,6 +7,8 @@ what is missing. Whatever joins, excludes, looks up or puts together two columns
 
 import re
 from collections.abc import Hashable
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,8 @@ _ID_NAME = re.compile(
 )
 _PERHAPS_ID_NAME = re.compile(r"key|items?|products?|articles?|movies?|books?|songs?|tracks?")
 _NUMBERS = ("integer", "boolean", "floating", "mixed-integer-float", "decimal")
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,20}(\.0*)?")
+_TRIED_IDS = 20  # of those that are not known, whether they would be in another type
 
 
 def id_index(ids: Any) -> pd.Index:
@@ -93,11 +97,20 @@ def of_other_kind(known: Any, asked: Any) -> bool:
     return None not in kinds and kinds[0] != kinds[1]
 
 
-def warn_of_other_kind(name: str, known: Any, asked: Any, owner: str) -> None:
-    """Warn if no id of the column `name` can be known, since all are of another kind than those of `owner`."""
-    if of_other_kind(known, asked):
+def warn_of_other_kind(name: str, known: pd.Index, asked: Any, owner: str) -> None:
+    """Warn if ids of the column `name`, none of them in `known`, an `id_index`, would be as text or numbers.
+
+    A few are tried, at a cost that does not grow with `known`: one that is merely new is nothing to warn of.
+    """
+    asked = _as_index(asked)
+    some = asked[np.linspace(0, len(asked) - 1, num=min(len(asked), _TRIED_IDS)).astype(int)].dropna().tolist()
+    if len({_type_of(value) for value in some}) != 1 or not (known.dtype == object or known.dtype.kind in "iu"):
+        return
+    pairs = ((value, other) for value in some for other in _in_other_types(value) if other in known)
+    value, other = next(pairs, (None, None))
+    if other is not None:
         warn(
-            f"no value of column {name!r} is known: {like_those(asked, known, owner)}. Text and numbers are never "
+            f"no value of column {name!r} is known: {like_those([value], [other], owner)}. Text and numbers are never "
             f"equal: pass the column in the type it had before, such as X.astype({{{name!r}: ...}})."
         )
 
@@ -145,7 +158,8 @@ def _canonical(index):
         return pd.Index(values if len(values) and values.max() >= _BEYOND_INT64 else values.astype(np.int64))
     if types.is_float_dtype(kind):
         return _canonical_floats(index.to_numpy(dtype=np.float64))
-    if isinstance(kind, pd.ArrowDtype):
+    if isinstance(kind, pd.ArrowDtype | pd.StringDtype):
+        # Text of two dtypes would meet in a third, and the hash table be built anew for each look-up.
         index = index.astype(object)
     return _canonical_objects(index) if index.dtype == object else index
 
@@ -187,17 +201,42 @@ def _object_array(values):
 def _find_canonical(known, asked):
     if known.dtype == asked.dtype:
         return known.get_indexer(asked)
-    if known.dtype.kind in "iu" and asked.dtype.kind in "iu":
-        # uint64 meets int64: of the one, what the other cannot hold is not in it.
-        fits = np.asarray(asked >= 0) if known.dtype.kind == "u" else np.asarray(asked < _BEYOND_INT64)
+    if known.dtype == object:
+        return known.get_indexer(asked.astype(object))
+    if known.dtype.kind in "iu" and (asked.dtype.kind in "iu" or asked.dtype == object):
+        # What the known ids' dtype cannot hold is not among them.
+        fits = _fits(asked, np.iinfo(known.dtype))
         places = np.full(len(asked), -1, dtype=np.intp)
         places[fits] = known.get_indexer(asked[fits].astype(known.dtype))
         return places
-    if of_other_kind(known, asked):
-        return np.full(len(asked), -1, dtype=np.intp)
-    if known.dtype.kind in "iuOT" or asked.dtype.kind in "iuOT":
+    if known.dtype.kind in "iuO" or asked.dtype.kind in "iuO":
         return known.astype(object).get_indexer(asked.astype(object))
     return known.get_indexer(asked)
+
+
+def _fits(asked, bounds):
+    """Return which ids are whole numbers within the bounds of an integer dtype."""
+    if asked.dtype != object:
+        return np.asarray(asked >= 0) if bounds.min == 0 else np.asarray(asked < _BEYOND_INT64)
+    if types.infer_dtype(asked, skipna=False) in ("string", "bytes"):
+        return np.zeros(len(asked), dtype=bool)
+    are = [isinstance(v, Real | Decimal) and bounds.min <= v <= bounds.max and v == int(v) for v in asked]
+    return np.array(are, dtype=bool)
+
+
+def _type_of(value):
+    return next((kind for kind in (str, bytes) if isinstance(value, kind)), Real)
+
+
+def _in_other_types(value):
+    """Return what would be the same id in a log that has its ids as text, bytes or numbers."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    others = [text, text.encode(errors="replace")]
+    if _WHOLE_NUMBER.fullmatch(text):
+        others.append(int(text.split(".")[0]))
+    return [other for other in others if _type_of(other) is not _type_of(value)]
 
 
 def _concat_integers(parts, present, bounds):
@@ -216,9 +255,7 @@ def _concat_integers(parts, present, bounds):
 
 
 def _example(ids):
-    index = _as_index(ids)
-    present = index[~np.asarray(index.isna())]
-    return present[:1].tolist()[0] if len(present) else None
+    return next((value for value in _as_index(ids) if not pd.isna(value)), None)
 
 
 def _kind(ids):

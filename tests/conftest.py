@@ -8,8 +8,10 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before scipy: without it scikit
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from pandas.api import types
 
 from semid.ctr import DeepFMClassifier
 from semid.datasets import make_clicks, make_items
@@ -103,3 +105,15 @@ def encoder(table):
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def rows_looked_at(monkeypatch):
+    """The number of rows of each Index that is cast, and of each whose kind is inferred, in the order of the calls."""
+    rows = []
+    cast, infer = pd.Index.astype, types.infer_dtype
+    monkeypatch.setattr(
+        pd.Index, "astype", lambda index, *args, **kw: rows.append(len(index)) or cast(index, *args, **kw)
+    )
+    monkeypatch.setattr(types, "infer_dtype", lambda values, **kw: rows.append(len(values)) or infer(values, **kw))
+    return rows

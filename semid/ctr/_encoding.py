@@ -184,7 +184,7 @@ class ImpressionEncoder:
         if known is not None:
             is_new = find_ids(self._index(field), frequent) < 0
             if is_new.all():
-                warn_of_other_kind(self._name_of(field), known, frequent, "the model")
+                warn_of_other_kind(self._name_of(field), self._index(field), frequent, "the model")
             frequent = frequent[is_new]
         with suppress(TypeError):  # values of several types have no order; that of their appearance will do
             frequent = frequent.sort_values()
@@ -200,7 +200,7 @@ class ImpressionEncoder:
         found = find_ids(self._index(field), values) + FIRST_CATEGORY
         is_unknown = found < FIRST_CATEGORY
         if is_unknown.all():
-            warn_of_other_kind(self._name_of(field), vocabulary, values, "the model")
+            warn_of_other_kind(self._name_of(field), self._index(field), values, "the model")
         found[is_unknown] = UNKNOWN
         return found.astype(np.int32)
 

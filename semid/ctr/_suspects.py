@@ -1,5 +1,9 @@
 """Columns that are probably not what they are used as: a word before the fit, none where all is well."""
 
+import ast
+import json
+import re
+
 import numpy as np
 import pandas as pd
 from pandas.api import types
@@ -10,10 +14,15 @@ from semid.nn._fields import FIRST_CATEGORY
 _LEAST_ROWS = 200  # below which rates of single values say little
 _LEAST_VISITS = 5  # of each value on average: fewer are not few values
 _SURE = 5.0  # standard deviations
-_DEGREES = (2, 5, 8)  # numbers, beyond which their curve may be a line, a parabola, a cubic
+_LEAST_NAMES = 6  # distinct numbers, below which names and curves look alike
+_SURE_STEP = 2.5  # standard deviations
+_LEAST_TURNS = 1 / 3  # of the values; three peaks of 24 hours are a quarter
+_LEAST_RATIO = 0.5  # of von Neumann's, 1 for random rates
 _READ_VALUES = 1000  # of a text column
 _LEAST_OF_RARER = 50  # impressions, of the rarer class
 _STEPS = 10  # at most, of a rating
+_PARSED_VALUES = 5
+_LONGEST_PARSED = 10_000  # characters
 
 
 def warn_of_suspects(encoder, encoded, columns, y, told=()):
@@ -49,23 +58,39 @@ def _are_names(column, y):
     if len(values) < _LEAST_ROWS or not (values == np.round(values)).all():
         return False
     numbers, which = np.unique(values, return_inverse=True)
-    if not 3 <= len(numbers) <= len(values) / _LEAST_VISITS:
+    if not _LEAST_NAMES <= len(numbers) <= len(values) / _LEAST_VISITS:
         return False
     visits = np.bincount(which)
     rates, rate = np.bincount(which, clicks) / visits, clicks.mean()
     if not 0 < rate < 1:
         return False
-    # A cubic in ranks, so that counts of long tails follow it as well; a line or a parabola, where that fits anything.
-    degree = int(np.searchsorted(_DEGREES, len(numbers)))
-    ranks = (np.cumsum(visits) - visits / 2) / len(values)
-    basis = np.vander(2 * ranks - 1, degree + 1) * np.sqrt(visits)[:, None]
-    curve, *_ = np.linalg.lstsq(basis, rates * np.sqrt(visits), rcond=None)
-    beside_curve = (visits * np.square(rates - np.vander(2 * ranks - 1, degree + 1) @ curve)).sum()
-    in_all = (visits * np.square(rates - rate)).sum()
-    # Chi-squared where rates do not depend on the number, or follow the curve.
-    noise, free = rate * (1 - rate), len(numbers) - 1 - degree
-    is_sure = beside_curve / noise > free + _SURE * np.sqrt(2 * free) + _SURE**2
-    return bool(is_sure and beside_curve - noise * free > (in_all - noise * (len(numbers) - 1)) / 2)
+    # Chi-squared, where rates do not depend on the number.
+    noise, free = rate * (1 - rate), len(numbers) - 1
+    beyond_chance = (visits * np.square(rates - rate)).sum() / noise - free
+    if beyond_chance < _SURE * np.sqrt(2 * free) + _SURE**2:
+        return False
+    # What rates vary by, beside the noise of each; a value whose noise is larger says nothing of its neighbours.
+    variance = beyond_chance * noise / (len(values) - np.square(visits).sum() / len(values))
+    likely = (rates * visits + rate) / (visits + 1)
+    noises = likely * (1 - likely) / visits
+    return _are_jagged(rates[noises < variance], noises[noises < variance])
+
+
+def _are_jagged(rates, noises):
+    """Return whether rates of neighbours, whose variances of sampling are `noises`, differ as those of strangers do.
+
+    Random rates turn at two thirds of their values, a curve at its few peaks; and their squared steps are on average
+    twice their variance (von Neumann, 1941), of a curve far less.
+    """
+    if len(rates) < _LEAST_NAMES:
+        return False
+    steps, noise_of_steps = np.diff(rates), noises[:-1] + noises[1:]
+    signs = np.sign(steps[np.abs(steps) > _SURE_STEP * np.sqrt(noise_of_steps)])
+    n_turns = (signs[:-1] != signs[1:]).sum()
+    if n_turns < max(_LEAST_NAMES - 2, _LEAST_TURNS * (len(rates) - 2)):
+        return False
+    squared_step = (np.square(steps) - noise_of_steps).mean()
+    return bool(squared_step > _LEAST_RATIO * 2 * (rates.var(ddof=1) - noises.mean()))
 
 
 def _warn_of_lists_as_text(encoder, columns):
@@ -76,9 +101,11 @@ def _warn_of_lists_as_text(encoder, columns):
         ):
             continue
         values = pd.unique(column.dropna().iloc[:_READ_VALUES])
-        if len(values) > 1 and all(map(_is_printed_list, values)) and any(map(_has_several, values)):
-            name = encoder.names_[position]
-            example = next(filter(_has_several, values))
+        if len(values) < 2 or not all(map(_is_in_brackets, values)):
+            continue
+        several = [value for value in values if _has_several(value)]
+        if several and all(map(_is_printed_list, sorted(several, key=len)[:_PARSED_VALUES])):
+            name, example = encoder.names_[position], several[0]
             warn(
                 f"column {name!r} holds lists as text, such as {example!r:.80}, and each text is one category. Make "
                 f"lists of them: X[{name!r}].map(json.loads) or .map(ast.literal_eval). "
@@ -86,8 +113,25 @@ def _warn_of_lists_as_text(encoder, columns):
             )
 
 
-def _is_printed_list(value):
+def _is_in_brackets(value):
     return isinstance(value, str) and value.strip()[:1] + value.strip()[-1:] in ("[]", "()", "{}")
+
+
+def _is_printed_list(value):
+    """Return whether text is what Python, JSON or, with spaces between the entries, NumPy writes of a list."""
+    text = value.strip()
+    if len(text) > _LONGEST_PARSED:
+        return False
+    for parse, written in ((ast.literal_eval, text), (json.loads, text), (ast.literal_eval, _with_commas(text))):
+        try:
+            return isinstance(parse(written), list | tuple | set)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    return False
+
+
+def _with_commas(text):
+    return re.sub(r"(?<![\[,\s])\s+(?![\],])", ",", text)
 
 
 def _has_several(value):

@@ -185,7 +185,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
                     f'{encoder._cause(unknown)}. Add them to items, or pass handle_unknown="use_encoded_value".'
                 )
             if (rows < 0).all():
-                warn_of_other_kind(name, encoder.ids_, column, "the item table")
+                warn_of_other_kind(name, encoder._index(), column, "the item table")
             blocks.append(np.where(rows[:, None] < 0, UNKNOWN_CODE, encoder.codes_[rows]))
         if encoder.code_vectors:
             return encoder._with_code_vectors(blocks, X)
@@ -363,7 +363,8 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
 
     def _cause(self, unknown):
         """Return what an error adds where ids are unknown since they are of another type."""
-        return f": {like_those(unknown, self.ids_, 'the table')}" if of_other_kind(self.ids_, unknown) else ""
+        index = self._index()
+        return f": {like_those(unknown, index, 'the table')}" if of_other_kind(index, unknown) else ""
 
     def _with_code_vectors(self, blocks, X):
         """Return the codes as a DataFrame of categories that carry their code vectors."""

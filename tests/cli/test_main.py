@@ -126,7 +126,7 @@ def test_the_audit_takes_the_column_that_it_is_told_for_ids(files, capsys):
 @pytest.mark.filterwarnings("default")
 def test_packed_bits_are_told_before_codes_are_learned_of_them(rng, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    packed = np.packbits(rng.normal(size=(200, 384)) > 0, axis=1)
+    packed = np.packbits(rng.normal(size=(200, 16)) @ rng.normal(size=(16, 384)) > 0, axis=1)
     np.save("bits.npy", packed)
     pd.DataFrame({"item_id": range(200), "embedding": list(packed)}).to_parquet("bits.parquet")
     for source in ("bits.npy", "bits.parquet"):

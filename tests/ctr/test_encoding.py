@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from semid.ctr._encoding import ImpressionEncoder
-from semid.nn._fields import FIRST_CATEGORY
+from semid.nn._fields import FIRST_CATEGORY, UNKNOWN
 
 
 def _encoder(categorical="auto", code="auto", min_frequency=1, vector="auto", hash_buckets=None, vector_fields=1):
@@ -507,19 +507,31 @@ def test_lists_under_the_name_of_codes_are_refused():
     assert _fitted(X, code=None).shapes.list_vocabulary_sizes == (4,)
 
 
+@pytest.mark.parametrize("vocabulary", [list(range(1000)), [f"i{n}" for n in range(1000)], [*range(999), "guest"]])
+def test_a_request_for_a_new_value_looks_at_no_other(vocabulary, rows_looked_at):
+    encoder = _encoder()
+    encoder.fit_encode(pd.DataFrame({"item_id": pd.Series(vocabulary, dtype=object)}), np.ones(1000))
+    encoder.encode(pd.DataFrame({"item_id": ["i0"]}))
+    rows_looked_at.clear()
+    for new in ("new", 5000):
+        assert encoder.encode(pd.DataFrame({"item_id": [new]})).categories.tolist() == [[UNKNOWN]]
+    assert max(rows_looked_at) == 1
+
+
 def test_values_of_the_other_kind_are_told_of():
     X = pd.DataFrame({"user_id": [1, 2, 3, 1], "item_id": list("abca"), "tags": [[1], [2, 3], [], [1]]})
     encoder = _encoder()
     encoder.fit_encode(X, np.ones(4))
     with pytest.warns(UserWarning, match="no value of column 'user_id' is known: ids like '1', where the model has"):
         encoder.encode(X.astype({"user_id": str}))
-    with pytest.warns(UserWarning, match="no value of column 'item_id' is known: ids like 7, where the model has"):
-        encoder.encode(X.assign(item_id=7))
     with pytest.warns(UserWarning, match="no value of column 'tags' is known: ids like '1'"):
         encoder.encode(X.assign(tags=[["1"], ["2"], [], []]))
     with pytest.warns(UserWarning, match="no value of column 'user_id' is known"):
         copy.deepcopy(encoder).extend_encode(X.astype({"user_id": str}))
-    # New values of the kind, values of both kinds, and missing ones are nothing to warn of.
+    # New values of either kind, values of both kinds, and missing ones are nothing to warn of.
+    encoder.encode(X[:1].assign(user_id="guest"))
+    encoder.encode(X[:1].assign(user_id="4"))
+    encoder.encode(X[:1].assign(item_id=7))
     encoder.encode(X.assign(user_id=[7, 8, 9, 10]))
     encoder.encode(X.assign(user_id=pd.Series([7, "guest", "1", None], dtype=object)))
     encoder.encode(X.assign(user_id=pd.Series([None] * 4, dtype="Int64")))

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from semid.ctr import FactorizationMachineClassifier
+from semid.ctr._suspects import _are_names
 
 N_ROWS = 2000
 
@@ -27,7 +28,7 @@ def _warnings(X, y, **parameters):
     return [str(warning.message) for warning in caught]
 
 
-@pytest.mark.parametrize("n_names", [3, 5, 30, 200])
+@pytest.mark.parametrize("n_names", [12, 30, 200])
 def test_names_as_floats_are_noticed_whatever_the_column_is_called(rng, n_names):
     category = rng.integers(n_names, size=N_ROWS)
     y = _clicks(np.where(rng.permutation(n_names)[category] % 2, 2, -2), rng)
@@ -70,6 +71,31 @@ def test_numbers_that_happen_to_be_whole_are_let_alone(rng):
     assert not _warnings(X[["age"]], _clicks(2 - ((X["age"] - 45) / 12) ** 2, rng))
 
 
+HOURS = np.arange(24)
+
+
+@pytest.mark.parametrize(
+    ("rates", "n_rows"),
+    [
+        ([0.3, 0.1, 0.05, 0.1, 0.3], 20_000),  # stars, U
+        ([0.2, 0.05, 0.05, 0.1, 0.4], 20_000),  # stars, J
+        ([0.1, 0.2, 0.1], 2000),  # bands of age
+        ([0.1, 0.1, 0.1, 0.1, 0.12, 0.2, 0.2], 200_000),  # days of the week
+        (0.1 + 0.1 * np.exp(-(((HOURS - 8) / 2) ** 2)) + 0.15 * np.exp(-(((HOURS - 20) / 2) ** 2)), 20_000),
+        (0.1 + sum(0.1 * np.exp(-(((HOURS - peak) / 1.5) ** 2)) for peak in (8, 13, 20)), 200_000),
+        (0.05 + 0.3 * np.abs(np.linspace(-1, 1, 10)) ** 4, 50_000),
+        (0.5 ** np.arange(1, 9), 50_000),
+    ],
+)
+def test_rates_with_peaks_are_curves_and_not_those_of_names(rates, n_rows):
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        numbers = rng.integers(len(rates), size=n_rows)
+        assert not _are_names(
+            pd.Series(numbers, dtype=float), (rng.random(n_rows) < np.take(rates, numbers)).astype(int)
+        )
+
+
 @pytest.mark.parametrize("texts", [["[12, 7]", "[3]", "[]"], ["[12 7]", "[3]"], ["('a', 'b')", "('b',)"]])
 def test_lists_that_are_text_are_noticed(rng, texts):
     X = pd.DataFrame({"history": np.array(texts, dtype=object)[rng.integers(len(texts), size=N_ROWS)], "user": 1})
@@ -81,7 +107,13 @@ def test_lists_that_are_text_are_noticed(rng, texts):
 
 def test_text_with_brackets_is_no_list(rng):
     y = rng.integers(2, size=N_ROWS)
-    for texts in (["[Remix]", "[Live]"], ["(no genres listed)", "Drama, War"], ["a, b", "[1, 2]"], ["[]", "[]"]):
+    for texts in (
+        ["[Remix]", "[Live]"],
+        ["(no genres listed)", "Drama, War"],
+        ["a, b", "[1, 2]"],
+        ["[]", "[]"],
+        ["(S, slim)", "(36, 38)"],
+    ):
         assert not _warnings(pd.DataFrame({"genre": [texts[n % 2] for n in range(N_ROWS)], "user": 1}), y)
 
 

@@ -1,5 +1,7 @@
 """Ids that meet in two dtypes are joined as the keys of a dict are: by value, and to the last digit."""
 
+from decimal import Decimal
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -121,6 +123,27 @@ def test_a_join_is_that_of_a_dict(profile):
         assert numbers.tolist() == _places(distinct, asked.plain) and names.tolist() == distinct
 
     run(profile, case)
+
+
+@pytest.mark.parametrize("asked", [["i7"], ["7"], [7], [np.uint64(7)], [7.0], [7, "i7", b"7", 0.5, 2**70, -1]])
+@pytest.mark.parametrize(
+    "kind", [object, "str", "string", "string[pyarrow]", "large_string[pyarrow]", "int64", "uint64"]
+)
+def test_ids_are_found_in_a_hash_table_that_is_built_once(kind, asked, rows_looked_at):
+    plain = list(range(1000)) if "int64" in str(kind) else [f"i{n}" for n in range(1000)]
+    known = id_index(pd.Series(plain, dtype=kind))
+    holders = [object, "str", "string", "string[pyarrow]"] if all(isinstance(v, str) for v in asked) else [object]
+    for holder in holders:
+        rows_looked_at.clear()
+        assert find_ids(known, pd.Series(asked, dtype=holder)).tolist() == _places(plain, asked)
+        assert max(rows_looked_at, default=0) <= len(asked)
+
+
+@pytest.mark.parametrize("value", [Decimal(7), Decimal("7.5"), Fraction(7), 7.0, np.inf, 2.0**63, True, b"7"])
+def test_numbers_of_any_type_are_found_among_integers_as_in_a_dict(value):
+    assert find_ids(id_index(np.arange(9)), pd.Series([value, "x"], dtype=object)).tolist() == _places(
+        range(9), [value, "x"]
+    )
 
 
 @cases(quick=12, long=400)

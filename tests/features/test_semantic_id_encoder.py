@@ -387,7 +387,8 @@ def test_ids_of_the_other_kind_are_told_of(encoder, rng):
     encoder = clone(encoder).set_params(items=numbers, tokenizer=ResidualKMeansTokenizer(2, 3)).fit(X)
     with pytest.warns(UserWarning, match="no value of column 'item_id' is known: ids like '0', where the item table"):
         assert (encoder.transform(X.astype(str)) == -1).all()
-    encoder.transform(X + 100)  # numbers that are not there are merely new
+    encoder.transform(X + 100)  # numbers that are not there are merely new, and so is text
+    encoder.transform(pd.DataFrame({"item_id": ["guest"]}))
     encoder.transform(pd.DataFrame({"item_id": ["0", 1]}))  # nor are all of the other kind
     encoder.set_params(handle_unknown="error")
     with pytest.raises(ValueError, match="for example '0': ids like '0', where the table has ids like 0"):

@@ -202,8 +202,17 @@ def _quantized(X, dtype):
     return ((X - low) / (high - low) * 255 - (128 if dtype == np.int8 else 0)).astype(dtype)
 
 
+def test_bytes_that_are_equally_frequent_are_not_taken_for_packed_bits(rng):
+    X = rng.normal(size=(500, 16)) @ rng.normal(size=(16, 64))
+    ranks = X.argsort(axis=0).argsort(axis=0) * 256 // len(X)
+    several_times = np.repeat(ranks[:100], 5, axis=0)
+    for quantized in (ranks, several_times, rng.integers(256, size=(500, 64))):
+        for held in (quantized.astype(np.uint8), (quantized - 128).astype(np.int8)):
+            assert reconstruction_r2(held, held) == 1
+
+
 def test_packed_bits_are_told_and_quantized_embeddings_are_not(rng):
-    X = rng.normal(size=(200, 384)) + 0.3 * rng.normal(size=384)
+    X = rng.normal(size=(200, 16)) @ rng.normal(size=(16, 384)) + 0.3 * rng.normal(size=384)
     packed = np.packbits(X > 0, axis=1)
     with pytest.warns(UserWarning, match=r"X looks like packed bits, 8 features in each of 48 .* np\.unpackbits\(X,"):
         neighbor_overlap(packed, X)

@@ -305,7 +305,7 @@ def _is_header(frame, form):
 
 
 def _has_newline(column):
-    return any("\n" in name for name in column.unique())
+    return bool(column.str.contains("\n", regex=False).any())
 
 
 def _parse_good_lines(path, form, bad):

@@ -1,6 +1,6 @@
 """What a column of a file is: an id, a number, a time, text, a list or a vector. All that reads files asks here.
 
-A text file does not say what its columns are: text becomes a number only where nothing is lost by it, and ids of
+A text file does not say what its columns are: text becomes a number only where its value is kept, and ids of
 several files become integers only where those of all can. A parquet file says it, and is believed: integers stay
 integers where some are missing.
 """
@@ -17,11 +17,10 @@ from semid._tables import NULLABLE, without_views
 
 MISSING_NUMBERS = ("NA", "N/A", "NaN", "nan", "NULL", "null", "None", "<NA>")  # beside the empty text
 _BOOLEANS = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False, "false": False}
-# No zero before other digits: 01234 is a name.
-_INTEGER = re.compile(r" *[+-]?(?:0|[1-9]\d*) *", re.ASCII)
-_FLOAT = re.compile(
-    r" *[+-]?(?:(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|inf|infinity) *", re.ASCII | re.IGNORECASE
-)
+# No zero before other digits, and no plus: 01234 is a name, +49123 dials. For pandas, which may ask Arrow: no flags.
+_INTEGER = r"(?: *-?(?:0|[1-9][0-9]{0,19}) *)"  # 20 digits, as uint64 has at most
+_EXPONENT, _INFINITY = r"(?:[eE][+-]?[0-9]+)", r"[iI][nN][fF](?:[iI][nN][iI][tT][yY])?"
+_FLOAT = rf"(?: *-?(?:(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+){_EXPONENT}?|{_INFINITY}) *)"
 _EXACT = 2**53  # integers up to here are floats as well
 _UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
 _INDEX = b"semid.index"  # in the metadata of a table, the names of the columns that were the index
@@ -35,35 +34,48 @@ _READ_AS_VECTORS = "lists of one length, a list around one such list, tensors of
 def from_text(column):
     """Return a Series of text as numbers or booleans if each value is written as one, else as it is.
 
-    Empty text is missing (NaN in `column`), and among numbers `MISSING_NUMBERS` are.
+    Empty text is missing (NaN in `column`), and among numbers `MISSING_NUMBERS` are. Text stays where a value starts
+    with a plus or with a zero before other digits, is finite but beyond float64, or is an integer that the others'
+    type does not hold. How a number is written is not kept: 1.10 and 1.1 are one, 1e5 is 100000.0, and decimals are
+    rounded to float64.
     """
-    codes, texts = pd.factorize(column)
+    is_missing = (column.isna() | column.isin(MISSING_NUMBERS)).to_numpy(dtype=bool)
+    texts = column[~is_missing]
     if not len(texts):
-        return column.astype("float64")
-    values = _numbers([text for text in texts if text not in MISSING_NUMBERS])
+        return column.astype("float64") if column.isna().all() else column
+    values = _numbers(texts)
     if values is None:
         return column
-    # Where each distinct text is among the values; those that are none are missing.
-    is_value = np.array([text not in MISSING_NUMBERS for text in texts])
-    places = np.append(np.where(is_value, np.cumsum(is_value) - 1, -1), -1)[codes]
+    places = np.where(is_missing, -1, np.cumsum(~is_missing) - 1)
     return pd.Series(pd.array(values).take(places, allow_fill=True), index=column.index).astype(
-        _plain_type(values.dtype, (places < 0).any())
+        _plain_type(values.dtype, is_missing.any())
     )
 
 
 def _numbers(texts):
-    """Return an array of what distinct texts say, or None unless each is a number, or each a boolean."""
-    if not texts:
+    """Return an array of what a Series of text says, or None unless each is a number, or each a boolean."""
+    if texts.isin(list(_BOOLEANS)).all():
+        return np.array([_BOOLEANS[text] for text in _as_list(texts)])
+    if texts.str.fullmatch(_INTEGER).all():
+        return _integers(list(map(int, _as_list(texts))))
+    if not texts.str.fullmatch(_FLOAT).all():
         return None
-    if all(text in _BOOLEANS for text in texts):
-        return np.array([_BOOLEANS[text] for text in texts])
-    if all(map(_INTEGER.fullmatch, texts)):
-        return _integers(list(map(int, texts)))
-    if not all(map(_FLOAT.fullmatch, texts)):
-        return None
-    if any(_INTEGER.fullmatch(text) and abs(int(text)) > _EXACT for text in texts):
-        return None
-    return np.array(list(map(float, texts)))
+    values = np.array(list(map(float, _as_list(texts))))
+    loses = any(map(_loses_digits, texts[np.abs(values) >= _EXACT]))
+    return None if loses else values
+
+
+def _loses_digits(text):
+    """Return whether a number, in text of one of 2**53 or beyond, is an integer beyond it, or finite but no float64."""
+    digits = text.strip().removeprefix("-")
+    if digits.isdigit():
+        return len(digits) > len(str(_EXACT)) or int(digits) > _EXACT
+    return np.isinf(float(digits)) and not digits.lower().startswith("inf")
+
+
+def _as_list(texts):
+    # Text in Arrow is ten times slower to walk through.
+    return np.asarray(texts, dtype=object).tolist()
 
 
 def _integers(values):
@@ -95,6 +107,7 @@ def nullable_type(dtype):
 def ids_from_text(column):
     """Return ids as int64 if each is written as Python writes an integer: 007 and 7 stay two."""
     codes, names = pd.factorize(column)
+    names = _as_list(names)
     try:
         integers = np.array([int(name) for name in names], dtype=np.int64)
     except (ValueError, OverflowError):

@@ -19,7 +19,6 @@ from semid._checks import warn, way_out_of_lists
 from semid._tables import as_index
 
 _LEAST_INT64, _BEYOND_INT64, _BEYOND_UINT64 = -(2**63), 2**63, 2**64
-_LARGEST_IN_FLOAT64 = 2**53  # to which every integer is a float
 _CALLED_CODES = re.compile(r"(?:.*[_\-. ])?(?:codes?|sids?|sem_?ids?|semantic_?(?:ids?|codes?))")
 # Names of columns of ids, as `plain_name` has them; and names that ids and features have alike.
 _ID_NAME = re.compile(
@@ -70,7 +69,7 @@ def factorize_ids(ids: Any) -> tuple[np.ndarray, pd.Index]:
 
 
 def concat_ids(first: Any, second: Any) -> pd.Series:
-    """Return the ids of two columns as one: in the dtype that pandas gives it, or in one that loses nothing."""
+    """Return the ids of two columns as one: in their dtype, or in one that loses nothing, integers if all are whole."""
     parts = [part if isinstance(part, pd.Series) else pd.Series(part) for part in (first, second)]
     if parts[0].dtype == parts[1].dtype:
         return pd.concat(parts, ignore_index=True)
@@ -79,10 +78,9 @@ def concat_ids(first: Any, second: Any) -> pd.Series:
     if not all(index.dtype.kind in "iu" for index in present):
         holds_numbers = any(types.is_numeric_dtype(part.dtype) for part in parts)
         return pd.concat([part.astype(object) if holds_numbers else part for part in parts], ignore_index=True)
-    bounds = [int(bound) for index in present if len(index) for bound in (index.min(), index.max())]
-    is_float = any(types.is_float_dtype(part.dtype) for part in parts)
-    if is_float and all(abs(bound) <= _LARGEST_IN_FLOAT64 for bound in bounds):
+    if all(types.is_float_dtype(part.dtype) for part in parts):
         return pd.concat([part.astype(np.float64) for part in parts], ignore_index=True)
+    bounds = [int(bound) for index in present if len(index) for bound in (index.min(), index.max())]
     return _concat_integers(parts, present, bounds)
 
 

@@ -25,6 +25,18 @@ def read(*texts):
         ([str(2**64), "1"], "str", [str(2**64), "1"]),
         (["0.5", "1", "1e3", "-inf", ""], "float64", [0.5, 1.0, 1000.0, -np.inf, None]),
         (["0.5", str(BIG + 1)], "str", ["0.5", str(BIG + 1)]),
+        (["0.5", str(BIG)], "float64", [0.5, BIG]),
+        (["0.5", "-" + "9" * 5000], "str", ["0.5", "-" + "9" * 5000]),
+        (["1", "9" * 5000], "str", ["1", "9" * 5000]),
+        ([str(-(2**63)), "1"], "int64", [-(2**63), 1]),
+        (["1e400", "0.5"], "str", ["1e400", "0.5"]),
+        (["1e300", "-Infinity"], "float64", [1e300, -np.inf]),
+        (["+49123", "49123"], "str", ["+49123", "49123"]),
+        (["+0.5", "1"], "str", ["+0.5", "1"]),
+        (["1.10", "1.1", "1e+2"], "float64", [1.1, 1.1, 100.0]),
+        ([" 1", "2 "], "int64", [1, 2]),
+        (["\u0661", "1"], "str", ["\u0661", "1"]),
+        (["1\n", "1"], "str", ["1\n", "1"]),
         (["True", "false"], "bool", [True, False]),
         (["True", "", "False"], "boolean", [True, None, False]),
         (["01234", "1234"], "str", ["01234", "1234"]),
@@ -35,7 +47,7 @@ def read(*texts):
         (["", ""], "float64", [None, None]),
     ],
 )
-def test_text_becomes_a_number_only_where_nothing_is_lost(texts, dtype, values):
+def test_text_becomes_a_number_only_where_its_value_is_kept(texts, dtype, values):
     assert read(*texts) == (dtype, values)
 
 

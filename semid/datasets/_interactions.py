@@ -114,8 +114,8 @@ def load_interactions(
         Ids of text files are int64 where each one, in all files, is an integer as Python would write it (``7``, not
         ``007``), otherwise str; those of parquet files are as they are there, those of RecBole str. Where some files
         have text and others integers, all are str. Other columns of text files are integers, floats or booleans where
-        each value is one (``01234`` is none), maybe missing (Int64, float64, boolean), and otherwise str as written:
-        ``"NA"`` is missing among numbers alone.
+        each value is one (``01234`` and ``+49`` are none), maybe missing (Int64, float64, boolean), and otherwise str
+        as written: ``"NA"`` is missing among numbers alone.
 
     Raises
     ------
@@ -305,7 +305,7 @@ def _is_header(frame, form):
 
 
 def _has_newline(column):
-    return any("\n" in name for name in column.unique())
+    return bool(column.str.contains("\n", regex=False).any())
 
 
 def _parse_good_lines(path, form, bad):

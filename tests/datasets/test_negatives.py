@@ -121,6 +121,25 @@ def test_integers_of_two_dtypes_stay_integers():
     assert above["item_id"].dtype == np.uint64 and 2**63 + 5 in set(above["item_id"].tolist())
 
 
+@pytest.mark.parametrize("log_kind", ["int64", "int32", "uint64", "Int64"])
+@pytest.mark.parametrize("items_kind", ["float64", "float32", "Float64"])
+def test_integers_of_a_log_stay_integers_beside_a_catalogue_of_whole_floats(log_kind, items_kind):
+    log = pd.DataFrame({"user_id": [0, 1], "item_id": pd.Series([1, 2], dtype=log_kind)})
+    impressions = add_negatives(log, pd.Series([1.0, 2.0, 3.0, 4.0], dtype=items_kind), random_state=0)
+    assert pd.api.types.is_integer_dtype(impressions["item_id"])
+    assert impressions["item_id"].tolist()[::2] == [1, 2]
+    assert set(impressions["item_id"]) <= {1, 2, 3, 4}
+
+
+def test_floats_stay_floats():
+    log = pd.DataFrame({"user_id": [0, 1], "item_id": [1.0, 2.0]})
+    assert add_negatives(log, pd.Series([1.0, 2.0, 3.0]), random_state=0)["item_id"].dtype == np.float64
+    assert (
+        add_negatives(log.astype({"item_id": "float32"}), [1.0, 2.0, 3.0], random_state=0)["item_id"].dtype.kind == "f"
+    )
+    assert add_negatives(log.astype({"item_id": int}), [1.0, 2.0, 3.5], random_state=0)["item_id"].tolist()[0] == 1
+
+
 def test_ids_of_the_other_kind_are_named_as_such():
     log = pd.DataFrame({"user_id": [1, 2], "item_id": [1, 2]})
     with pytest.raises(ValueError, match="1 is not among them: ids like 1, where items has ids like '1'"):

@@ -474,7 +474,7 @@ def plain_array(X):
     if isinstance(X, pd.DataFrame):
         return np.asarray(X) if all(isinstance(dtype, np.dtype) for dtype in X.dtypes) else _from_nullable(X)
     if not isinstance(X, np.ndarray):
-        X = _from_tensor(X) if type(X).__module__.partition(".")[0] == "torch" else _from_arrow_column(X)
+        X = from_tensor(X) if type(X).__module__.partition(".")[0] == "torch" else _from_arrow_column(X)
     array = np.asarray(X)
     if array.dtype == object and array.ndim == 1 and len(array):
         array = np.stack(array)
@@ -496,7 +496,8 @@ def _from_nullable(frame):
     return np.column_stack(columns)
 
 
-def _from_tensor(tensor):
+def from_tensor(tensor):
+    """Return a tensor of torch, on any device, as a numpy array of the same numbers."""
     tensor = tensor.detach().cpu()
     # numpy has no type for torch's bfloat16 and float8; float32 holds them exactly.
     is_known = str(tensor.dtype) in ("torch.float16", "torch.float32", "torch.float64")

@@ -23,6 +23,7 @@ from semid._checks import (
     warn,
     warn_of_packed_bits,
 )
+from semid._columns import from_tensor
 from semid._ids import is_called_id
 from semid._state import LiveModule, build_seeded, export_state, resolve_device
 from semid._versioned import Versioned
@@ -101,7 +102,7 @@ class EmbeddingsToCodes(Versioned, TransformerMixin, BaseEstimator):
                 f"X must hold embeddings, one row of numbers per item, got {ids}, which are ids and no features. "
                 f"{_FOR_IDS}; drop them from X if they stand beside embeddings."
             )
-        X = _without_bfloat16(X)
+        X = _without_tensors(X)
         if checks.get("reset", True):
             warn_of_packed_bits("X", X)
         try:
@@ -118,13 +119,12 @@ class EmbeddingsToCodes(Versioned, TransformerMixin, BaseEstimator):
             ) from error
 
 
-def _without_bfloat16(X):
-    """Return tensors as arrays, those of bfloat16, which numpy has not, as float32; anything else as it is."""
+def _without_tensors(X):
+    """Return tensors as arrays, those of types that numpy has not as float32; anything else as it is."""
     if isinstance(X, list | tuple) and len(X) and all(isinstance(row, torch.Tensor) for row in X):
         X = torch.stack(tuple(X)) if len({row.shape for row in X}) == 1 else X
     if isinstance(X, torch.Tensor):
-        X = X.detach().cpu()
-        return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+        return from_tensor(X)
     if getattr(getattr(X, "dtype", None), "kind", None) == "V" and X.dtype.name.startswith("void"):
         raise ValueError(
             f"X must hold numbers, got an array of {X.dtype.str}, as which numpy reads numbers that it does not know "

@@ -37,6 +37,14 @@ _N_CANDIDATES = (16, 64, 256, 1024, 4096)
 _LARGEST_SEARCH = 2**16  # candidates times codes, of one item
 _CHEAP_SEARCH = 2**26  # candidates times codes, of all items together
 _SMALLEST_SUFFIX_SIZE = 16
+_TAKEN = (
+    ", or no less than half of that to another one. They are taken for the nearest, and have its codes. Look codes up "
+    "by item id with SemanticIDEncoder, or fit on these items together, so that each has codes of its own."
+)
+_PLACED = (
+    ". They are placed, and have codes of their own. If they are items that have codes, embed them as before, or look "
+    "codes up by item id with SemanticIDEncoder."
+)
 _BLOCK = 512  # rows that are encoded, searched for or decoded at once
 
 
@@ -104,11 +112,14 @@ class UniqueTokenizer(EmbeddingsToCodes):
     -----
     A row is a placed item if the two are equal in float32, or if it is the nearest one and they differ by no more than
     rounding explains: ``2**-17`` of the norm of the row, and the rounding of each side to float16 or bfloat16 where
-    its numbers are such. Up to ``2**-7`` of the norm it is still taken for that item, if every other one is at least 8
-    times as far away, and a warning says so; another warning tells of rows that may be either of two placed items.
-    Anything else is another item. Rows of one call are one item if they are within ``2**-13`` of each other, all of
-    them, and rounding explains it. Titles of 12,101 products in all-MiniLM-L6-v2 come back within 3e-4 (float16)
-    and 2e-3 (bfloat16) of the norm; different titles are at least 4e-2 apart.
+    its numbers are such. Up to ``2**-7`` of the norm `transform` still takes it for that item, if every other one is
+    at least 8 times as far away, and a warning says so; `partial_fit`, with a warning, places it: an item that has
+    codes twice is worse off than before by little, one that has those of another is lost. Another warning tells of
+    rows that may be either of two placed items. Anything else is another item, and so are rows of whole numbers or
+    quarters, or as clearly of multiples of another power of two, that are not equal. Rows of one call are one item if
+    they are within ``2**-13`` of each other, all of them, and rounding explains it. Titles of 12,101 products in
+    all-MiniLM-L6-v2 come back within 3e-4 (float16) and 2e-3 (bfloat16) of the norm; different titles are at least
+    4e-2 apart.
 
     For ``"reassign"``, the items that share codes ask for their 16 nearest rows of codes (up to 256 in a small
     catalogue) and bid for those that are free, their own included, in an auction. Items that find nothing ask for four
@@ -200,8 +211,8 @@ class UniqueTokenizer(EmbeddingsToCodes):
     def partial_fit(self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None) -> Self:
         """Give codes of their own to items that are new; no other item's codes change.
 
-        The result does not depend on the order of the rows. Before the first `fit`, the same as `fit`. What is an item
-        that has codes is decided as in `transform`, see Notes.
+        The result does not depend on the order of the rows. Before the first `fit`, the same as `fit`. What is near an
+        item that has codes, but farther than rounding explains, is placed, with a warning; see Notes.
 
         Parameters
         ----------
@@ -227,7 +238,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
         item_weights = check_sample_weight(sample_weight, len(X))
         n_items = np.count_nonzero(item_weights)
         self._keep_embeddings(X)
-        item_weights = np.where(self._places(X, item_weights > 0) < 0, item_weights, 0)
+        item_weights = np.where(self._places(X, item_weights > 0, is_placing=True) < 0, item_weights, 0)
         if not item_weights.any():
             return self
         rows, weights = _distinct_items(X, item_weights)
@@ -313,16 +324,21 @@ class UniqueTokenizer(EmbeddingsToCodes):
     def __getstate__(self):
         return {name: value for name, value in super().__getstate__().items() if name != "_neighbors"}
 
-    def _places(self, X, is_asked=True):
-        """Return which placed item each row of `X` is, its position or -1; warn of rows where that is in doubt."""
+    def _places(self, X, is_asked=True, *, is_placing=False):
+        """Return which placed item each row of `X` is, its position or -1; warn of rows where that is in doubt.
+
+        Where rows are about to be placed, one that rounding does not explain is an item of its own: placed twice, an
+        item has codes to spare; taken for another one, it has none.
+        """
         hashes = row_hashes(X)
         places = np.where(contains(self.hashes_, hashes), np.searchsorted(self.hashes_, hashes), -1)
         left = np.flatnonzero((places < 0) & is_asked)
         if len(left) and hasattr(self, "embeddings_"):
             found = self._placed_items().recognise(X[left])
-            places[left] = found.places
-            if found.is_doubtful.any():
-                _warn_of_doubt(left, found)
+            is_new = (found.places >= 0) & ~found.is_explained & is_placing
+            places[left] = np.where(is_new, -1, found.places)
+            _warn_of_doubt(left, found, found.is_doubtful & ~is_new, _TAKEN)
+            _warn_of_doubt(left, found, is_new, _PLACED)
         return places
 
     def _placed_items(self):
@@ -519,15 +535,13 @@ def _distinct_items(X, weights):
     return rows[firsts], (totals / totals.mean()).astype(np.float32)
 
 
-def _warn_of_doubt(rows, found):
-    doubtful = np.flatnonzero(found.is_doubtful)
-    first = doubtful[0]
-    warn(
-        f"X has {len(doubtful)} rows that may be a placed item or not, such as row {rows[first]}, at "
-        f"{found.distances[first]:.1e} of its norm from the nearest one: more than rounding explains, or no less than "
-        "half of that to another one. They are taken for the nearest, and have its codes. Look codes up by item id "
-        "with SemanticIDEncoder, or fit on these items together, so that each has codes of its own."
-    )
+def _warn_of_doubt(rows, found, is_doubtful, consequence):
+    if is_doubtful.any():
+        first = is_doubtful.argmax()
+        warn(
+            f"X has {is_doubtful.sum()} rows that may be a placed item or not, such as row {rows[first]}, at "
+            f"{found.distances[first]:.1e} of its norm from the nearest one: more than rounding explains{consequence}"
+        )
 
 
 def _ranks_within_equal(numbers):

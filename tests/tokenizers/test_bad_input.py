@@ -235,6 +235,15 @@ def test_graded_sizes_are_of_integers(arguments):
         graded_sizes(*arguments)
 
 
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2, torch.float16, torch.float64])
+def test_tensors_of_any_float_are_taken_as_the_same_numbers_in_float32(dtype):
+    rows = torch.randn(60, 4, generator=torch.Generator().manual_seed(0)).to(dtype)
+    tokenizer = ResidualKMeansTokenizer(2, 4, random_state=0)
+    codes = tokenizer.fit_transform(rows.float().numpy())
+    for same in (rows, list(rows)):
+        np.testing.assert_array_equal(tokenizer.fit(same).transform(same), codes)
+
+
 def test_bfloat16_is_taken_as_the_same_numbers_in_float32(tmp_path):
     ml_dtypes = pytest.importorskip("ml_dtypes")
     rows = torch.randn(60, 4, generator=torch.Generator().manual_seed(0)).bfloat16()

@@ -74,15 +74,83 @@ def test_integers_that_differ_by_one_are_not_rounded_from_one_another(rng):
     assert len(np.unique(unique.transform(X), axis=0)) == len(X) == len(unique.codes_)
 
 
-@pytest.mark.parametrize("method", ["transform", "partial_fit"])
-def test_what_rounding_does_not_explain_is_taken_for_the_nearest_with_a_word(unique, X, method):
+@pytest.mark.parametrize("n_copies", [1, 14, 15, 16, 20, 60, 1500])
+def test_any_number_of_copies_of_one_item_has_one_row_of_codes(items, rng, n_copies):
+    X = items.embeddings[:300]
+    copies = (X[0] + 1e-7 * rng.normal(size=(n_copies, X.shape[1]))).astype(np.float32)
+    unique = UniqueTokenizer(ResidualKMeansTokenizer(2, 32, random_state=0)).fit(np.vstack([X, copies]))
+    assert len(unique.codes_) == 300
+    np.testing.assert_array_equal(unique.transform(copies), np.repeat(unique.transform(X[:1]), n_copies, axis=0))
+
+
+def test_clumps_of_copies_of_one_item_have_one_row_of_codes(rng):
+    X = rng.normal(size=(100, 12)).astype(np.float32)
+    clumps = [X[0] * np.float32(1 + factor) + 1e-8 * rng.normal(size=(40, 12)) for factor in (1e-6, 2e-6, 4e-6)]
+    X = np.vstack([X, *clumps]).astype(np.float32)
+    assert len(np.unique(PlacedItems(X).copies())) == 100
+
+
+def test_many_items_in_a_chain_wider_than_copies_stay_apart():
+    X = np.ones((200, 12), dtype=np.float32) * (1 + 2e-6 * np.arange(200, dtype=np.float32))[:, None]
+    np.testing.assert_array_equal(PlacedItems(X).copies(), np.arange(200))
+
+
+def _year_and_month(rng):
+    return np.array([[year, month] for year in range(1990, 2020) for month in range(1, 13)])
+
+
+def _int8(rng, n_features=16):
+    X = rng.integers(-100, 100, size=(400, n_features))
+    return np.vstack([X, X + np.eye(n_features, dtype=int)[rng.integers(n_features, size=400)]])
+
+
+STEPS = {
+    "year and month": _year_and_month,
+    "whole numbers beyond float16": lambda rng: _year_and_month(rng) * [500, 1],
+    "year and rating": lambda rng: _year_and_month(rng) * [1, 0.5],
+    "int8": _int8,
+    "uint8": lambda rng: _int8(rng) + 128,
+    "shares of 256": lambda rng: (_int8(rng, 48) + 128) / 256,
+}
+
+
+@pytest.mark.parametrize("make", STEPS.values(), ids=STEPS)
+def test_items_one_step_apart_are_no_rounding_of_one_another(make, rng):
+    X = np.unique(make(rng), axis=0).astype(np.float32)
+    new = rng.permutation(len(X)) < len(X) // 2
+    unique = UniqueTokenizer(ResidualKMeansTokenizer(3, 16, random_state=0)).fit(X[~new])
+    placed = unique.transform(X[~new])
+    assert len(unique.partial_fit(X).codes_) == len(X)
+    codes = unique.transform(X)
+    np.testing.assert_array_equal(codes[~new], placed)
+    assert len(np.unique(codes, axis=0)) == len(X)
+
+
+def test_one_step_of_a_number_in_float16_is_the_rounding_of_one_item(X):
+    placed = X.astype(np.float16)
+    back = placed.copy()
+    back[::2, 3] = np.nextafter(back[::2, 3], np.float16(np.inf))
+    unique = UniqueTokenizer(ResidualKMeansTokenizer(2, 16, random_state=0)).fit(placed)
+    np.testing.assert_array_equal(unique.transform(back), unique.transform(placed))
+
+
+def test_what_rounding_does_not_explain_is_taken_for_the_nearest_with_a_word(unique, X):
     codes = unique.transform(X)
     doubtful = X * np.float32(1 + 3e-3)
     with pytest.warns(UserWarning, match=r"X has 200 rows that may be a placed item or not, such as row 0, at 3.0e-03"):
-        getattr(unique, method)(doubtful)
-    with pytest.warns(UserWarning, match="by item id with SemanticIDEncoder"):
         np.testing.assert_array_equal(unique.transform(doubtful), codes)
-    assert len(unique.codes_) == 200
+    with pytest.warns(UserWarning, match=r"They are taken for the nearest.* by item id with SemanticIDEncoder"):
+        unique.transform(doubtful)
+
+
+def test_what_rounding_does_not_explain_is_placed_with_a_word(unique, X):
+    codes = unique.transform(X)
+    doubtful = X[:50] * np.float32(1 + 3e-3)
+    with pytest.warns(UserWarning, match=r"X has 50 rows that may be .* They are placed, and have codes of their own"):
+        unique.partial_fit(doubtful)
+    both = unique.transform(np.vstack([X, doubtful]))
+    np.testing.assert_array_equal(both[:200], codes)
+    assert len(np.unique(both, axis=0)) == 250
 
 
 def test_a_row_between_two_placed_items_is_told(X):

@@ -555,7 +555,6 @@ def _prepare_optimizers(net, rates, train, options):
             precisions = torch.cat([torch.full_like(r.log_odds, r.precision) for r in rates])
             prior = precisions * least_weight / visits / (n_rows / n_steps)
             prior = prior[:, None].to(embedding.table)
-            forgetting = torch.cat([forgetting, torch.zeros_like(forgetting)], dim=1)
         per_step = (visits / n_steps)[:, None].to(embedding.table)
         statistics = Visits(per_step, embedding.first_rows, n_rows / n_steps / _DRAWN_SHARE, prior)
     net.lazy_table = lazy(

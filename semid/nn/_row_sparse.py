@@ -41,9 +41,9 @@ class LazyAdam:
 
         v̂ = (p v / (1 - β2^t) + p₀ p m) / (p + p₀)
 
-    First-order weights w may have a Gaussian prior in the place of forgetting. Each visit carries its share of it: in
-    batches of B, and with n visits of a row in an epoch, a prior of precision λ adds λ w / (n B) to the gradient of a
-    visit.
+    First-order weights w may have a Gaussian prior, in `visits`, in the place of forgetting. Each visit carries its
+    share of it: in batches of B, and with n visits of a row in an epoch, a prior of precision λ adds λ w / (n B) to the
+    gradient of a visit.
 
     A second moment of few visits knows their labels: a row whose impressions were all skipped has a small one, and long
     steps, and an impression that comes again meets a row that gives its label away. What is expected of a row does not.
@@ -60,8 +60,8 @@ class LazyAdam:
         The table's ``lr`` and ``weight_decay`` are read from it at every step, so that a scheduler may change them.
     average : Tensor of shape (R, w) or None
         Where to keep the exponential moving average of the table over steps.
-    forgetting : Tensor of shape (R, 1), or (R, G), or float
-        Rate f of each row, and group of columns, per step.
+    forgetting : Tensor of shape (R, 1) or float
+        Rate f of each row, per step.
     n_first_order : int
         Columns at the end of the table that hold first-order weights, whose gradients are larger than those of
         embeddings: a group of their own.
@@ -75,8 +75,10 @@ class LazyAdam:
         self.widths = [width - n_first_order, n_first_order] if 0 < n_first_order < width else [width]  # of G groups
         self.second_moments = table.new_zeros(len(table), len(self.widths))
         self.resting_rates = torch.zeros_like(self.second_moments)  # 0 for a row that is as it was initialised
-        # All groups of columns at one rate, as long as there was no L2.
-        self.rests_evenly = not isinstance(forgetting, torch.Tensor) or forgetting.shape[1] == 1
+        # As long as there was no L2: all columns at one rate, or those that have a prior not at all.
+        self.rests_evenly = True
+        self.has_prior = visits is not None and visits.prior is not None
+        self.n_forgetting = self.widths[0] if self.has_prior else width
         self.last_steps = torch.zeros(len(table), 1, dtype=torch.int32, device=table.device)
         self.t = 0
         # Sums over steps of the logarithm of the average's decay: up to now, and up to the last touch of each row.
@@ -112,7 +114,7 @@ class LazyAdam:
         if self.group["weight_decay"]:
             self.rests_evenly = False
             gradient = gradient.add_(values, alpha=self.group["weight_decay"])
-        if self.visits is not None and self.visits.prior is not None:
+        if self.has_prior:
             counts = self.counts if self.slots is None else self.counts.index_select(0, self.slots)
             pull = self.visits.prior.index_select(0, self.rows) * counts
             gradient[:, self.widths[0] :].addcmul_(pull, values[:, self.widths[0] :])
@@ -122,13 +124,15 @@ class LazyAdam:
         forgetting = self.forgetting
         if isinstance(forgetting, torch.Tensor):
             forgetting = forgetting.index_select(0, self.rows)
-            values.mul_(self._by_column(torch.exp(-forgetting)))
+            values[:, : self.n_forgetting].mul_(torch.exp(-forgetting))
         elif forgetting:
-            values.mul_(math.exp(-forgetting))
+            values[:, : self.n_forgetting].mul_(math.exp(-forgetting))
         values.addcmul_(gradient, self._by_column(step), value=-1.0)
         self.table.index_copy_(0, self.rows, values)
         self.second_moments.index_copy_(0, self.rows, moments)
-        self.resting_rates.index_copy_(0, self.rows, self._resting_rate(step) + forgetting)
+        rates = self._resting_rate(step)
+        rates[:, : 1 if self.has_prior else None].add_(forgetting)
+        self.resting_rates.index_copy_(0, self.rows, rates)
         self._mark(self.rows)
         if self.average is not None:
             self.average.index_copy_(0, self.rows, self.averages.lerp_(values, 1 - decay))
@@ -172,13 +176,19 @@ class LazyAdam:
         if self.rests_evenly:
             rates = rates[:, :1]
         n = (self.t - self.last_steps.index_select(0, rows)).double()  # (U, 1)
-        averages = None
+        left, averages = torch.exp(-rates * n), None
+        first_order_alone = self.has_prior and self.rests_evenly  # stays as it is
         if self.average is not None:
             averages = self.average.index_select(0, rows)
             log_decay = self.log_decay - self.last_log_decays.index_select(0, rows)
             kept, shares = _resting_average(rates, n, log_decay)
+            if first_order_alone:
+                shares = torch.cat([shares, 1 - kept], dim=1)
             averages.mul_(kept.to(values.dtype)).addcmul_(values, self._by_column(shares.to(values.dtype)))
-        values.mul_(self._by_column(torch.exp(-rates * n).to(values.dtype)))
+        if first_order_alone:
+            values[:, : self.n_forgetting].mul_(left.to(values.dtype))
+        else:
+            values.mul_(self._by_column(left.to(values.dtype)))
         return values, self._rested(moments, n), averages
 
     def _mean_squares(self, gradient):

@@ -219,16 +219,17 @@ def test_second_moments_are_drawn_to_what_is_expected_of_a_row():
     torch.testing.assert_close(parameter.detach(), expected, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("l2", [0.0, 1e-3])
+@pytest.mark.parametrize("forgetting", [0.02, torch.full((N_ROWS, 1), 0.02, dtype=torch.float64)])
 @pytest.mark.usefixtures("either_way")
-def test_each_visit_carries_its_share_of_the_prior_of_first_order_weights():
+def test_each_visit_carries_its_share_of_the_prior_of_first_order_weights(l2, forgetting):
     torch.manual_seed(0)
     batches, decay = [torch.stack([rows % 4, 4 + rows % 8], dim=1) for rows in _batches(40)], 0.9
     table = torch.randn(N_ROWS, WIDTH, dtype=torch.float64)
     per_step, prior = torch.linspace(0.1, 2, 2 * N_ROWS, dtype=torch.float64).reshape(2, N_ROWS, 1)
-    forgetting = torch.tensor([[0.02, 0.0]], dtype=torch.float64).repeat(N_ROWS, 1)
     parameter, lazy_average = torch.nn.Parameter(table.clone()), table.clone()
     visits = Visits(per_step, torch.tensor([0, 4]), 0.0, prior)  # second moments are the rows' own
-    optimizer = LazyAdam(parameter, {"lr": LR, "weight_decay": 0.0}, lazy_average, forgetting, 1, visits)
+    optimizer = LazyAdam(parameter, {"lr": LR, "weight_decay": l2}, lazy_average, forgetting, 1, visits)
     for rows in batches:
         touched = optimizer.open(rows, torch.ones(len(rows), dtype=torch.float64))
         (touched.values[touched.places.flatten()] - _targets(rows.flatten())).square().sum().backward()
@@ -236,20 +237,24 @@ def test_each_visit_carries_its_share_of_the_prior_of_first_order_weights():
     optimizer.settle()
 
     expected, average = table.clone(), table.clone()
-    v, met = torch.zeros(N_ROWS, 2, dtype=torch.float64), torch.zeros(N_ROWS, dtype=bool)
+    v, rate = torch.zeros(2, N_ROWS, 2, dtype=torch.float64)
+    met = torch.zeros(N_ROWS, dtype=torch.bool)
     for t, rows in enumerate(batches, start=1):
         gradient, is_touched = _gradients(expected, rows.flatten())
         met |= is_touched
         v *= 0.999
         for row in met.nonzero()[:, 0]:
-            weights, first_order = expected[row, :-1], expected[row, -1:]  # views
-            n_visits = (rows == row).sum()
-            slopes = gradient[row, :-1], gradient[row, -1:] + prior[row] * n_visits * first_order
-            weights *= np.exp(-0.02)
-            if is_touched[row]:
-                for g, (part, slope) in enumerate(zip((weights, first_order), slopes, strict=True)):
-                    v[row, g] += 0.001 * slope.square().mean()
-                    part -= LR * slope / ((v[row, g] / (1 - 0.999**t)).sqrt() + 1e-8)
+            slope = gradient[row] + l2 * expected[row]
+            slope[-1] += prior[row, 0] * (rows == row).sum() * expected[row, -1]
+            expected[row, :-1] *= np.exp(-0.02)
+            for g, columns in enumerate((slice(0, -1), slice(-1, None))):
+                if is_touched[row]:
+                    v[row, g] += 0.001 * slope[columns].square().mean()
+                    step = LR / ((v[row, g] / (1 - 0.999**t)).sqrt() + 1e-8)
+                    expected[row, columns] -= step * slope[columns]
+                    rate[row, g] = step * l2
+                else:
+                    expected[row, columns] *= torch.exp(-rate[row, g])
         average = decay * average + (1 - decay) * expected
     torch.testing.assert_close(parameter.detach(), expected, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(lazy_average, average, rtol=1e-9, atol=1e-12)

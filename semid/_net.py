@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from semid._checkpoints import NoCheckpoint, as_plain, n_bytes_of, plain_entries, warn_of_interruption
 from semid.nn._click_rates import FieldEntries, click_rates
-from semid.nn._fields import field_visits, with_lists
+from semid.nn._fields import entries_of_lists, field_visits, with_lists
 from semid.nn._mlp import SeededDropout
 from semid.nn._row_sparse import LazyAdam, RowwiseAdagrad, Visits, forgetting_rates
 
@@ -76,14 +76,8 @@ class Impressions(Dataset):
             categories = self.categories[rows, field].long()
             impressions = torch.arange(len(rows), device=rows.device)
             return FieldEntries(categories, impressions, torch.ones_like(categories, dtype=torch.float64))
-        entries, offsets, which = self.lists[field - n_categorical]
-        lists = which[rows].long()
-        lengths = offsets[lists + 1] - offsets[lists]
-        impressions = torch.repeat_interleave(lengths)
-        # From the place among the entries of these impressions to that among all.
-        shifts = offsets[lists] - (lengths.cumsum(0) - lengths)
-        places = torch.arange(len(impressions), device=rows.device) + shifts[impressions]
-        return FieldEntries(entries[places].long(), impressions, 1 / lengths.double()[impressions])
+        entries, impressions, lengths = entries_of_lists(self.lists[field - n_categorical], rows)
+        return FieldEntries(entries, impressions, 1 / lengths.double()[impressions])
 
     def labels_and_weights(self):
         """Return labels, and weights as they were given."""

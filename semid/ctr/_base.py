@@ -553,7 +553,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
     def _warn_unless_learned(self, held_out):
         """Warn if the model ranks no better than click rates, which need no training."""
         reached, rates = self.history_["valid_auc"].max(), self.history_["rates_auc"][0]
-        y = held_out.y if held_out.rows is None else held_out.y[held_out.rows]
+        y, _ = held_out.labels_and_weights()
         n_rarest = min(y.sum().item(), len(y) - y.sum().item())
         is_short = self.n_iter_ <= self.n_iter_no_change  # asked for few epochs, which are not judged
         if is_short or n_rarest < _JUDGED_ROWS or reached > rates + LEAST_GAIN:

@@ -67,16 +67,27 @@ def with_lists(alone, columns, rows, n_entries):
     impressions have, lest the host wait for a GPU to tell.
     """
     entries, owners, lengths = [], [], []
-    for n, ((its_entries, offsets, which), n_its) in enumerate(zip(columns, n_entries, strict=True)):
-        lists = which[rows].long()
-        its_lengths = offsets[lists + 1] - offsets[lists]
-        impressions = torch.repeat_interleave(its_lengths, output_size=n_its)
-        # From the place among the entries of the batch to that among the entries of all.
-        shifts = offsets[lists] - (its_lengths.cumsum(0) - its_lengths)
-        entries.append(its_entries[torch.arange(n_its, device=rows.device) + shifts[impressions]].long())
+    for n, (column, n_its) in enumerate(zip(columns, n_entries, strict=True)):
+        its_entries, impressions, its_lengths = entries_of_lists(column, rows, n_its)
+        entries.append(its_entries)
         owners.append(impressions + n * len(rows))
         lengths.append(its_lengths)
     return CategoriesWithLists(alone.long(), *map(torch.cat, (entries, owners, lengths)))
+
+
+def entries_of_lists(column, rows, n_entries=None):
+    """Return the entries of a column's lists in `rows` (B,), end to end, whose they are, and the lengths (B,).
+
+    `n_entries` is how many there are, where that is known.
+    """
+    entries, offsets, which = column
+    lists = which[rows].long()
+    lengths = offsets[lists + 1] - offsets[lists]
+    impressions = torch.repeat_interleave(lengths, output_size=n_entries)
+    # From the place among the entries of these impressions to that among the entries of all.
+    shifts = offsets[lists] - (lengths.cumsum(0) - lengths)
+    places = torch.arange(len(impressions), device=rows.device) + shifts[impressions]
+    return entries[places].long(), impressions, lengths
 
 
 class FieldEmbedding(nn.Module):

@@ -34,9 +34,9 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEnc
 from skorch.callbacks import Callback
 from torch import nn
 
-from semid._net import Impressions
 from semid.ctr import AutoIntClassifier, DCNv2Classifier, DeepFMClassifier, DeepIMClassifier
 from semid.ctr._encoding import ImpressionEncoder
+from semid.engine._click_training import Impressions
 
 CLASSIFIERS = {
     "DeepFM": DeepFMClassifier,

@@ -16,8 +16,8 @@ from recipes import residual_vq
 from records import markdown_table, publish
 from torch import nn
 
-from semid._catalogue import Catalogue
-from semid._training import Training, TrainingOptions
+from semid.engine._autoencoder_training import Training, TrainingOptions
+from semid.engine._catalogue import Catalogue
 from semid.nn._autoencoder import LinearPlusMLP, QuantizedAutoencoder
 from semid.nn._quantizers import QuantizerOutput, ResidualQuantizer
 

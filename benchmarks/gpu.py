@@ -33,10 +33,10 @@ from scale import catalogue
 from sklearn.model_selection import GridSearchCV
 from torch import nn
 
-from semid import _catalogue
-from semid._net import ClickNet
-from semid._training import Training
 from semid.ctr import DCNv2Classifier
+from semid.engine import _catalogue
+from semid.engine._autoencoder_training import Training
+from semid.engine._click_training import ClickNet
 from semid.nn._quantizers import ParallelQuantizer
 from semid.tokenizers import MixtureOfCodesTokenizer, ResidualKMeansTokenizer, RQVAETokenizer
 

@@ -23,8 +23,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 import semid
-from semid import _catalogue, _net, _training
-from semid._net import EMBEDDING_OPTIMIZERS
 from semid.ctr import (
     AutoIntClassifier,
     DCNv2Classifier,
@@ -34,6 +32,8 @@ from semid.ctr import (
     MLPCTRClassifier,
 )
 from semid.ctr import _base as ctr_base
+from semid.engine import _autoencoder_training, _catalogue, _click_training
+from semid.engine._click_training import EMBEDDING_OPTIMIZERS
 from semid.nn._fusions import FUSIONS
 from semid.nn._losses import alignment_loss
 from semid.tokenizers import (
@@ -81,7 +81,7 @@ TOKENIZER_OPTIONS = [
 ]
 
 # Of a catalogue that does not fit: a batch is known when it is due, and is read then.
-READING = {("copy from the card", "_catalogue.py"), ("copy to the card", "_catalogue.py")}
+READING = {("copy from the card", "engine/_catalogue.py"), ("copy to the card", "engine/_catalogue.py")}
 
 # On CUDA each of these reads a number back, mostly to know how large its result is.
 _READS_BACK = {
@@ -211,8 +211,10 @@ def card(monkeypatch):
     # What a card has and "meta" has not: fused optimizers, generators, tensors made of data, views without gradients.
     optimizer = import_module("torch.optim.optimizer")
     monkeypatch.setattr(optimizer, "_get_fused_kernels_supported_devices", lambda: ["cpu", "meta"])
-    seed_dropout, tensor = _net._seed_dropout, torch.tensor
-    monkeypatch.setattr(_net, "_seed_dropout", lambda module, generator, device: seed_dropout(module, generator, HOST))
+    seed_dropout, tensor = _click_training._seed_dropout, torch.tensor
+    monkeypatch.setattr(
+        _click_training, "_seed_dropout", lambda module, generator, device: seed_dropout(module, generator, HOST)
+    )
     monkeypatch.setattr(torch, "tensor", lambda data, device=HOST, **options: tensor(data, **options).to(device))
     monkeypatch.setattr(torch, "inference_mode", torch.no_grad)
     monkeypatch.setattr(torch.Tensor, "pin_memory", _pinned)
@@ -226,7 +228,7 @@ def card(monkeypatch):
 
         return run
 
-    for owner, name in ((_training.Training, "run_epoch"), (_net.ClickNet, "run_single_epoch")):
+    for owner, name in ((_autoencoder_training.Training, "run_epoch"), (_click_training.ClickNet, "run_single_epoch")):
         monkeypatch.setattr(owner, name, recorded(getattr(owner, name)))
     return card
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from semid._columns import read_indexed
-from semid._ids import plain_name
 from semid.cli._embeddings import Columns, EmbeddingFile
 from semid.cli._models import load_tokenizer
 from semid.io import read_mapping
 from semid.metrics import tokenizer_report
 from semid.metrics._mapping_columns import text_of_bytes
+from semid.tables._columns import read_indexed
+from semid.tables._ids import plain_name
 
 
 def audit(options):

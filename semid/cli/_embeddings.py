@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from semid._checks import warn_of_packed_bits
-from semid._tables import read_npy
+from semid.base._checks import warn_of_packed_bits
 from semid.io._arrow import embeddings_of, placed
+from semid.tables._frames import read_npy
 
 
 class Columns(NamedTuple):

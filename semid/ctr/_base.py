@@ -21,9 +21,8 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d, validate_data
 from torch import nn
 
-from semid._all_or_nothing import all_or_nothing, snapshot
-from semid._checkpoints import Checkpoint, NoCheckpoint, check_checkpoint_dir, fingerprint_of
-from semid._checks import (
+from semid.base._all_or_nothing import all_or_nothing, snapshot
+from semid.base._checks import (
     as_array,
     check_integer,
     check_layer_sizes,
@@ -32,7 +31,15 @@ from semid._checks import (
     check_sample_weight,
     warn,
 )
-from semid._net import (
+from semid.base._live_module import LiveModule, build_seeded, export_state, resolve_device
+from semid.base._typing import Columns, RandomState, StrPath
+from semid.base._versioned import Versioned
+from semid.ctr._code_vectors import start_from_code_vectors
+from semid.ctr._documentation import SHARED_PARTS
+from semid.ctr._encoding import ImpressionEncoder
+from semid.ctr._suspects import warn_of_suspects
+from semid.engine._checkpoints import Checkpoint, NoCheckpoint, check_checkpoint_dir, fingerprint_of
+from semid.engine._click_training import (
     EMBEDDING_OPTIMIZERS,
     LEAST_GAIN,
     Batches,
@@ -42,17 +49,10 @@ from semid._net import (
     check_callbacks,
     train_click_model,
 )
-from semid._state import LiveModule, build_seeded, export_state, resolve_device
-from semid._tables import check_table, split_columns
-from semid._typing import Columns, RandomState, StrPath
-from semid._versioned import Versioned
-from semid.ctr._code_vectors import start_from_code_vectors
-from semid.ctr._documentation import SHARED_PARTS
-from semid.ctr._encoding import ImpressionEncoder
-from semid.ctr._suspects import warn_of_suspects
 from semid.nn._click_module import ClickModule, MultiEmbedding
 from semid.nn._fields import FieldShapes, grown_table, known_rows
 from semid.nn._fusions import FUSIONS
+from semid.tables._frames import check_table, split_columns
 
 _PREDICT_ROWS = 131_072  # impressions encoded and scored at once
 _ID_NAME = re.compile(r"(^|_|\b)(id|user|item)$", re.IGNORECASE)

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from semid._code_columns import code_vectors_of
-from semid._tables import split_columns
 from semid.nn._fields import FIRST_CATEGORY
+from semid.tables._code_columns import code_vectors_of
+from semid.tables._frames import split_columns
 
 
 def start_from_code_vectors(embedding, encoder, X, width):

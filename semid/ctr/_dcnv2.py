@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from torch import nn
 
-from semid._checks import check_integer, check_option
-from semid._typing import Columns, RandomState, StrPath
+from semid.base._checks import check_integer, check_option
+from semid.base._typing import Columns, RandomState, StrPath
 from semid.ctr._base import BaseCTRClassifier
 from semid.nn._click_module import InteractionHead
 from semid.nn._interactions import CrossNetwork, LowRankCrossNetwork

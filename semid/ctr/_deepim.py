@@ -4,8 +4,8 @@ interactions", CIKM)."""
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from semid._checks import check_integer
-from semid._typing import Columns, RandomState, StrPath
+from semid.base._checks import check_integer
+from semid.base._typing import Columns, RandomState, StrPath
 from semid.ctr._base import BaseCTRClassifier
 from semid.nn._click_module import InteractionHead
 from semid.nn._interactions import InteractionMachine

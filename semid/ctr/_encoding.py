@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from semid._ids import find_ids, id_index, warn_of_other_kind
-from semid._tables import find_column, find_columns, split_columns
 from semid.ctr._values import distinct_lists, distinct_values, holds_lists, numeric_column
 from semid.nn._fields import FIRST_CATEGORY, MISSING, UNKNOWN, FieldShapes, VectorField
+from semid.tables._frames import find_column, find_columns, split_columns
+from semid.tables._ids import find_ids, id_index, warn_of_other_kind
 
 # Standard deviations to which numbers are clipped where no range is known, as in models of version 0.1.0: beyond,
 # float32 has no digits left for the interactions of what is multiplied by such a number.

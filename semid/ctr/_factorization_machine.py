@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from semid._typing import Columns, RandomState, StrPath
+from semid.base._typing import Columns, RandomState, StrPath
 from semid.ctr._base import BaseCTRClassifier
 from semid.nn._interactions import FactorizationMachine
 

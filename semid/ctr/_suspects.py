@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from semid._checks import warn
+from semid.base._checks import warn
 from semid.nn._fields import FIRST_CATEGORY
 
 _LEAST_ROWS = 200  # below which rates of single values say little

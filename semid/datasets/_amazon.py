@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from semid._typing import StrPath
+from semid.base._typing import StrPath
 from semid.datasets._lines import BadLines, parse_record, read_rows, required_number, required_text
 from semid.datasets._log_data import LogData, Repeats, make_log
 

@@ -12,8 +12,8 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from semid._checks import check_integer, check_number
-from semid._typing import StrPath
+from semid.base._checks import check_integer, check_number
+from semid.base._typing import StrPath
 
 _BLOCK = 1 << 16
 _TIMEOUT = 30  # seconds without a byte

@@ -7,8 +7,8 @@ import zipfile
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from semid._checks import check_option
-from semid._typing import StrPath
+from semid.base._checks import check_option
+from semid.base._typing import StrPath
 from semid.datasets._amazon import load_amazon_reviews
 from semid.datasets._download import download, get_data_home
 from semid.datasets._log_data import LogData

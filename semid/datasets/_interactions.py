@@ -16,8 +16,12 @@ from pandas.api.types import (
     is_numeric_dtype,
 )
 
-from semid._checks import check_option, check_single_values, warn
-from semid._columns import (
+from semid.base._checks import check_option, check_single_values, warn
+from semid.base._typing import StrPath
+from semid.datasets._lines import GZIP_DAMAGE, BadLines, open_bytes, read_rows
+from semid.datasets._log_data import LogData, Repeats, make_log
+from semid.datasets._numbers import check_number_text
+from semid.tables._columns import (
     LOST_DIGITS,
     MISSING_NUMBERS,
     frame_of,
@@ -26,10 +30,6 @@ from semid._columns import (
     read_parquet,
     shared_ids,
 )
-from semid._typing import StrPath
-from semid.datasets._lines import GZIP_DAMAGE, BadLines, open_bytes, read_rows
-from semid.datasets._log_data import LogData, Repeats, make_log
-from semid.datasets._numbers import check_number_text
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".inter": "\t", ".item": "\t", ".user": "\t"}

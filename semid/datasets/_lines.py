@@ -8,7 +8,7 @@ import zlib
 
 import pandas as pd
 
-from semid._checks import check_option, warn
+from semid.base._checks import check_option, warn
 
 _SHOWN = 5  # bad lines in the warning
 GZIP_DAMAGE = (EOFError, gzip.BadGzipFile, zlib.error)

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from semid._checks import check_option, warn
-from semid._columns import nullable_type
+from semid.base._checks import check_option, warn
 from semid.datasets._splits import k_core
+from semid.tables._columns import nullable_type
 
 
 class LogData(NamedTuple):

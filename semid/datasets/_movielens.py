@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from semid._typing import StrPath
+from semid.base._typing import StrPath
 from semid.datasets._lines import BadLines, read_rows
 from semid.datasets._log_data import LogData, Repeats, make_log
 from semid.datasets._numbers import check_integer_text, check_number_text

@@ -8,11 +8,19 @@ from numpy.typing import ArrayLike
 from pandas.api import types
 from sklearn.utils import check_random_state
 
-from semid._checks import check_integer, check_number, check_option
-from semid._ids import concat_ids, factorize_ids, find_ids, id_index, like_those, of_other_kind, warn_of_other_kind
-from semid._tables import as_index
-from semid._typing import RandomState
+from semid.base._checks import check_integer, check_number, check_option
+from semid.base._typing import RandomState
 from semid.datasets._frames import check_columns, check_nothing_missing
+from semid.tables._frames import as_index
+from semid.tables._ids import (
+    concat_ids,
+    factorize_ids,
+    find_ids,
+    id_index,
+    like_those,
+    of_other_kind,
+    warn_of_other_kind,
+)
 
 _ROUNDS = 50  # of drawing again, after which users of nearly everything popular get exact draws
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from semid._checks import check_integer, check_number, warn
-from semid._ids import factorize_ids
+from semid.base._checks import check_integer, check_number, warn
 from semid.datasets._frames import check_columns, check_nothing_missing, check_sorts
 from semid.exceptions import DataLeakWarning
+from semid.tables._ids import factorize_ids
 
 _PARTS = np.array(["train", "validation", "test"])
 

@@ -10,8 +10,8 @@ from scipy.special import expit
 from scipy.stats import rankdata
 from sklearn.utils import check_random_state
 
-from semid._checks import check_integer, check_number
-from semid._typing import RandomState
+from semid.base._checks import check_integer, check_number
+from semid.base._typing import RandomState
 
 # The grammar: a product is of a kind, and has a style, a material, an occasion and a brand. Its texts say all of these.
 _KINDS = {

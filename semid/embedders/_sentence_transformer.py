@@ -55,7 +55,7 @@ def pick_device(device):
     """Return the name of the torch device meant by `device`; ``"auto"`` is CUDA, else Apple's MPS, else the CPU."""
     import torch
 
-    from semid._state import resolve_device
+    from semid.base._live_module import resolve_device
 
     has_mps = torch.backends.mps.is_available()
     if has_mps and (device == "mps" or (device == "auto" and not torch.cuda.is_available())):

@@ -13,14 +13,14 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, check_memory
 
 from semid import __version__
-from semid._all_or_nothing import all_or_nothing
-from semid._checks import check_integer, check_option
-from semid._tables import check_table
-from semid._versioned import Versioned
+from semid.base._all_or_nothing import all_or_nothing
+from semid.base._checks import check_integer, check_option
+from semid.base._versioned import Versioned
 from semid.embedders import _sentence_transformer
 from semid.embedders._lsa import LSA
 from semid.embedders._texts import as_table, join_columns
 from semid.embedders._vector_store import VectorStore
+from semid.tables._frames import check_table
 
 
 class TextEmbedder(Versioned, TransformerMixin, BaseEstimator):

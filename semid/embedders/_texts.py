@@ -5,7 +5,7 @@ from string import Formatter
 import numpy as np
 import pandas as pd
 
-from semid._tables import split_columns
+from semid.tables._frames import split_columns
 
 _LISTS = list | tuple | np.ndarray
 

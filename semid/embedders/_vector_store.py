@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from semid._checks import warn
+from semid.base._checks import warn
 
 
 class VectorStore:

@@ -7,10 +7,10 @@ from scipy.sparse import csr_matrix, diags
 from scipy.sparse.linalg import LinearOperator, svds
 from sklearn.utils import check_random_state
 
-from semid._checks import check_integer, check_single_values
-from semid._ids import factorize_ids, find_ids, id_index, like_those, of_other_kind
-from semid._tables import as_index
-from semid._typing import RandomState
+from semid.base._checks import check_integer, check_single_values
+from semid.base._typing import RandomState
+from semid.tables._frames import as_index
+from semid.tables._ids import factorize_ids, find_ids, id_index, like_those, of_other_kind
 
 
 def interaction_embeddings(

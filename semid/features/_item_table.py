@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from semid._checks import as_array, check_single_values, warn
-from semid._columns import (
+from semid.base._checks import as_array, check_single_values, warn
+from semid.base._typing import StrPath
+from semid.tables._columns import (
     LOST_DIGITS,
     check_whole_characters,
     frame_of,
@@ -23,8 +24,7 @@ from semid._columns import (
     read_parquet,
     stacked_vectors,
 )
-from semid._tables import check_has_type, from_arrow, read_npy
-from semid._typing import StrPath
+from semid.tables._frames import check_has_type, from_arrow, read_npy
 
 _STAMP_TICK = 2_000_000_000  # ns that the clock of a file system may be coarse
 

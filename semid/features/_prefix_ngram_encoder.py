@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from semid._checks import check_input_features, check_integer, check_option
-from semid._tables import check_table, split_columns
-from semid._versioned import Versioned
+from semid.base._checks import check_input_features, check_integer, check_option
+from semid.base._versioned import Versioned
+from semid.tables._frames import check_table, split_columns
 
 _CODE_COLUMN = re.compile(r"(?P<prefix>(?:.*_)?)code\d+")
 _MOST_BUCKETS = 2**63 - 1  # they are counted in int64

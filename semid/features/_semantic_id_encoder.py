@@ -21,14 +21,14 @@ from sklearn.utils.validation import (
 )
 
 from semid import __version__
-from semid._all_or_nothing import all_or_nothing, snapshot
-from semid._checks import check_input_features, check_option
-from semid._code_columns import with_code_vectors
-from semid._ids import concat_ids, find_ids, id_index, like_those, of_other_kind, warn_of_other_kind
-from semid._tables import as_index, check_table, find_column, split_columns
-from semid._versioned import Versioned
+from semid.base._all_or_nothing import all_or_nothing, snapshot
+from semid.base._checks import check_input_features, check_option
+from semid.base._versioned import Versioned
 from semid.features._interaction_embeddings import interaction_embeddings
 from semid.features._item_table import ItemTable
+from semid.tables._code_columns import with_code_vectors
+from semid.tables._frames import as_index, check_table, find_column, split_columns
+from semid.tables._ids import concat_ids, find_ids, id_index, like_those, of_other_kind, warn_of_other_kind
 
 UNKNOWN_CODE = -1
 _INTERACTION_DIM = 64  # of what clicks say of an item, if there are enough users and items

@@ -15,7 +15,7 @@ import safetensors.numpy
 from sklearn.base import BaseEstimator
 
 from semid import __version__
-from semid._typing import StrPath
+from semid.base._typing import StrPath
 from semid.io._codec import Decoder, Encoder, parse_json
 from semid.io._errors import ArtifactError
 from semid.io._files import read_regular_file, sync_file, sync_folder, unused_beside

@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator
 
-from semid._checks import check_integer
+from semid.base._checks import check_integer
 from semid.io._arrow import column_of, embeddings_of, import_pyarrow, is_null, placed
 from semid.io._threads import in_threads
 

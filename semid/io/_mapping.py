@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from semid._checks import check_single_values
-from semid._typing import StrPath
+from semid.base._checks import check_single_values
+from semid.base._typing import StrPath
 from semid.io._files import replaced
 from semid.metrics import _mapping
 from semid.metrics._mapping import ItemCodes

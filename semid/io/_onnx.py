@@ -9,9 +9,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from semid import __version__
-from semid._tables import check_table
-from semid._typing import StrPath
+from semid.base._typing import StrPath
 from semid.io._files import replaced
+from semid.tables._frames import check_table
 
 
 def to_onnx(estimator: BaseEstimator, path: StrPath, *, overwrite: bool = False) -> None:

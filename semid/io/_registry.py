@@ -10,7 +10,7 @@ _PRIVATE = {
     "Fields": "semid.ctr._base",
     "ImpressionEncoder": "semid.ctr._encoding",
     "LSA": "semid.embedders._lsa",
-    "LiveModule": "semid._state",
+    "LiveModule": "semid.base._live_module",
     "PlacementReport": "semid.tokenizers._unique",
     "VectorField": "semid.nn._fields",
 }

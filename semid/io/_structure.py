@@ -17,8 +17,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch.overrides import TorchFunctionMode
 
-from semid._checks import check_codes, check_integer, check_number, check_option
-from semid._state import LiveModule, build_seeded
+from semid.base._checks import check_codes, check_integer, check_number, check_option
+from semid.base._live_module import LiveModule, build_seeded
 from semid.ctr._base import BaseCTRClassifier
 from semid.ctr._encoding import ImpressionEncoder
 from semid.embedders import TextEmbedder

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from semid._checks import as_array, check_single_values, warn_of_packed_bits
-from semid._ids import factorize_ids, is_called_id
+from semid.base._checks import as_array, check_single_values, warn_of_packed_bits
 from semid.metrics._mapping_rows import NO_CODE
+from semid.tables._ids import factorize_ids, is_called_id
 
 
 def check_no_ids(name: str, table: Any) -> None:

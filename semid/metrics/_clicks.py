@@ -7,9 +7,16 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.metrics import log_loss
 
-from semid._checks import as_array, as_numbers, check_integer, check_option, check_sample_weight, check_single_values
-from semid._ids import factorize_ids
+from semid.base._checks import (
+    as_array,
+    as_numbers,
+    check_integer,
+    check_option,
+    check_sample_weight,
+    check_single_values,
+)
 from semid.metrics._arrays import check_labels
+from semid.tables._ids import factorize_ids
 
 
 class GroupAUC(NamedTuple):

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from semid._ids import is_called_codes, is_called_id, is_perhaps_called_id, plain_name
 from semid.metrics._mapping_rows import LARGEST_CODE, NO_CODE, codes_of_rows, could_be_codes, n_codes
+from semid.tables._ids import is_called_codes, is_called_id, is_perhaps_called_id, plain_name
 
 _NO_NUMBERS = ("complex", "datetime64", "datetime", "date", "timedelta64", "timedelta", "period", "interval")
 _ROWS_LOOKED_AT = 50  # to see what a column holds; all are read afterwards, and those that differ are named

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
-from semid._checks import as_array, check_integer
-from semid._typing import RandomState, StrPath
+from semid.base._checks import as_array, check_integer
+from semid.base._typing import RandomState, StrPath
 from semid.metrics._arrays import check_no_ids, check_rows, check_sizes, distinct_rows, one_size_each, rescaled
 from semid.metrics._codes import (
     code_nmi,

@@ -8,8 +8,8 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.utils import check_random_state
 
-from semid._checks import as_array, check_integer
-from semid._typing import RandomState
+from semid.base._checks import as_array, check_integer
+from semid.base._typing import RandomState
 from semid.metrics._arrays import check_no_ids, check_rows, distinct_rows, numbered_labels, rescaled
 from semid.metrics._mapping_rows import NO_CODE
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from semid._checks import check_number, check_option
+from semid.base._checks import check_number, check_option
 from semid.metrics._codes import collision_rate, reconstruction_r2
 from semid.metrics._representations import neighbor_overlap
 

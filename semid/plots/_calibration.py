@@ -9,9 +9,9 @@ from scipy.stats import norm
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
-from semid._checks import check_integer
-from semid._tables import find_column, split_columns
+from semid.base._checks import check_integer
 from semid.plots._style import COLORS, GREY, SMALL, axes_for, spread, tidy
+from semid.tables._frames import find_column, split_columns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

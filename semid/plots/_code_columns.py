@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from semid._checks import check_codes
+from semid.base._checks import check_codes
 
 
 def check_code_table(codes: Any, codebook_size: Any = None) -> tuple[np.ndarray, list[int]]:

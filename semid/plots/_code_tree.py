@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 
-from semid._checks import check_integer
+from semid.base._checks import check_integer
 from semid.plots._code_columns import check_code_table
 from semid.plots._style import COLORS, GREY, SMALL, axes_for, spread
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from semid._checks import check_integer, check_option
+from semid.base._checks import check_integer, check_option
 from semid.metrics import reconstruction_r2
 from semid.plots._curves import Curve, check_curves, curve_of, draw_curves, draw_legend, repeats
 from semid.plots._style import axes_for, by_name

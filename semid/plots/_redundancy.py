@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from semid._typing import RandomState
+from semid.base._typing import RandomState
 from semid.metrics import redundancy_matrix
 from semid.plots._code_columns import check_code_table
 from semid.plots._style import SMALL, axes_for

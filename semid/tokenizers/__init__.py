@@ -1,7 +1,7 @@
 """Transformers from item embeddings (n_items, n_features) to integer codes (n_items, n_codebooks)."""
 
-from semid._graded import graded_sizes
-from semid._ranks import distributed_fit
+from semid.base._graded import graded_sizes
+from semid.engine._ranks import distributed_fit
 from semid.tokenizers._alignment import align_codes
 from semid.tokenizers._fsq import FSQTokenizer
 from semid.tokenizers._mixture_of_codes import MixtureOfCodesTokenizer

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
-from semid._checks import as_array, check_codes, check_sample_weight
+from semid.base._checks import as_array, check_codes, check_sample_weight
 
 _MOST_CODES = 2**15  # whose overlaps, each with each, are 8 GB
 

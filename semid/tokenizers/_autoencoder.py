@@ -7,13 +7,13 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.utils import check_array, check_consistent_length
 
-from semid._all_or_nothing import all_or_nothing
-from semid._catalogue import ENCODE_ROWS, ROWS_PER_CODE, Catalogue
-from semid._checkpoints import Checkpoint, NoCheckpoint, check_checkpoint_dir, fingerprint_of, n_bytes_of
-from semid._checks import check_integer, check_layer_sizes, check_number, check_option, check_sample_weight
-from semid._ranks import current_ranks
-from semid._state import LiveModule, export_state, load_module, resolve_device
-from semid._training import TrainingOptions, train_quantized_autoencoder, warn_of_collapse
+from semid.base._all_or_nothing import all_or_nothing
+from semid.base._checks import check_integer, check_layer_sizes, check_number, check_option, check_sample_weight
+from semid.base._live_module import LiveModule, export_state, load_module, resolve_device
+from semid.engine._autoencoder_training import TrainingOptions, train_quantized_autoencoder, warn_of_collapse
+from semid.engine._catalogue import ENCODE_ROWS, ROWS_PER_CODE, Catalogue
+from semid.engine._checkpoints import Checkpoint, NoCheckpoint, check_checkpoint_dir, fingerprint_of, n_bytes_of
+from semid.engine._ranks import current_ranks
 from semid.nn._additive import least_squares_code_vectors
 from semid.nn._autoencoder import LinearPlusMLP, QuantizedAutoencoder, start_as_pca
 from semid.nn._quantizers import GRADIENT_ESTIMATORS

@@ -11,9 +11,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from semid._all_or_nothing import all_or_nothing, on_snapshot
-from semid._catalogue import ENCODE_ROWS, Catalogue, mean_and_scale
-from semid._checks import (
+from semid.base._all_or_nothing import all_or_nothing, on_snapshot
+from semid.base._checks import (
     as_array,
     check_codebook_sizes,
     check_codes,
@@ -23,11 +22,12 @@ from semid._checks import (
     warn,
     warn_of_packed_bits,
 )
-from semid._columns import from_tensor
-from semid._ids import is_called_id
-from semid._state import LiveModule, build_seeded, export_state, resolve_device
-from semid._versioned import Versioned
+from semid.base._live_module import LiveModule, build_seeded, export_state, resolve_device
+from semid.base._versioned import Versioned
+from semid.engine._catalogue import ENCODE_ROWS, Catalogue, mean_and_scale
 from semid.metrics import reconstruction_r2
+from semid.tables._columns import from_tensor
+from semid.tables._ids import is_called_id
 from semid.tokenizers._alignment import best_labels, check_pair
 from semid.tokenizers._rows import distinct_rows
 

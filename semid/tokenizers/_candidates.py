@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from semid._state import resolve_device
+from semid.base._live_module import resolve_device
 
 _ENCODE_ROWS = 128
 _BEAM_NUMBERS = 2**17  # costs in float64 held at once: 1 MB, of which a search has about ten copies

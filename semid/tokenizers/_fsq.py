@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from semid._checks import check_codebook_sizes, check_integer
-from semid._state import resolve_device
-from semid._typing import RandomState, StrPath
+from semid.base._checks import check_codebook_sizes, check_integer
+from semid.base._live_module import resolve_device
+from semid.base._typing import RandomState, StrPath
 from semid.nn._finite_scalar_quantizer import FiniteScalarQuantizer
 from semid.tokenizers._autoencoder import BaseAutoencoderTokenizer
 

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from semid._catalogue import ROWS_PER_CODE
-from semid._checks import check_integer
+from semid.base._checks import check_integer
+from semid.engine._catalogue import ROWS_PER_CODE
 from semid.nn._autoencoder import QuantizedAutoencoder
 from semid.tokenizers._base import BaseTokenizer
 

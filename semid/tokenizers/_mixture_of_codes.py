@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from semid._checks import check_integer, check_option
-from semid._typing import RandomState, StrPath
+from semid.base._checks import check_integer, check_option
+from semid.base._typing import RandomState, StrPath
 from semid.nn._autoencoder import LinearPlusMLP, MeanOfDecoders
 from semid.nn._quantizers import ParallelQuantizer
 from semid.tokenizers._autoencoder import BaseAutoencoderTokenizer

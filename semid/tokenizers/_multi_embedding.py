@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
-from semid._typing import RandomState, StrPath
+from semid.base._typing import RandomState, StrPath
 from semid.nn._quantizers import CopiedCodeQuantizer
 from semid.tokenizers._autoencoder import BaseAutoencoderTokenizer
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from semid._typing import RandomState
+from semid.base._typing import RandomState
 from semid.nn._quantizers import ParallelQuantizer
 from semid.tokenizers._kmeans import BaseKMeansTokenizer
 

@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from semid._checks import check_option, warn
-from semid._typing import RandomState
+from semid.base._checks import check_option, warn
+from semid.base._typing import RandomState
 from semid.nn._product_quantizer import ProductQuantizer, block_widths
 from semid.tokenizers._kmeans import BaseKMeansTokenizer
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from semid._typing import RandomState
+from semid.base._typing import RandomState
 from semid.nn._autoencoder import QuantizedAutoencoder
 from semid.nn._quantizers import ParallelQuantizer
 from semid.tokenizers._base import BaseTokenizer

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from semid._catalogue import ENCODE_ROWS, ROWS_PER_CODE
-from semid._checks import check_integer
-from semid._typing import RandomState
+from semid.base._checks import check_integer
+from semid.base._typing import RandomState
+from semid.engine._catalogue import ENCODE_ROWS, ROWS_PER_CODE
 from semid.nn._additive import least_squares_code_vectors, refine
 from semid.nn._quantizers import ResidualQuantizer
 from semid.tokenizers._kmeans import BaseKMeansTokenizer, r2_of

@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
-from semid._all_or_nothing import all_or_nothing, on_snapshot, snapshot
-from semid._checks import (
+from semid.base._all_or_nothing import all_or_nothing, on_snapshot, snapshot
+from semid.base._checks import (
     check_codebook_sizes,
     check_codes,
     check_integer,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from semid._typing import RandomState, StrPath
+from semid.base._typing import RandomState, StrPath
 from semid.nn._quantizers import ResidualQuantizer
 from semid.tokenizers._autoencoder import BaseAutoencoderTokenizer
 

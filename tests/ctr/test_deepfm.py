@@ -16,12 +16,12 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
-from semid import _net
-from semid._net import _calibrate
-from semid._state import LiveModule
+from semid.base._live_module import LiveModule
 from semid.ctr import DeepFMClassifier
 from semid.ctr._base import BaseCTRClassifier, _stratified_share
 from semid.ctr._deepfm import DeepFM
+from semid.engine import _click_training
+from semid.engine._click_training import _calibrate
 from semid.nn._click_rates import FieldEntries, click_rates
 
 FIELDS = ["user_id", "item_id", "hour"]
@@ -486,13 +486,13 @@ def test_a_fit_that_learns_no_interactions_says_so():
 
 @pytest.mark.parametrize(("fraction", "is_learned"), [(0.1, True), (0.04, False)])
 def test_what_was_held_out_is_learned_in_a_last_epoch_unless_it_is_little(clicks, monkeypatch, fraction, is_learned):
-    learned, learn = [], _net._learn_everything
+    learned, learn = [], _click_training._learn_everything
 
     def noted(net, train, everything, calibration):
         learned.append(len(everything))
         return learn(net, train, everything, calibration)
 
-    monkeypatch.setattr(_net, "_learn_everything", noted)
+    monkeypatch.setattr(_click_training, "_learn_everything", noted)
     model = DeepFMClassifier(max_iter=1, early_stopping=True, validation_fraction=fraction, random_state=0)
     model.fit(clicks[FIELDS], clicks["click"])
     assert learned == [len(clicks)] * is_learned

@@ -30,8 +30,7 @@ from skorch.callbacks import (
     PassthroughScoring,
 )
 
-from semid._code_columns import with_code_vectors
-from semid._state import LiveModule
+from semid.base._live_module import LiveModule
 from semid.ctr import (
     AutoIntClassifier,
     DCNv2Classifier,
@@ -45,6 +44,7 @@ from semid.ctr._base import Fields
 from semid.datasets import make_clicks
 from semid.nn._fields import FieldShapes
 from semid.nn._fusions import FUSIONS
+from semid.tables._code_columns import with_code_vectors
 
 FIELDS = ["user_id", "item_id", "hour"]
 REMEMBERING = {"embedding_forgetting": 0.0, "network_forgetting": 0.0}

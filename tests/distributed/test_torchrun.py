@@ -121,7 +121,7 @@ def test_a_folder_that_cannot_be_written_to_is_reported_by_all_ranks(tmp_path):
 def test_a_killed_fit_goes_on_with_the_same_codes_on_another_number_of_processes(tmp_path):
     body = """
         import signal
-        from semid._checkpoints import Checkpoint
+        from semid.engine._checkpoints import Checkpoint
 
         class Killing(Checkpoint):
             def save(self, export):

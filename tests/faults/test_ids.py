@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from sklearn.base import BaseEstimator, TransformerMixin
 from strategies import cases, run
 
-from semid._ids import concat_ids, factorize_ids, find_ids, id_index
 from semid.ctr._encoding import ImpressionEncoder
 from semid.datasets import add_negatives, k_core, leave_last_out, sample_negatives
 from semid.features import ItemTable, SemanticIDEncoder
 from semid.features._interaction_embeddings import _positions
+from semid.tables._ids import concat_ids, factorize_ids, find_ids, id_index
 
 pytestmark = pytest.mark.filterwarnings("ignore:no value of column", "ignore:.*of the rows of column")
 

@@ -12,9 +12,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from semid._code_columns import CodeVectors, code_vectors_of
 from semid.ctr import DeepFMClassifier
 from semid.features import ItemTable, SemanticIDEncoder, _semantic_id_encoder, interaction_embeddings
+from semid.tables._code_columns import CodeVectors, code_vectors_of
 from semid.tokenizers import MixtureOfCodesTokenizer, ResidualKMeansTokenizer
 
 

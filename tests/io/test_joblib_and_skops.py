@@ -9,7 +9,7 @@ from sklearn.base import clone
 from semid.ctr import DeepFMClassifier
 from semid.tokenizers import MixtureOfCodesTokenizer, ResidualKMeansTokenizer, UniqueTokenizer
 
-_STATE = "semid._state.LiveModule"
+_STATE = "semid.base._live_module.LiveModule"
 _KMEANS = "semid.tokenizers._residual_kmeans.ResidualKMeansTokenizer"
 # What `skops.io.load` is to be told to trust: classes of this package and nothing else.
 TRUSTED = {

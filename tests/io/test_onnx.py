@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 
 import semid
-from semid import _state
+from semid.base import _live_module
 from semid.ctr import (
     AutoIntClassifier,
     DCNv2Classifier,
@@ -143,7 +143,7 @@ def test_an_item_between_two_code_vectors_has_the_code_of_the_first(tmp_path):
     tokenizer = ParallelKMeansTokenizer(1, 4, random_state=0).fit(np.eye(4, dtype=np.float32))
     name = next(name for name in tokenizer.state_ if name.endswith("code_vectors"))
     tokenizer.state_[name][[1, 3]] = tokenizer.state_[name][[2, 0]]
-    tokenizer._live = _state.LiveModule()
+    tokenizer._live = _live_module.LiveModule()
     queries = np.concatenate([tokenizer.codebooks_[0], tokenizer.codebooks_[0].mean(axis=0, keepdims=True)])
     got = _run(tokenizer, {"embeddings": queries}, tmp_path / "tokenizer.onnx")
     np.testing.assert_array_equal(got[:, 0], [0, 1, 1, 0, 0])
@@ -157,7 +157,7 @@ def test_a_scalar_closer_to_a_border_than_the_tie_has_reached_the_upper_level(tm
     plain = {"encoder.linear.weight": np.eye(2), "quantizer.bound": np.ones(2), "scale": np.ones(())}
     plain |= {"encoder.linear.bias": np.zeros(2), "mean": np.zeros(2)}
     tokenizer.state_ |= {name: array.astype(np.float32) for name, array in plain.items()}
-    tokenizer._live = _state.LiveModule()
+    tokenizer._live = _live_module.LiveModule()
     queries = np.array([[0.1, 0.1], [0, 0], [-1e-12, -1e-12], [-1e-10, -1e-12], [-1e-10, -1e-10]], dtype=np.float32)
     got = _run(tokenizer, {"embeddings": queries}, tmp_path / "tokenizer.onnx")
     np.testing.assert_array_equal(got[:, 0], [10, 10, 10, 6, 5])
@@ -169,7 +169,7 @@ def test_of_sums_that_are_equal_but_for_rounding_the_beam_takes_the_same(X, tmp_
     first, *others = (name for name in tokenizer.state_ if name.endswith("code_vectors"))
     for name in others:  # the codes of an item in any order have the same sum
         tokenizer.state_[name][:] = tokenizer.state_[first]
-    tokenizer._live = _state.LiveModule()
+    tokenizer._live = _live_module.LiveModule()
     got = _run(tokenizer, {"embeddings": X[:2000]}, tmp_path / "tokenizer.onnx")
     np.testing.assert_array_equal(got, tokenizer.transform(X[:2000]))
 
@@ -261,7 +261,7 @@ def _fitted_with_all_weights_at_work(classifier, X, y):
     for name, array in classifier.state_.items():
         if "fusions" in name or name == "embedding.table":
             array += 0.3 * rng.standard_normal(array.shape).astype(array.dtype)
-    classifier._live = _state.LiveModule()
+    classifier._live = _live_module.LiveModule()
     return classifier
 
 

@@ -8,7 +8,7 @@ import torch
 from sklearn.base import clone
 from sklearn.metrics import normalized_mutual_info_score
 
-from semid._training import update_prices
+from semid.engine._autoencoder_training import update_prices
 from semid.exceptions import CollapseWarning
 from semid.metrics import codebook_perplexity, collision_rate, reconstruction_r2
 from semid.nn._losses import diversity_loss

@@ -5,7 +5,7 @@ import joblib
 import pytest
 from sklearn.base import clone
 
-import semid._versioned
+import semid.base._versioned
 from semid.exceptions import VersionWarning
 from semid.tokenizers import ResidualKMeansTokenizer
 
@@ -26,7 +26,7 @@ def test_pickles_of_this_version_load_in_silence(estimators):
 
 def test_pickles_of_another_version_load_with_a_warning(estimators, monkeypatch):
     for estimator in estimators:
-        monkeypatch.setattr(semid._versioned, "__version__", "0.0.7")
+        monkeypatch.setattr(semid.base._versioned, "__version__", "0.0.7")
         pickled = pickle.dumps(estimator)
         monkeypatch.undo()
         with pytest.warns(VersionWarning, match=r"was pickled by semid 0\.0\.7, and this is .*semid\.io\.save"):
@@ -37,5 +37,18 @@ def test_what_a_cache_keeps_is_that_of_one_version(monkeypatch):
     tokenizer = ResidualKMeansTokenizer(random_state=0)
     before = joblib.hash(tokenizer)
     assert joblib.hash(clone(tokenizer)) == before
-    monkeypatch.setattr(semid._versioned, "__version__", "0.0.7")
+    monkeypatch.setattr(semid.base._versioned, "__version__", "0.0.7")
     assert joblib.hash(tokenizer) != before
+
+
+def test_pickles_find_modules_under_their_names_of_0_1_0(estimators, clicks):
+    moved = {b"semid.base._live_module": b"semid._state", b"semid.tables._code_columns": b"semid._code_columns"}
+    met = set()
+    coded = estimators[0].set_params(code_vectors=True).set_output(transform="pandas").transform(clicks[["item_id"]])
+    for kept in (*estimators, coded):
+        pickled = pickle.dumps(kept, protocol=2)  # in which names are lines
+        for name, former in moved.items():
+            met |= {name} if name in pickled else set()
+            pickled = pickled.replace(name, former)
+        assert type(pickle.loads(pickled)) is type(kept)
+    assert met == set(moved)

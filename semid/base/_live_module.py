@@ -4,11 +4,13 @@ An estimator keeps ``state_``, a plain ``dict[str, ndarray]``. It pickles small,
 the same in every process. The module that computes with it is built on first use and kept until the next fit.
 """
 
+import sys
 import threading
 
 import torch
 
 _SEEDING = threading.Lock()
+sys.modules.setdefault("semid._state", sys.modules[__name__])  # as pickles of 0.1.0 call it
 
 
 def resolve_device(device: str) -> torch.device:

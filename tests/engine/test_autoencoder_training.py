@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from semid._catalogue import Catalogue
-from semid._training import CodebookAverages, Training, TrainingOptions, train_quantized_autoencoder
+from semid.engine._autoencoder_training import CodebookAverages, Training, TrainingOptions, train_quantized_autoencoder
+from semid.engine._catalogue import Catalogue
 from semid.nn._autoencoder import LinearPlusMLP, QuantizedAutoencoder
 from semid.nn._quantizers import Codebook, ResidualQuantizer
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-import semid._catalogue
-from semid._catalogue import Catalogue, mean_and_scale
+import semid.engine._catalogue
+from semid.engine._catalogue import Catalogue, mean_and_scale
 from semid.tokenizers import ResidualKMeansTokenizer, RQVAETokenizer
 
 CPU = torch.device("cpu")
@@ -36,7 +36,7 @@ def test_mean_and_scale_equal_numpys(on_disk, rng):
 def test_rows_read_when_due_equal_those_in_memory(on_disk, rng, monkeypatch):
     rows, weights = rng.permutation(5000)[:4500], np.ones(4500, dtype=np.float32)
     resident = _catalogue(on_disk, rows, weights)
-    monkeypatch.setattr(semid._catalogue, "RESIDENT_NUMBERS", 8 * 1000)
+    monkeypatch.setattr(semid.engine._catalogue, "RESIDENT_NUMBERS", 8 * 1000)
     streamed = _catalogue(on_disk, rows, weights)
     items = torch.from_numpy(rng.permutation(4500)[:700])
     torch.testing.assert_close(streamed.batch(items), resident.batch(items))
@@ -66,5 +66,5 @@ def test_a_subset_has_the_rows_and_weights_of_its_items(on_disk, rng):
 )
 def test_a_catalogue_too_large_for_memory_is_learned_nearly_as_well(tokenizer, on_disk, monkeypatch):
     r2 = tokenizer.fit(on_disk).score(on_disk)
-    monkeypatch.setattr(semid._catalogue, "RESIDENT_NUMBERS", 8 * 2000)
+    monkeypatch.setattr(semid.engine._catalogue, "RESIDENT_NUMBERS", 8 * 2000)
     assert tokenizer.fit(on_disk).score(on_disk) == pytest.approx(r2, abs=0.03)

@@ -5,9 +5,12 @@ code vectors travel as the name of the categories of a pandas category column.
 """
 
 import hashlib
+import sys
 
 import numpy as np
 import pandas as pd
+
+sys.modules.setdefault("semid._code_columns", sys.modules[__name__])  # as pickles of 0.1.0 call it
 
 
 class CodeVectors:

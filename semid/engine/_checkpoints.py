@@ -17,7 +17,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from semid import __version__
-from semid._checks import warn
+from semid.base._checks import warn
 
 _BLOCK = 2**20  # bytes written at once by the probe
 _LONGEST_SHOWN = 60  # characters of a parameter's value in an error

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from semid._checks import warn, way_out_of_lists
-from semid._tables import as_index
+from semid.base._checks import warn, way_out_of_lists
+from semid.tables._frames import as_index
 
 _LEAST_INT64, _BEYOND_INT64, _BEYOND_UINT64 = -(2**63), 2**63, 2**64
 _CALLED_CODES = re.compile(r"(?:.*[_\-. ])?(?:codes?|sids?|sem_?ids?|semantic_?(?:ids?|codes?))")

@@ -22,7 +22,7 @@ from skorch.helper import predefined_split
 from torch.utils.data import Dataset
 from tqdm.auto import tqdm
 
-from semid._checkpoints import NoCheckpoint, as_plain, n_bytes_of, plain_entries, warn_of_interruption
+from semid.engine._checkpoints import NoCheckpoint, as_plain, n_bytes_of, plain_entries, warn_of_interruption
 from semid.nn._click_rates import FieldEntries, click_rates
 from semid.nn._fields import entries_of_lists, field_visits, with_lists
 from semid.nn._mlp import SeededDropout

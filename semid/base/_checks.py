@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from semid._graded import graded_sizes
+from semid.base._graded import graded_sizes
 
 _HALF_BYTES = (range(4), range(4, 8))  # places, lowest first
 

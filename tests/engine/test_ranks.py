@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from semid._catalogue import Catalogue
-from semid._ranks import OneShare, SharedFit, current_ranks
-from semid._training import Training, TrainingOptions
+from semid.engine._autoencoder_training import Training, TrainingOptions
+from semid.engine._catalogue import Catalogue
+from semid.engine._ranks import OneShare, SharedFit, current_ranks
 from semid.nn._autoencoder import LinearPlusMLP, MeanOfDecoders, QuantizedAutoencoder
 from semid.nn._quantizers import ParallelQuantizer, ResidualQuantizer
 from semid.tokenizers import MixtureOfCodesTokenizer, RQVAETokenizer, distributed_fit

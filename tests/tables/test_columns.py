@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from semid._columns import from_text, has_lost_digits, shared_ids
+from semid.tables._columns import from_text, has_lost_digits, shared_ids
 
 BIG = 2**53
 

@@ -17,11 +17,11 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback, LRScheduler
 
-from semid._checkpoints import Checkpoint, as_plain, digest, plain_entries
-from semid._net import ClickNet
-from semid._training import Training
 from semid.ctr import DCNv2Classifier, DeepFMClassifier
 from semid.datasets import make_clicks, make_items
+from semid.engine._autoencoder_training import Training
+from semid.engine._checkpoints import Checkpoint, as_plain, digest, plain_entries
+from semid.engine._click_training import ClickNet
 from semid.tokenizers import MixtureOfCodesTokenizer, RQVAETokenizer
 
 FIELDS = ["user_id", "item_id", "hour"]

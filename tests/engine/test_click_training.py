@@ -9,7 +9,8 @@ from sklearn.metrics import log_loss, roc_auc_score
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping
 from skorch.history import History
 
-from semid._net import (
+from semid.ctr._encoding import EncodedImpressions, EncodedLists
+from semid.engine._click_training import (
     LEAST_GAIN,
     Batches,
     Impressions,
@@ -20,7 +21,6 @@ from semid._net import (
     _visits,
     train_click_model,
 )
-from semid.ctr._encoding import EncodedImpressions, EncodedLists
 from semid.nn._mlp import SeededDropout
 
 OPTIONS = NetOptions(

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
-from semid._catalogue import ENCODE_ROWS
-from semid._checkpoints import NoCheckpoint, warn_of_interruption
-from semid._checks import warn
-from semid._ranks import OneShare
+from semid.base._checks import warn
+from semid.engine._catalogue import ENCODE_ROWS
+from semid.engine._checkpoints import NoCheckpoint, warn_of_interruption
+from semid.engine._ranks import OneShare
 from semid.exceptions import CollapseWarning
 from semid.nn._losses import alignment_loss, diversity_loss, separation_loss
 from semid.nn._quantizers import QuantizerOutput

@@ -18,7 +18,7 @@ from semid.engine._catalogue import ENCODE_ROWS
 from semid.engine._checkpoints import NoCheckpoint, warn_of_interruption
 from semid.engine._ranks import OneShare
 from semid.exceptions import CollapseWarning
-from semid.nn._losses import alignment_loss, diversity_loss, separation_loss
+from semid.nn._losses import alignment_loss, separation_loss
 from semid.nn._quantizers import QuantizerOutput
 
 _LEAST_GAIN = 1e-4  # of the held-out R², for an epoch to count as better
@@ -36,8 +36,6 @@ class TrainingOptions(NamedTuple):
     assignment: str = "nearest"  # or "sinkhorn"
     separation_weight: float = 0.0
     alignment_weight: float = 0.0
-    diversity_weight: float = 0.0
-    nested_dropout: float = 0.0
     mixup: float = 0.0  # share of the way towards another item that an embedding moves at most
     n_iter_no_change: int | None = None  # epochs without a better held-out reconstruction before it stops
     verbose: bool = False
@@ -285,8 +283,6 @@ class Training:
             loss = loss + codebook_loss
         if groups is not None:
             loss = loss + options.separation_weight * separation_loss(z, output.quantized, groups)
-        if options.diversity_weight:
-            loss = loss + options.diversity_weight * diversity_loss(output.inputs)
         if aligned is not None:
             loss = loss + options.alignment_weight * alignment_loss(aligned, self.alignment[items])
         self.optimizer.zero_grad(set_to_none=True)
@@ -298,8 +294,7 @@ class Training:
 
     def _pass_forward(self, items):
         """Return what a batch comes to: `QuantizerOutput`, errors (B,), latents (B, D), aligned (B, A) or None."""
-        xs, prefix = self._draw_shares(items), self._draw_prefix()
-        shares = [self._pass_share(x, prefix) for x in xs]
+        shares = [self._pass_share(x) for x in self._draw_shares(items)]
         (codes,) = self.ranks.gather([[codes] for codes, _ in shares], len(items))
         gathered = self.ranks.gather([numbers for _, numbers in shares], len(items))
         errors, codebook_loss, commitment_loss, z, quantized, *rest = gathered
@@ -307,10 +302,10 @@ class Training:
         output = QuantizerOutput(None, quantized, codes, codebook_loss, commitment_loss, tuple(rest))
         return output, errors, z, aligned
 
-    def _pass_share(self, x, prefix):
+    def _pass_share(self, x):
         """Return the codes of rows `x` (b, n_features), and a list of all else that the losses need, in float32."""
         z = self.model.encoder(x)
-        output = self.model.quantizer(z, **prefix)
+        output = self.model.quantizer(z)
         errors = (self.model.decoder(output.decoder_input) - x).square().mean(1)
         aligned = [] if self.to_alignment is None else [output.quantized @ self.to_alignment]
         losses = (output.codebook_loss, output.commitment_loss)
@@ -344,14 +339,6 @@ class Training:
         places[order] = torch.arange(len(order), device=order.device)
         first_places = torch.full_like(order, len(order)).scatter_reduce(0, groups, places, "amin")
         return first_places[groups].argsort(stable=True), groups
-
-    def _draw_prefix(self):
-        """With nested dropout, let the decoder see the first k codes only, k even between 1 and N."""
-        share = self.options.nested_dropout
-        if share == 0 or torch.rand((), generator=self.generator) >= share:
-            return {}
-        n_codebooks = len(self.model.quantizer.sizes)
-        return {"n_first": int(torch.randint(1, n_codebooks + 1, (), generator=self.generator))}
 
     def _update_codebooks(self, output, weights):
         # Not strict: there are no averages where the codebooks learn by gradient.

@@ -111,7 +111,7 @@ def on_cpu(instance):
 def _check_tokenizer(tokenizer):
     sizes, architecture = tokenizer.codebook_sizes_, tokenizer._architecture
     _check_sizes(sizes)
-    _check_architecture(architecture, tokenizer._architecture_parameters)
+    _check_architecture(architecture, tokenizer._architecture_parameters, tokenizer._former_architecture)
     if check_integer("beam_size", architecture.get("beam_size", 1), 1) * max(sizes) > _LARGEST_BEAM:
         raise ValueError(f"beam_size must be at most {_LARGEST_BEAM // max(sizes)}, got {architecture['beam_size']}.")
     module = _check_state(tokenizer)
@@ -124,8 +124,8 @@ def _check_tokenizer(tokenizer):
         twin.inverse_transform(check_codes(codes, sizes))
 
 
-def _check_architecture(architecture, names):
-    if set(architecture) != set(names):
+def _check_architecture(architecture, names, of_former_versions=()):
+    if set(architecture) - set(of_former_versions) != set(names):
         raise ValueError(f"_architecture must hold {names}, got {list(architecture)}.")
     for name, value in architecture.items():
         sizes = value if isinstance(value, list | tuple) else [value]

@@ -76,8 +76,8 @@ TOKENIZERS = [
 TOKENIZER_OPTIONS = [
     {"mixup": 0.3},
     {"mixup": 0.0, "assignment": "sinkhorn", "separation_weight": 0.1, "alignment_weight": 0.1},
-    {"codebook_update": "gradient", "gradient_estimator": "rotation"},
-    {"diversity_weight": 0.1, "nested_dropout": 0.5, "decoder": "per_codebook"},
+    {"codebook_update": "gradient"},
+    {"projection_dim": None},
 ]
 
 # Of a catalogue that does not fit: a batch is known when it is due, and is read then.

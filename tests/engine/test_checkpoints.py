@@ -36,12 +36,12 @@ LEARNED = [
     if "checkpoint_dir" in tokenizer.get_params()
 ]
 VARIANTS = [
-    clone(RQVAE).set_params(codebook_update="gradient", assignment="sinkhorn", output_codebooks=True),
+    clone(RQVAE).set_params(codebook_update="gradient", assignment="sinkhorn"),
     clone(RQVAE).set_params(separation_weight=1.0, mixup=0.0),
-    clone(RQVAE).set_params(early_stopping=True, n_iter_no_change=2, learning_rate=0.02, max_iter=12),
+    clone(RQVAE).set_params(validation=0.1, n_iter_no_change=2, learning_rate=0.02, max_iter=12),
     MixtureOfCodesTokenizer(
-        3, 8, latent_dim=6, hidden_layer_sizes=(16,), max_iter=N_EPOCHS, batch_size=64, nested_dropout=0.5,
-        decoder="per_codebook", random_state=0,
+        3, 8, latent_dim=6, hidden_layer_sizes=(16,), max_iter=N_EPOCHS, batch_size=64, projection_dim=None,
+        random_state=0,
     ),
 ]  # fmt: skip
 SMALL = {"embedding_dim": 4, "hidden_layer_sizes": (8,), "max_iter": N_EPOCHS, "batch_size": 512, "random_state": 0}

@@ -52,7 +52,7 @@ TOKENIZERS = {
     "MultiEmbedding": MultiEmbeddingTokenizer(3, 32, **_LATENT),
     "MixtureOfCodes": MixtureOfCodesTokenizer(3, 32, **_LATENT),
     "MixtureOfCodes with prices": MixtureOfCodesTokenizer(
-        3, [4, 8, 32], projection=None, decoder="per_codebook", assignment="sinkhorn", output_codebooks=True, **_LATENT
+        3, [4, 8, 32], projection_dim=None, assignment="sinkhorn", **_LATENT
     ),
     "FSQ": FSQTokenizer(3, [256, 60, 2], **_NETWORK),
     "FSQ with levels": FSQTokenizer(2, 12, levels=(2, 6), **_NETWORK),

@@ -8,7 +8,8 @@ import torch
 from sklearn.base import clone
 from sklearn.metrics import normalized_mutual_info_score
 
-from semid.engine._autoencoder_training import train_quantized_autoencoder, update_prices
+from semid.engine._autoencoder_training import train_quantized_autoencoder
+from semid.engine._codebook_updates import update_prices
 from semid.exceptions import CollapseWarning
 from semid.metrics import codebook_perplexity, collision_rate, reconstruction_r2
 from semid.nn._quantizers import Codebook

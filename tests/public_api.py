@@ -24,7 +24,7 @@ def _members(name, thing):
         value = inspect.getattr_static(thing, member)
         is_member = isinstance(value, property) or inspect.isfunction(getattr(value, "__func__", value))
         owner = next((kind for kind in thing.__mro__ if member in vars(kind)), None)
-        if is_member and not member.startswith("_") and _is_own(owner):
+        if is_member and not member.startswith("_") and _is_own(owner) and _is_own(_function(value)):
             yield f"{name}.{member}", value
 
 

@@ -3,11 +3,15 @@
 import warnings
 
 from semid import __version__
+from semid.base._removed import RemovedParameters, defaults, renewed
 from semid.exceptions import VersionWarning
 
 
-class Versioned:
-    """Mixin: a pickle has the version of semid, and one of another version is loaded with a `VersionWarning`."""
+class Versioned(RemovedParameters):
+    """Mixin: a pickle has the version of semid, and one of another version is loaded with a `VersionWarning`.
+
+    Parameters that the class had then and has no more are dropped, those that are new have their defaults.
+    """
 
     def __getstate__(self):
         return {**super().__getstate__(), "_semid_version": __version__}
@@ -22,4 +26,5 @@ class Versioned:
                 VersionWarning,
                 stacklevel=2,
             )
-        super().__setstate__({name: value for name, value in state.items() if name != "_semid_version"})
+        state = renewed(type(self), {name: value for name, value in state.items() if name != "_semid_version"})
+        super().__setstate__(defaults(type(self)) | state)

@@ -8,13 +8,13 @@ import base64
 import json
 import re
 from collections import UserList
-from inspect import Parameter, signature
 from math import inf, isfinite, nan, prod
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 
+from semid.base._removed import defaults, renewed
 from semid.io._registry import class_named, is_registered
 from semid.io._text_models import lsa_of_parts, parts_of_lsa
 
@@ -273,12 +273,14 @@ class Decoder:
         kind = class_named(node["class"])
         if not issubclass(kind, BaseEstimator):
             raise ValueError(f"class of an estimator must be one, got {kind.__name__}.")
-        parameters = _with_defaults(kind, self._named(node["parameters"]))
-        fitted = self._named(node["fitted"])
+        former, fitted = self._named(node["parameters"]), self._named(node["fitted"])
+        known = {*former, *kind._get_param_names()}
         for name in fitted:
-            if not name.isidentifier() or name.startswith("__") or name in parameters or hasattr(kind, name):
+            if not name.isidentifier() or name.startswith("__") or name in known or hasattr(kind, name):
                 raise ValueError(f"fitted attributes of {kind.__name__} must not be called {name!r:.80}.")
-        return self._built(kind, parameters | fitted)
+        attributes = renewed(kind, former | fitted)
+        fitted = {name: attributes.pop(name) for name in fitted}
+        return self._built(kind, _with_defaults(kind, attributes) | fitted)
 
     def _built(self, kind, attributes):
         instance = object.__new__(kind)
@@ -334,13 +336,8 @@ def _with_defaults(kind, parameters):
     for name in sorted(_NOT_KEPT):
         if parameters.get(name) is not None:
             raise ValueError(f"{name} must be None in an artifact.")
-    defaults = _defaults(kind)
-    lacking = [name for name in known if name not in parameters and name not in defaults]
+    given = defaults(kind) | parameters
+    lacking = [name for name in known if name not in given]
     if lacking:
         raise ValueError(f"{kind.__name__} must have the parameters {lacking}, got none.")
-    return {name: parameters[name] if name in parameters else defaults[name] for name in known}
-
-
-def _defaults(kind):
-    every = signature(kind.__init__).parameters.values()
-    return {parameter.name: parameter.default for parameter in every if parameter.default is not Parameter.empty}
+    return {name: given[name] for name in known}

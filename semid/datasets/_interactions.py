@@ -152,9 +152,10 @@ def load_interactions(
         interactions["rating"] = interactions["rating"].astype("float64")
     if "timestamp" in interactions.columns:
         interactions["timestamp"] = _seconds(interactions["timestamp"], _PER_SECOND[timestamp_unit])
-    items = _read_table(_beside(path, items, ".item"), {item: "item_id"}, ["item_id"], [], bad)
-    users = _read_table(_beside(path, users, ".user"), {user: "user_id"}, ["user_id"], [], bad)
-    described = {"item_id": items, "user_id": users}
+    described = {
+        "item_id": _read_table(_beside(path, items, ".item"), {item: "item_id"}, ["item_id"], [], bad),
+        "user_id": _read_table(_beside(path, users, ".user"), {user: "user_id"}, ["user_id"], [], bad),
+    }
     for name, table in described.items():
         tables = [log] if table is None else [log, table]
         ids = shared_ids(
@@ -162,8 +163,8 @@ def load_interactions(
         )
         for each, column in zip(tables, ids, strict=True):
             each.frame[name] = column
-    items, users = (None if table is None else table.frame for table in described.values())
-    return make_log(interactions, items, users, bad.finish(), repeats=repeats)
+    about_items, about_users = (None if table is None else table.frame for table in described.values())
+    return make_log(interactions, about_items, about_users, bad.finish(), repeats=repeats)
 
 
 def _interactions_file(path):

@@ -21,15 +21,8 @@ from semid.base._typing import StrPath
 from semid.datasets._lines import GZIP_DAMAGE, BadLines, open_bytes, read_rows
 from semid.datasets._log_data import LogData, Repeats, make_log
 from semid.datasets._numbers import check_number_text
-from semid.tables._columns import (
-    LOST_DIGITS,
-    MISSING_NUMBERS,
-    frame_of,
-    from_text,
-    has_lost_digits,
-    read_parquet,
-    shared_ids,
-)
+from semid.tables._columns import LOST_DIGITS, MISSING_NUMBERS, from_text, has_lost_digits, shared_ids
+from semid.tables._parquet import frame_of, read_parquet
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".inter": "\t", ".item": "\t", ".user": "\t"}

@@ -36,6 +36,8 @@ from torch import nn
 
 from semid.ctr import AutoIntClassifier, DCNv2Classifier, DeepFMClassifier, DeepIMClassifier
 from semid.ctr._encoding import ImpressionEncoder
+from semid.ctr._fitting import begin, train_module
+from semid.ctr._training_data import check_training_data
 from semid.engine._click_training import Impressions
 
 CLASSIFIERS = {
@@ -118,12 +120,12 @@ class Ours:
             random_state=0,
             **parameters,
         )
-        X, labels, weights = self.classifier._check_training_data(categories, y, None)
-        self.module, encoded = self.classifier._begin(X, labels, weights, seed=0)
+        X, labels, weights = check_training_data(self.classifier, categories, y, None)
+        self.module, encoded = begin(self.classifier, X, labels, weights, seed=0)
         self.impressions = Impressions(encoded, labels, weights, "cpu", torch.float32)
 
     def train_epoch(self):
-        self.classifier._train(self.module, self.impressions, None, 1, 0)
+        train_module(self.classifier, self.module, self.impressions, None, 1, 0)
 
 
 class Theirs:

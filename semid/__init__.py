@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # what __getattr__ finds, for type checkers and editors
     from semid.ctr import FactorizationMachineClassifier as FactorizationMachineClassifier
     from semid.ctr import MLPCTRClassifier as MLPCTRClassifier
     from semid.embedders import TextEmbedder as TextEmbedder
+    from semid.features import ClickHistory as ClickHistory
+    from semid.features import HistoryEncoder as HistoryEncoder
     from semid.features import ItemTable as ItemTable
     from semid.features import PrefixNGramEncoder as PrefixNGramEncoder
     from semid.features import SemanticIDEncoder as SemanticIDEncoder
@@ -46,11 +48,13 @@ __version__ = "0.1.0"
 
 _MODULE_OF = {
     "AutoIntClassifier": "ctr",
+    "ClickHistory": "features",
     "DCNv2Classifier": "ctr",
     "DeepFMClassifier": "ctr",
     "DeepIMClassifier": "ctr",
     "FSQTokenizer": "tokenizers",
     "FactorizationMachineClassifier": "ctr",
+    "HistoryEncoder": "features",
     "ItemTable": "features",
     "MLPCTRClassifier": "ctr",
     "MixtureOfCodesTokenizer": "tokenizers",

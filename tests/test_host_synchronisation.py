@@ -30,6 +30,9 @@ from semid.ctr import (
     DeepIMClassifier,
     FactorizationMachineClassifier,
     MLPCTRClassifier,
+    _holding_out,
+    _parameters,
+    _predicting,
 )
 from semid.ctr import _base as ctr_base
 from semid.engine import _autoencoder_training, _catalogue, _click_training
@@ -205,7 +208,7 @@ def card(monkeypatch):
     """The pretended card, on which estimators train; ``card.epochs`` are the waits of their epochs."""
     card = PretendedCard()
     card.epochs = []
-    for module in (tokenizers_base, _autoencoder, _candidates, ctr_base):
+    for module in (tokenizers_base, _autoencoder, _candidates, ctr_base, _holding_out, _parameters, _predicting):
         monkeypatch.setattr(module, "resolve_device", lambda device: CARD)
 
     # What a card has and "meta" has not: fused optimizers, generators, tensors made of data, views without gradients.

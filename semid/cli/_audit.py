@@ -12,8 +12,8 @@ from semid.cli._models import load_tokenizer
 from semid.io import read_mapping
 from semid.metrics import tokenizer_report
 from semid.metrics._mapping_columns import text_of_bytes
-from semid.tables._columns import read_indexed
 from semid.tables._ids import plain_name
+from semid.tables._parquet import read_indexed
 
 
 def audit(options):

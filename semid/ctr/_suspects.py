@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from inspect import signature
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,9 @@ from pandas.api import types
 
 from semid.base._checks import warn
 from semid.nn._fields import FIRST_CATEGORY
+from semid.tables._frames import split_columns
 
+_ID_NAME = re.compile(r"(^|_|\b)(id|user|item)$", re.IGNORECASE)
 _LEAST_ROWS = 200  # below which rates of single values say little
 _LEAST_VISITS = 5  # of each value on average: fewer are not few values
 _SURE = 5.0  # standard deviations
@@ -172,3 +175,50 @@ def _decides(values, y, has_order):
             return True
     apart = of_class[0].max() < of_class[1].min() or of_class[1].max() < of_class[0].min()
     return has_order and apart and len(np.unique(values)) <= _STEPS
+
+
+def warn_of_codes_without_names(model, X):
+    """Warn of an array whose columns may well be codes, which are found by their names alone.
+
+    Where integers stand beside text, a ColumnTransformer has dropped the names as a rule. Integers alone may be
+    plain ids: then only a `fusion` that was asked for says that some of them are codes.
+    """
+    looks_for_names = isinstance(model.code_features, str) and model.fusion_scope == "codes"
+    if isinstance(X, pd.DataFrame) or not looks_for_names or model.fusion == "concat":
+        return
+    kinds = [pd.api.types.infer_dtype(column, skipna=True) for column in split_columns(X[:1000])[1]]
+    is_asked_for = model.fusion != signature(type(model)).parameters["fusion"].default
+    if kinds.count("integer") >= 2 and ("string" in kinds or is_asked_for):
+        warn(
+            f"X is an array without column names, by which codes are found: none are, and fusion={model.fusion!r} "
+            "mixes nothing. If X holds codes, pass a DataFrame "
+            '(ColumnTransformer(...).set_output(transform="pandas")) or give their positions as code_features; '
+            "code_features=None says that there are none."
+        )
+
+
+def warn_of_ids_as_numbers(X, categorical_features):
+    """Warn of whole numbers in float columns that look like ids or codes, used as numbers; return the columns."""
+    if not (isinstance(categorical_features, str) and len(X) > 2):
+        return []
+    if isinstance(X, pd.DataFrame):
+        named_like_ids = [c for c in X.columns if _ID_NAME.search(str(c)) and pd.api.types.is_float_dtype(X[c].dtype)]
+        suspects = [c for c in named_like_ids if _are_whole(X[c].dropna().to_numpy(dtype=np.float64))]
+        where = f"columns {suspects} hold"
+    else:
+        if X.dtype.kind != "f":
+            return []
+        first = X[:1000]
+        suspects = np.flatnonzero((first == np.round(first)).all(axis=0) & (np.ptp(first, axis=0) > 1)).tolist()
+        where = f"X is a float array without column names, and its columns {suspects} hold"
+    if suspects:
+        warn(
+            f"{where} whole numbers as floats, and are used as numbers. If these are ids or codes, pass integers in a "
+            'DataFrame (ColumnTransformer(...).set_output(transform="pandas"), .astype("Int64")) or name them in '
+            "categorical_features; categorical_features=None says that all are numbers.",
+        )
+    return suspects
+
+
+def _are_whole(numbers):
+    return len(numbers) > 0 and (np.isfinite(numbers) & (numbers == np.round(numbers))).all()

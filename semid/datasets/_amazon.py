@@ -57,8 +57,7 @@ def load_amazon_reviews(
         What to do with a line that is no review or item: stop; or go on, list it in ``bad_lines``, and warn at the end.
         So too where a gzipped file is damaged: what is read up to there is kept.
     on_repeats : {"keep", "warn", "drop"}, default "keep"
-        What to do with interactions that equal an earlier one in every column; ``n_repeats`` counts them. A split may
-        put the same interaction on both of its sides.
+        As in `load_movielens`.
 
     Returns
     -------

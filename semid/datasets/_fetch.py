@@ -148,11 +148,11 @@ def fetch_amazon_reviews(
     data_home : path or None, default None
         Folder of downloaded data sets, see `get_data_home`; these are in ``amazon``.
     download_if_missing : bool, default True
-        Whether to download what is not there, rather than raise.
+        As in `fetch_movielens`.
     n_retries : int, default 3
-        How often to try again after a broken connection, a timeout or an error of the server.
+        As in `fetch_movielens`.
     delay : float, default 1.0
-        Seconds before the first new try; twice as long before each further one.
+        As in `fetch_movielens`.
     verbose : bool, default False
         Whether to show the progress of the downloads.
     review_text : bool, default False

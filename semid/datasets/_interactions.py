@@ -21,15 +21,8 @@ from semid.base._typing import StrPath
 from semid.datasets._lines import GZIP_DAMAGE, BadLines, open_bytes, read_rows
 from semid.datasets._log_data import LogData, Repeats, make_log
 from semid.datasets._numbers import check_number_text
-from semid.tables._columns import (
-    LOST_DIGITS,
-    MISSING_NUMBERS,
-    frame_of,
-    from_text,
-    has_lost_digits,
-    read_parquet,
-    shared_ids,
-)
+from semid.tables._columns import LOST_DIGITS, MISSING_NUMBERS, from_text, has_lost_digits, shared_ids
+from semid.tables._parquet import frame_of, read_parquet
 
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".inter": "\t", ".item": "\t", ".user": "\t"}
@@ -152,9 +145,10 @@ def load_interactions(
         interactions["rating"] = interactions["rating"].astype("float64")
     if "timestamp" in interactions.columns:
         interactions["timestamp"] = _seconds(interactions["timestamp"], _PER_SECOND[timestamp_unit])
-    items = _read_table(_beside(path, items, ".item"), {item: "item_id"}, ["item_id"], [], bad)
-    users = _read_table(_beside(path, users, ".user"), {user: "user_id"}, ["user_id"], [], bad)
-    described = {"item_id": items, "user_id": users}
+    described = {
+        "item_id": _read_table(_beside(path, items, ".item"), {item: "item_id"}, ["item_id"], [], bad),
+        "user_id": _read_table(_beside(path, users, ".user"), {user: "user_id"}, ["user_id"], [], bad),
+    }
     for name, table in described.items():
         tables = [log] if table is None else [log, table]
         ids = shared_ids(
@@ -162,8 +156,8 @@ def load_interactions(
         )
         for each, column in zip(tables, ids, strict=True):
             each.frame[name] = column
-    items, users = (None if table is None else table.frame for table in described.values())
-    return make_log(interactions, items, users, bad.finish(), repeats=repeats)
+    about_items, about_users = (None if table is None else table.frame for table in described.values())
+    return make_log(interactions, about_items, about_users, bad.finish(), repeats=repeats)
 
 
 def _interactions_file(path):

@@ -126,9 +126,9 @@ def add_negatives(
         All interactions of each user, one row each. A negative has the other columns of its interaction, such as the
         part from `leave_last_out`.
     items : array-like of shape (n_items,)
-        Ids of all items of the catalogue.
+        As in `sample_negatives`.
     n_negatives : int, default 1
-        Negatives of each interaction.
+        As in `sample_negatives`.
     label : str, default "click"
         Column to add: 1 for interactions, 0 for negatives.
     sampling : {"uniform", "popularity"}, default "uniform"
@@ -138,7 +138,7 @@ def add_negatives(
     exclude : DataFrame or None, default None
         As in `sample_negatives`.
     user, item : str, default "user_id" and "item_id"
-        Columns of the user and of the item.
+        As in `sample_negatives`.
     random_state : int, RandomState instance or None, default None
         Seed.
 

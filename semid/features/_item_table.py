@@ -14,17 +14,10 @@ from numpy.typing import ArrayLike
 
 from semid.base._checks import as_array, check_single_values, warn
 from semid.base._typing import StrPath
-from semid.tables._columns import (
-    LOST_DIGITS,
-    check_whole_characters,
-    frame_of,
-    has_lost_digits,
-    numbers_of_arrow,
-    plain_array,
-    read_parquet,
-    stacked_vectors,
-)
+from semid.tables._columns import LOST_DIGITS, check_whole_characters, has_lost_digits
 from semid.tables._frames import check_has_type, from_arrow, read_npy
+from semid.tables._parquet import frame_of, read_parquet
+from semid.tables._vectors import numbers_of_arrow, plain_array, stacked_vectors
 
 _STAMP_TICK = 2_000_000_000  # ns that the clock of a file system may be coarse
 

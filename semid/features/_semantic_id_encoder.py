@@ -26,6 +26,7 @@ from semid.base._checks import check_input_features, check_option
 from semid.base._versioned import Versioned
 from semid.features._interaction_embeddings import interaction_embeddings
 from semid.features._item_table import ItemTable
+from semid.features._labels import is_click
 from semid.tables._code_columns import with_code_vectors
 from semid.tables._frames import as_index, check_table, find_column, split_columns
 from semid.tables._ids import concat_ids, find_ids, id_index, like_those, of_other_kind, warn_of_other_kind
@@ -33,7 +34,6 @@ from semid.tables._ids import concat_ids, find_ids, id_index, like_those, of_oth
 UNKNOWN_CODE = -1
 _INTERACTION_DIM = 64  # of what clicks say of an item, if there are enough users and items
 _TOLERATED_UNKNOWN = 0.5  # share of rows without codes that `fit` does not warn of
-_CLICKS_KNOWN = ({"no", "yes"}, {"false", "true"}, {"0", "1"})  # texts of which all know which one is the click
 
 
 class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
@@ -316,7 +316,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
             raise ValueError(f"y must be given with user={self.user!r}: clicks are what codes are aligned with.")
         y = column_or_1d(y)
         check_consistent_length(X, y)
-        is_click = self._clicks(y)
+        clicked = is_click(y, f"with user={self.user!r}")
         names, columns = split_columns(check_table(self, X, reset=False))
         users = columns[self._user_position(names)].reset_index(drop=True)
         log = pd.DataFrame({"user": users, "item": id_columns[0]})
@@ -327,7 +327,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
                 f"{like_those(id_columns[0], self.items.ids, 'the table')}. Is it the right column, and of the same "
                 "type?"
             )
-        log = log[is_click & is_known & users.notna().to_numpy()]
+        log = log[clicked & is_known & users.notna().to_numpy()]
         n_components = min(_INTERACTION_DIM, log["user"].nunique() - 1, log["item"].nunique() - 1)
         if n_components < 1:
             raise ValueError(
@@ -337,25 +337,6 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         return interaction_embeddings(
             log, self.items.ids, n_components=n_components, user="user", item="item", random_state=0
         )
-
-    def _clicks(self, y):
-        """Return which labels of `y` are those of a click, or raise where nothing says it."""
-        labels = np.unique(y)
-        if len(labels) != 2:
-            way_out = "label_clicks makes clicks of ratings"
-            if len(labels) < 2:
-                way_out = "Take more rows or a stratified split: in this part of a log all rows are alike"
-            raise ValueError(
-                f"y must have two kinds of labels with user={self.user!r}, no click and click, got {len(labels)}: "
-                f"{labels[:5].tolist()}. {way_out}."
-            )
-        first, last = labels.tolist()
-        if isinstance(last, str | bytes) and {str(first).lower(), str(last).lower()} not in _CLICKS_KNOWN:
-            raise ValueError(
-                f"y must say which label is the click with user={self.user!r}, by 0 and 1 or False and True, got "
-                f"{first!r} and {last!r}. Pass y == {first!r} or y == {last!r}."
-            )
-        return y == labels[-1]
 
     def _id_names(self):
         """Return the names of the item-id columns, as errors and warnings call them."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from semid.tables._columns import numbers_of_arrow, vectors
+from semid.tables._vectors import numbers_of_arrow, vectors
 
 
 class Place:

@@ -113,47 +113,28 @@ class Graph:
         return self.constant(np.asarray(entry, dtype=None if isinstance(entry, np.ndarray) else np.int64))
 
 
+def _binary(operator):
+    def call(self, other):
+        return self.graph.call(operator, self, other)
+
+    return call
+
+
 class Value:
     """A tensor that the graph will hold; the methods are those of `torch.Tensor`, where there are any."""
 
     def __init__(self, graph, name):
         self.graph, self.name = graph, name
 
-    def __add__(self, other):
-        return self.graph.call("Add", self, other)
-
-    def __sub__(self, other):
-        return self.graph.call("Sub", self, other)
-
-    def __mul__(self, other):
-        return self.graph.call("Mul", self, other)
-
-    def __truediv__(self, other):
-        return self.graph.call("Div", self, other)  # rounds towards zero between integers
-
-    def __mod__(self, other):
-        return self.graph.call("Mod", self, other)
-
-    def __matmul__(self, other):
-        return self.graph.call("MatMul", self, other)
+    __add__, __sub__, __mul__, __matmul__ = _binary("Add"), _binary("Sub"), _binary("Mul"), _binary("MatMul")
+    __truediv__ = _binary("Div")  # rounds towards zero between integers
+    __mod__ = _binary("Mod")
+    __le__, __lt__, __ge__, __gt__ = map(_binary, ("LessOrEqual", "Less", "GreaterOrEqual", "Greater"))
+    __radd__ = __add__
+    __rmul__ = __mul__
 
     def __neg__(self):
         return self.graph.call("Neg", self)
-
-    def __le__(self, other):
-        return self.graph.call("LessOrEqual", self, other)
-
-    def __lt__(self, other):
-        return self.graph.call("Less", self, other)
-
-    def __ge__(self, other):
-        return self.graph.call("GreaterOrEqual", self, other)
-
-    def __gt__(self, other):
-        return self.graph.call("Greater", self, other)
-
-    __radd__ = __add__
-    __rmul__ = __mul__
 
     def cast(self, dtype):
         return self.graph.call("Cast", self, to=_ELEMENT_TYPES[np.dtype(dtype).name])

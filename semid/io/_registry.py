@@ -7,7 +7,7 @@ import semid
 # In the state of fitted estimators.
 _PRIVATE = {
     "FieldShapes": "semid.nn._fields",
-    "Fields": "semid.ctr._base",
+    "Fields": "semid.ctr._modules",
     "ImpressionEncoder": "semid.ctr._encoding",
     "LSA": "semid.embedders._lsa",
     "LiveModule": "semid.base._live_module",

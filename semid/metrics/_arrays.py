@@ -80,7 +80,7 @@ def check_rows(name: str, X: ArrayLike, n_items: int | None = None) -> np.ndarra
     return X
 
 
-def check_labels(name: str, y: ArrayLike, n_rows: int) -> np.ndarray:
+def check_labels(name: str, y: Any, n_rows: int) -> np.ndarray:
     """Return `y` as a 1-D array with one entry per row."""
     labels = as_array(name, y)
     if labels.shape != (n_rows,):

@@ -12,8 +12,8 @@ import pandas as pd
 
 from semid.metrics._mapping_columns import LEAST_EVIDENCE, NO_CODEBOOK, is_table, split_columns
 from semid.metrics._mapping_rows import LARGEST_CODE, NO_CODE, codes_of_rows
-from semid.tables._columns import read_indexed
 from semid.tables._frames import from_arrow, read_npy
+from semid.tables._parquet import read_indexed
 
 
 class ItemCodes(NamedTuple):

@@ -59,7 +59,7 @@ def codes_of_rows(keys: list, rows: list, *, may_be_missing: bool = False) -> np
     if n_codebooks < 2:
         _check_no_text(keys, rows)
     codes = np.full((len(rows), n_codebooks), NO_CODE, dtype=np.int64)
-    names = {}
+    names: dict[int, str | None] = {}
     for i, (key, row) in enumerate(zip(keys, numbers, strict=True)):
         for n, (name, number) in enumerate(row):
             if name != names.setdefault(n, name):

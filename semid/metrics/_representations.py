@@ -242,7 +242,7 @@ def neighbor_overlap_and_chance(
         distances = distances_in_x(some)
         near = distances <= _kth_smallest(distances, k)
         kept += _expected_overlaps(near, distances_in_other(some), k).sum()
-        n_near += np.count_nonzero(near)
+        n_near += int(np.count_nonzero(near))
     return float(kept / (n_queries * k)), float(n_near / n_queries / (len(X) - 1))
 
 

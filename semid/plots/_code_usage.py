@@ -1,6 +1,6 @@
 """How many items each code has."""
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -8,15 +8,13 @@ from sklearn.base import BaseEstimator
 
 from semid.metrics import codebook_perplexity
 from semid.plots._code_columns import check_code_table
-from semid.plots._style import SMALL, axes_for, ordered_colors, tidy
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from semid.plots._line_display import LineDisplay
+from semid.plots._style import SMALL, ordered_colors, tidy
 
 _LONGEST_LEGEND = 8  # lines
 
 
-class CodeUsageDisplay:
+class CodeUsageDisplay(LineDisplay):
     """Items per code, from the most frequent code to the rarest, one line per codebook, on logarithmic axes.
 
     A flat line is a codebook whose codes are used alike; one that ends early leaves codes unused.
@@ -97,21 +95,7 @@ class CodeUsageDisplay:
         codes = tokenizer.transform(X)
         return cls.from_codes(codes, getattr(tokenizer, "codebook_sizes_", None))
 
-    def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> Self:
-        """Draw one line per codebook.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default None
-            Where to draw; None for a new figure.
-        **kwargs : dict
-            Passed to ``Axes.plot`` for every line.
-
-        Returns
-        -------
-        self : CodeUsageDisplay
-        """
-        ax = axes_for(ax)
+    def _draw(self, ax, options):
         self.lines_: list = []
         # Of many codebooks, the legend names some: the colors of the others lie in between.
         named = np.linspace(0, len(self.counts) - 1, min(len(self.counts), _LONGEST_LEGEND)).round().astype(int)
@@ -121,14 +105,12 @@ class CodeUsageDisplay:
             label = f"code{n}: {used}{of} used, perplexity {self.perplexity[n]:.0f}" if n in named else None
             # A logarithm has no place for unused codes: the line ends with the last that is used.
             ranks, style = np.arange(1, used + 1), {"color": color, "label": label, "marker": ".", "markersize": 3}
-            self.lines_ += ax.plot(ranks, count[:used], **{**style, **kwargs})
+            self.lines_ += ax.plot(ranks, count[:used], **{**style, **options})
         _count_logarithmically(ax)
         ax.set_xlabel("rank of the code, by number of items")
         ax.set_ylabel("items per code")
         ax.legend(frameon=False, fontsize=SMALL)
         tidy(ax)
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
 
 
 def _count_logarithmically(ax):

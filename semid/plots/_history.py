@@ -1,7 +1,7 @@
 """How a fit went, epoch by epoch: the ``history_`` of tokenizers and click models."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,10 +9,8 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from semid.plots._style import SMALL, axes_for, line_styles, ordered_colors, tidy
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from semid.plots._line_display import LineDisplay
+from semid.plots._style import SMALL, line_styles, ordered_colors, tidy
 
 # Title of each panel, and the entries of a history that it shows, by their names in the legend.
 _PANELS = {
@@ -36,7 +34,7 @@ _LONGEST_LEGEND = 4  # codebooks that a panel names
 _GAP = 0.12  # between panels, as a share of the height of one
 
 
-class HistoryDisplay:
+class HistoryDisplay(LineDisplay):
     """How losses, reconstruction and the use of codes went in training, a panel each, one above the other.
 
     For tokenizers the losses, R² and the perplexity of each codebook, or where that is not known its share of codes in
@@ -58,7 +56,7 @@ class HistoryDisplay:
     lines_ : dict of str to list of matplotlib Line2D
         The line of each entry, or the lines of its codebooks.
     ax_ : matplotlib Axes
-        The axes whose place the panels share.
+        The axes whose place the panels share, and whose own frame is hidden.
     figure_ : matplotlib Figure
 
     Examples
@@ -115,21 +113,7 @@ class HistoryDisplay:
         panels = [panel for panel, entries in _PANELS.items() if not entries.keys().isdisjoint(self.history)]
         return [panel for panel in panels if panel != "usage" or "perplexity" not in panels]
 
-    def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> Self:
-        """Draw the panels, one above the other.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default None
-            Whose place the panels take; its own frame is hidden. None for a new figure.
-        **kwargs : dict
-            Passed to ``Axes.plot`` for every line.
-
-        Returns
-        -------
-        self : HistoryDisplay
-        """
-        ax = axes_for(ax)
+    def _draw(self, ax, options):
         ax.set_axis_off()
         height = 1 / len(self.panels)
         axes = [ax.inset_axes((0, n * height, 1, (1 - _GAP) * height)) for n in reversed(range(len(self.panels)))]
@@ -140,9 +124,7 @@ class HistoryDisplay:
         self.axes_: dict = dict(zip(self.panels, axes, strict=True))
         self.lines_: dict = {}
         for panel, its_axes in self.axes_.items():
-            self.lines_ |= self._draw_panel(its_axes, panel, kwargs)
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
+            self.lines_ |= self._draw_panel(its_axes, panel, options)
 
     def _draw_panel(self, ax, panel, options):
         """Draw the entries of a panel; returns their lines by name."""

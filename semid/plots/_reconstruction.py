@@ -1,7 +1,7 @@
 """Figure 1 of the Mixture-of-Codes paper: how much of the embeddings do more codes bring back?"""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,15 +11,13 @@ from sklearn.utils.validation import check_is_fitted
 from semid.base._checks import check_integer, check_option
 from semid.metrics import reconstruction_r2
 from semid.plots._curves import Curve, check_curves, curve_of, draw_curves, draw_legend, repeats
-from semid.plots._style import axes_for, by_name
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from semid.plots._line_display import LineDisplay
+from semid.plots._style import by_name
 
 _WORDS = {"1 - r2": "reconstruction error, 1 - R²", "mse": "reconstruction error, mean squared per feature"}
 
 
-class ReconstructionDisplay:
+class ReconstructionDisplay(LineDisplay):
     """Reconstruction error of embeddings against the number of codes per item.
 
     Figure 1 of Zhang et al., 2024, arXiv:2410.09560v1. The less is left over, the more of the embeddings the codes
@@ -192,28 +190,12 @@ class ReconstructionDisplay:
             curves[name] = curve_of(f"values[{name!r}]", *pair)
         return cls(curves, measure=measure)
 
-    def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> Self:
-        """Draw one line per tokenizer.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default None
-            Where to draw; None for a new figure.
-        **kwargs : dict
-            Passed to ``Axes.errorbar`` for every line.
-
-        Returns
-        -------
-        self : ReconstructionDisplay
-        """
-        ax = axes_for(ax)
-        self.lines_ = draw_curves(ax, self.curves, kwargs)
+    def _draw(self, ax, options):
+        self.lines_ = draw_curves(ax, self.curves, options)
         ax.set_ylim(bottom=0)
         ax.set_xlabel("codes per item")
         ax.set_ylabel("\n".join(filter(None, [_WORDS[self.measure], repeats(self.curves.values(), "seeds")])))
         draw_legend(ax, len(self.curves))
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
 
 
 def _check_numbers(n_codebooks):

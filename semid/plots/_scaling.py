@@ -1,16 +1,14 @@
 """Figure 2 of the Mixture-of-Codes paper, for any score: does it get better with more codes?"""
 
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from semid.plots._curves import Curve, check_curves, curve_of, draw_curves, draw_legend, repeats
-from semid.plots._style import GREY, axes_for
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from semid.plots._line_display import LineDisplay
+from semid.plots._style import GREY
 
 _WORDS = {
     "auc": "AUC",
@@ -24,7 +22,7 @@ _WORDS = {
 }
 
 
-class ScalingDisplay:
+class ScalingDisplay(LineDisplay):
     """A score against the number of codebooks, one line per method, with error bars.
 
     Figure 2 and, for AUC, Table 1 of Zhang et al., 2024, arXiv:2410.09560v1, as a picture. Error bars are one standard
@@ -213,34 +211,18 @@ class ScalingDisplay:
         name = _in_words(score) if y_label is None else y_label
         return cls(curves, x_label=_in_words(x), y_label=name, unit="folds", baseline=level)
 
-    def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> Self:
-        """Draw one line per method, and the baseline.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default None
-            Where to draw; None for a new figure.
-        **kwargs : dict
-            Passed to ``Axes.errorbar`` for every line.
-
-        Returns
-        -------
-        self : ScalingDisplay
-        """
-        ax = axes_for(ax)
+    def _draw(self, ax, options):
         self.baseline_ = None
         if self.baseline is not None:
             mean, error = self.baseline.mean[0], self.baseline.standard_error[0]
             self.baseline_ = ax.axhline(mean, color=GREY, linestyle="--", linewidth=1, label=self.baseline_label)
             if np.isfinite(error):
                 ax.axhspan(mean - error, mean + error, color=GREY, alpha=0.2, linewidth=0)
-        self.lines_ = draw_curves(ax, self.curves, kwargs)
+        self.lines_ = draw_curves(ax, self.curves, options)
         ax.set_xlabel(self.x_label)
         everything = [*self.curves.values(), *([] if self.baseline is None else [self.baseline])]
         ax.set_ylabel("\n".join(filter(None, [self.y_label, repeats(everything, self.unit)])))
         draw_legend(ax, len(everything))
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
 
 
 def _take_baseline(runs, y, by, baseline):

@@ -1,7 +1,7 @@
 """Figure 4 of the Mixture-of-Codes paper: do all dimensions of a representation carry signal?"""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -10,16 +10,14 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
 from semid.metrics import effective_rank, information_abundance, singular_spectrum
-from semid.plots._style import SMALL, axes_for, by_name, line_styles, tidy
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from semid.plots._line_display import LineDisplay
+from semid.plots._style import SMALL, by_name, line_styles, tidy
 
 _ROUNDING = 1e-6  # share of the largest singular value that float32 cannot tell from 0
 _MARGIN = 1.5  # factor
 
 
-class SpectrumDisplay:
+class SpectrumDisplay(LineDisplay):
     """Singular values of representations, from large to small, on a logarithmic axis.
 
     The higher and flatter, the more dimensions carry signal ("dimension robustness", Definition 3.2 and Figure 4 of
@@ -135,26 +133,12 @@ class SpectrumDisplay:
         representations = {name: _representation(model, X) for name, model in classifiers.items()}
         return cls.from_representations(representations, center=center, normalize=normalize)
 
-    def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> Self:
-        """Draw the spectra.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default None
-            Where to draw; None for a new figure.
-        **kwargs : dict
-            Passed to ``Axes.plot`` for every line.
-
-        Returns
-        -------
-        self : SpectrumDisplay
-        """
-        ax = axes_for(ax)
+    def _draw(self, ax, options):
         self.lines_ = {}
         for style, (name, spectrum) in zip(line_styles(len(self.spectra)), self.spectra.items(), strict=True):
             label = f"{name}: {self.information_abundance[name]:.1f} / {self.effective_rank[name]:.1f}"
             dimensions = np.arange(1, len(spectrum) + 1)
-            (self.lines_[name],) = ax.plot(dimensions, spectrum, **{"label": label, **style, **kwargs})
+            (self.lines_[name],) = ax.plot(dimensions, spectrum, **{"label": label, **style, **options})
         ax.set_yscale("log")
         ax.set_ylim(_limits(self.spectra.values()))
         ax.set_xlabel("dimension, by singular value")
@@ -162,8 +146,6 @@ class SpectrumDisplay:
         title = "information abundance / effective rank"
         ax.legend(title=title, alignment="left", frameon=False, fontsize=SMALL, title_fontsize=SMALL)
         tidy(ax)
-        self.ax_, self.figure_ = ax, ax.figure
-        return self
 
 
 def _limits(spectra):

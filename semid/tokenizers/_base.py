@@ -28,8 +28,8 @@ from semid.base._search_space import HasSearchSpace
 from semid.base._versioned import Versioned
 from semid.engine._catalogue import ENCODE_ROWS, Catalogue, mean_and_scale
 from semid.metrics import reconstruction_r2
-from semid.tables._columns import from_tensor
 from semid.tables._ids import is_called_id
+from semid.tables._vectors import from_tensor
 from semid.tokenizers._alignment import best_labels, check_pair
 from semid.tokenizers._documentation import SHARED_PARTS
 from semid.tokenizers._rows import distinct_rows

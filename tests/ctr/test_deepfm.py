@@ -17,9 +17,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 
 from semid.base._live_module import LiveModule
-from semid.ctr import DeepFMClassifier
-from semid.ctr._base import BaseCTRClassifier, _stratified_share
+from semid.ctr import DeepFMClassifier, _base
 from semid.ctr._deepfm import DeepFM
+from semid.ctr._holding_out import _stratified_share
 from semid.engine import _click_training
 from semid.engine._click_training import _calibrate
 from semid.nn._click_rates import FieldEntries, click_rates
@@ -433,7 +433,7 @@ def test_predictions_beside_a_fit_are_those_of_before(classifier, clicks, monkey
     more = X.assign(item_id=X["item_id"] + "-new")
     classifier.fit(X, y)
     expected = [classifier.predict_proba(X), classifier.predict_proba(more)]
-    train, seen = BaseCTRClassifier._train, []
+    train, seen = _base.train_module, []
 
     def predicting_train(*args, **kwargs):
         classifier._live = LiveModule()  # built again beside the fit
@@ -442,7 +442,7 @@ def test_predictions_beside_a_fit_are_those_of_before(classifier, clicks, monkey
         seen.extend([classifier.predict_proba(X), classifier.predict_proba(more)])
         return result
 
-    monkeypatch.setattr(BaseCTRClassifier, "_train", predicting_train)
+    monkeypatch.setattr(_base, "train_module", predicting_train)
     classifier.partial_fit(more, y)
     for probabilities, before in zip(seen, expected * 2, strict=True):
         np.testing.assert_array_equal(probabilities, before)

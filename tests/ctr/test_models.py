@@ -38,9 +38,9 @@ from semid.ctr import (
     DeepIMClassifier,
     FactorizationMachineClassifier,
     MLPCTRClassifier,
-    _base,
+    _predicting,
 )
-from semid.ctr._base import Fields
+from semid.ctr._modules import Fields
 from semid.datasets import make_clicks
 from semid.nn._fields import FieldShapes
 from semid.nn._fusions import FUSIONS
@@ -303,7 +303,7 @@ def test_class_weight_is_a_weight_per_row(clicks):
 
 
 def test_the_representation_is_the_fused_embeddings_of_the_codes(monkeypatch):
-    monkeypatch.setattr(_base, "_PREDICT_ROWS", 7)  # in several parts
+    monkeypatch.setattr(_predicting, "_PREDICT_ROWS", 7)  # in several parts
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"item_code0": rng.integers(5, size=40), "user": 0, "item_code1": rng.integers(4, size=40)})
     model = DeepFMClassifier(hidden_layer_sizes=(8,), n_embedding_sets=2, **SMALL).fit(X, rng.integers(2, size=40))

@@ -28,7 +28,7 @@ TRUSTED = {
     ],
     "DeepFMClassifier": [
         _STATE,
-        "semid.ctr._base.Fields",
+        "semid.ctr._modules.Fields",
         "semid.ctr._deepfm.DeepFMClassifier",
         "semid.ctr._encoding.ImpressionEncoder",
         "semid.nn._fields.FieldShapes",

@@ -1,0 +1,176 @@
+"""From checked data to a trained module: a first fit, one that goes on, and what they leave on the estimator."""
+
+import copy
+import math
+
+import numpy as np
+import torch
+from sklearn.exceptions import ConvergenceWarning
+
+from semid.base._checks import check_layer_sizes, warn
+from semid.base._live_module import LiveModule, build_seeded, export_state
+from semid.ctr._code_vectors import start_from_code_vectors
+from semid.ctr._encoding import ImpressionEncoder
+from semid.ctr._modules import describe_fields
+from semid.ctr._parameters import check_unchanged
+from semid.ctr._suspects import warn_of_codes_without_names, warn_of_ids_as_numbers, warn_of_suspects
+from semid.engine._checkpoints import Checkpoint, NoCheckpoint, fingerprint_of
+from semid.engine._click_training import LEAST_GAIN, Batches, Calibration, NetOptions, train_click_model
+from semid.nn._fields import grown_table, known_rows
+from semid.tables._frames import split_columns
+
+_READ_ROWS = 131_072  # impressions whose categories are read at once
+_FORGETTING = 0.9  # what `embedding_forgetting="auto"` stands for
+_AVERAGED_EPOCHS = 0.75  # over which `weight_averaging="auto"` averages
+_LEAST_AVERAGED_STEPS = 20
+_CLEARLY = 0.01  # in AUC, under that of click rates
+_JUDGED_ROWS = 100  # of the rarer class, held out, below which an AUC says little
+
+
+def begin(model, X, y, weights, seed):
+    """Learn the columns of `X`; return an untrained module and `X` encoded."""
+    model._architecture = {name: getattr(model, name) for name in model._architecture_parameters}
+    model._architecture["hidden_layer_sizes"] = check_layer_sizes("hidden_layer_sizes", model.hidden_layer_sizes)
+    model._columns_as = {name: copy.deepcopy(getattr(model, name)) for name in model._column_parameters}
+    told = warn_of_ids_as_numbers(X, model.categorical_features)
+    model.encoder_ = ImpressionEncoder(
+        model.categorical_features,
+        model.code_features,
+        model.vector_features,
+        model.min_frequency,
+        model.hash_buckets,
+        model.vector_fields,
+    )
+    encoded = model.encoder_.fit_encode(X, weights)
+    warn_of_codes_without_names(model, X)
+    warn_of_suspects(model.encoder_, encoded, split_columns(X)[1], y, told)
+    # Within reach of a sigmoid even if only one class is there yet.
+    rate = np.clip(np.average(y, weights=weights), 1e-6, 1 - 1e-6)
+    model.fields_ = describe_fields(model, float(np.log(rate / (1 - rate))))
+    model.calibration_ = Calibration()._asdict()
+    module = build_seeded(model._build_module, seed)
+    if model.code_embedding_init == "codebooks":
+        width = model._architecture["n_embedding_sets"] * model._architecture["embedding_dim"]
+        start_from_code_vectors(module.embedding, model.encoder_, X, width)
+    return module, encoded
+
+
+def resume(model, X, seed):
+    """Add the new categories of `X`; return the trained module, with rows for them, and `X` encoded."""
+    check_unchanged(model)
+    model._architecture = model._architecture | {name: getattr(model, name) for name in model._changeable_parameters}
+    before = model.fields_.shapes
+    model.encoder_ = copy.copy(model.encoder_)
+    encoded = model.encoder_.extend_encode(X)
+    model.fields_ = model.fields_._replace(shapes=model.encoder_.shapes)
+    module = build_seeded(model._build_module, seed)
+    # By order: names move where dropout layers come or go.
+    state = dict(zip(module.state_dict(), map(torch.tensor, model.state_.values()), strict=True))
+    state["embedding.table"] = grown_table(state["embedding.table"], before, module.embedding)
+    module.load_state_dict(state)
+    return module, encoded
+
+
+def train_module(model, module, train, held_out, max_iter, seed, everything=None, *, is_whole_fit=False):
+    """Train `module` and keep what it learned."""
+    options = NetOptions(
+        max_iter=max_iter,
+        batch_size=_batch_size_for(model, len(train)),
+        learning_rate=model.learning_rate,
+        embedding_learning_rate=model.embedding_learning_rate or model.learning_rate,
+        l2=model.l2,
+        embedding_l2=model.embedding_l2,
+        # Going once over impressions, there is nothing to forget.
+        embedding_forgetting=_forgetting(model) if is_whole_fit else 0.0,
+        network_forgetting=model.network_forgetting if is_whole_fit else 0.0,
+        embedding_optimizer=model.embedding_optimizer,
+        max_gradient_norm=model.max_gradient_norm,
+        weight_averaging=_averaging_for(model, len(train)),
+        n_iter_no_change=model.n_iter_no_change,
+        callbacks=tuple(model.callbacks),
+        verbose=bool(model.verbose),
+    )
+    module = module.to(device=train.y.device, dtype=model._dtype)
+    generator = torch.Generator().manual_seed(seed)
+    checkpoint = _open_checkpoint(model, module, train, held_out, generator) if is_whole_fit else NoCheckpoint()
+    trained = train_click_model(module, train, held_out, options, generator, checkpoint, everything)
+    module, model.history_, calibration = trained
+    model.n_iter_ = len(model.history_["train_loss"])
+    if held_out is not None:
+        model.calibration_ = calibration._asdict()
+        _warn_unless_learned(model, held_out)
+    model.state_ = export_state(module)
+    model._live = LiveModule()
+    checkpoint.finish()
+    return model
+
+
+def _warn_unless_learned(model, held_out):
+    """Warn if the model ranks no better than click rates, which need no training."""
+    reached, rates = model.history_["valid_auc"].max(), model.history_["rates_auc"][0]
+    y, _ = held_out.labels_and_weights()
+    n_rarest = min(y.sum().item(), len(y) - y.sum().item())
+    is_short = model.n_iter_ <= model.n_iter_no_change  # asked for few epochs, which are not judged
+    if is_short or n_rarest < _JUDGED_ROWS or reached > rates + LEAST_GAIN:
+        return
+    loss = model.history_["train_loss"]
+    learned, way_out = (
+        "it has learned nothing beyond them",
+        "Longer patience (n_iter_no_change), another learning_rate, or fields that say more, such as codes of the "
+        "items, may help",
+    )
+    if reached < rates - _CLEARLY:
+        learned, way_out = "it has learned less than them", "Pass another learning_rate"
+    warn(
+        f"the model ranks held-out impressions with an AUC of {reached:.4f}, and the click rates of their "
+        f"categories, added up, with {rates:.4f}: {learned} in {model.n_iter_} epochs, in which its training loss "
+        f"went from {loss[0]:.4f} to {loss[-1]:.4f}. {way_out}.",
+        ConvergenceWarning,
+    )
+
+
+def _forgetting(model):
+    """Return the pace at which embeddings forget in `fit`."""
+    if model.embedding_forgetting != "auto":
+        return model.embedding_forgetting
+    return 0.0 if model.embedding_optimizer == "rowwise_adagrad" else _FORGETTING
+
+
+def _open_checkpoint(model, module, train, held_out, generator):
+    if model.checkpoint_dir is None:
+        return NoCheckpoint()
+    data = (tensor for part in (train, held_out) if part is not None for tensor in part.tensors())
+    start = (*module.state_dict().values(), generator.get_state())
+    fingerprint = fingerprint_of(model, train.y.device, data=data, start=start)
+    return Checkpoint(model.checkpoint_dir, type(model).__name__, fingerprint)
+
+
+def zero_untrained(model, embedding, train, before):
+    """Set the embeddings that no training impression needs to zero, as those of unknown values are.
+
+    They are of categories that were held out altogether, and of empty buckets. Codes that start from their code
+    vectors keep these, and those of the fields `before`, if there were any, stay as they are.
+    """
+    n_rows = len(embedding.table)
+    is_trained = torch.zeros(n_rows, dtype=torch.bool) if before is None else known_rows(before, embedding)
+    for categories, *_ in Batches(train, _READ_ROWS):
+        is_trained[embedding.rows(categories.cpu())] = True
+    if before is None and model.code_embedding_init == "codebooks":
+        sizes = model.fields_.shapes.vocabulary_sizes
+        for group in model.encoder_.code_groups_:
+            is_trained[sum(sizes[: group.start]) : sum(sizes[: group.stop])] = True
+    with torch.no_grad():
+        embedding.table[~is_trained] = 0.0
+
+
+def _averaging_for(model, n_rows):
+    if model.weight_averaging == "auto":
+        n_steps = math.ceil(n_rows / _batch_size_for(model, n_rows))
+        return 1 - 1 / max(_AVERAGED_EPOCHS * n_steps, _LEAST_AVERAGED_STEPS)
+    return model.weight_averaging
+
+
+def _batch_size_for(model, n_rows):
+    if model.batch_size == "auto":
+        return int(np.clip(n_rows // 50, 64, 2048))
+    return int(model.batch_size)

@@ -1,0 +1,46 @@
+"""From a table to what the trained module makes of it, a part of the impressions at a time."""
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.utils.validation import check_is_fitted
+
+from semid.base._live_module import resolve_device
+from semid.engine._click_training import Impressions
+from semid.tables._frames import check_table
+
+_PREDICT_ROWS = 131_072  # impressions encoded and scored at once
+
+
+def streamed(model, X, compute):
+    """Return ``compute(module, categories, numbers)`` for all impressions, a part of them at a time."""
+    check_is_fitted(model)
+    X = check_table(model, X, reset=False)
+    device = resolve_device(model.device)
+    module = model._live.get(model._build_module, model.state_, device, model._dtype)
+    results = []
+    for start in range(0, len(X), _PREDICT_ROWS):
+        rows = slice(start, start + _PREDICT_ROWS)
+        encoded = model.encoder_.encode(X.iloc[rows] if isinstance(X, pd.DataFrame) else X[rows])
+        n_rows = len(encoded.categories)
+        part = Impressions(encoded, np.zeros(n_rows), np.ones(n_rows), device, model._dtype)
+        with torch.inference_mode():
+            categories, numbers, _, _ = part[torch.arange(n_rows, device=device)]
+            results.append(compute(module, categories, numbers).cpu().numpy())
+    return np.concatenate(results)
+
+
+def represented_fields(model, columns):
+    """Return the fields of `columns`, or of all codes for None."""
+    if columns is None:
+        fields = [f for group in model.encoder_.code_groups_ for f in range(group.start, group.stop)]
+    elif isinstance(columns, str) or not hasattr(columns, "__iter__") or getattr(columns, "ndim", 1) == 0:
+        raise TypeError(f"columns must be None or a list of columns, got {columns!r}; pass [{columns!r}].")
+    else:
+        fields = [model.encoder_.field_of("columns", column) for column in columns]
+    if not fields:
+        got = "None for a model without codes" if columns is None else "none"
+        raise ValueError(
+            f"columns must name columns to represent, got {got}; name the item id, or add codes with SemanticIDEncoder."
+        )
+    return fields

@@ -1,7 +1,7 @@
 """Codes that no two items share, on top of any tokenizer."""
 
 from math import prod
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -181,7 +181,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
         self.hashes_ = np.empty(0, dtype=np.uint64)
         self.embeddings_ = np.empty((0, X.shape[1]), dtype=np.float32)
         self.codes_ = np.empty((0, len(self.codebook_sizes_)), dtype=np.int64)
-        self._neighbors = {}
+        self._neighbors: dict[str, Any] = {}
         self._taken = to_numbers(self.codes_, self.codebook_sizes_)
         self._place(rows, inner_codes, weights, np.count_nonzero(item_weights))
         return self
@@ -250,7 +250,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
             If no codes are free for a new item.
         """
         check_is_fitted(self)
-        vars(self).setdefault("_neighbors", {})  # of this object, for later calls as well
+        self.__dict__.setdefault("_neighbors", {})  # of this object, for later calls as well
         return snapshot(self)._transform(X)
 
     def _transform(self, X):

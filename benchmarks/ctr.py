@@ -211,7 +211,7 @@ def measure_vocabulary(optimizers, sizes=(10_000, 100_000, 1_000_000, 10_000_000
                 hash_buckets=n_values,
                 batch_size=BATCH,
                 max_iter=1,
-                early_stopping=False,
+                validation=None,
                 embedding_optimizer=optimizer,
                 callbacks=[StepTimes()],
                 random_state=0,
@@ -241,7 +241,7 @@ def measure_encoding(n_rows):
     weights = np.ones(n_rows)
     encoding = _seconds(lambda: encoder.fit_encode(X, weights))
     with OwnMemory() as memory:
-        model = DeepFMClassifier(max_iter=1, batch_size=8_192, early_stopping=False, random_state=0)
+        model = DeepFMClassifier(max_iter=1, batch_size=8_192, validation=None, random_state=0)
         fit = _seconds(lambda: model.fit(X, y))
     return [
         {

@@ -58,14 +58,14 @@ CARD, HOST = torch.device("meta"), torch.device("cpu")
 PACKAGE = Path(semid.__file__).parent
 
 N_ROWS, BATCH = 96, 16
-SMALL_MODEL = {"embedding_dim": 4, "hidden_layer_sizes": (8,), "early_stopping": False}
+SMALL_MODEL = {"embedding_dim": 4, "hidden_layer_sizes": (8,), "validation": None}
 SIZES_OF_FIELDS = {"user": 9, "item_code0": 4, "item_code1": 4, "item_code2": 4}
 MODELS = [
     AutoIntClassifier(attention_dim=4, **SMALL_MODEL),
     DCNv2Classifier(**SMALL_MODEL),
     DeepFMClassifier(**SMALL_MODEL),
     DeepIMClassifier(**SMALL_MODEL),
-    FactorizationMachineClassifier(embedding_dim=4, early_stopping=False),
+    FactorizationMachineClassifier(embedding_dim=4, validation=None),
     MLPCTRClassifier(**SMALL_MODEL),
 ]
 SMALL_TOKENIZER = {"codebook_size": 4, "latent_dim": 4, "hidden_layer_sizes": (8,)}

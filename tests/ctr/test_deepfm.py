@@ -29,7 +29,7 @@ FIELDS = ["user_id", "item_id", "hour"]
 
 def test_the_bias_starts_at_the_log_odds_of_the_base_rate(clicks):
     y = (np.arange(len(clicks)) % 5 == 0).astype(int)
-    model = DeepFMClassifier(max_iter=1, learning_rate=1e-12, early_stopping=False, random_state=0)
+    model = DeepFMClassifier(max_iter=1, learning_rate=1e-12, validation=None, random_state=0)
     model.fit(clicks[FIELDS], y)
     np.testing.assert_allclose(model.state_["bias"], np.log(0.2 / 0.8), rtol=1e-5)
     np.testing.assert_allclose(model.predict_proba(clicks[FIELDS])[:, 1].mean(), 0.2, atol=0.02)
@@ -78,7 +78,7 @@ def test_unknown_values_at_predict_time_score_as_nothing_known(classifier, click
 
 
 def test_early_stopping_keeps_the_best_epoch(clicks):
-    options = {"early_stopping": True, "n_iter_no_change": 2, "learning_rate": 0.05, "random_state": 0}
+    options = {"validation": 0.1, "n_iter_no_change": 2, "learning_rate": 0.05, "random_state": 0}
     train, held_out = clicks[:3500], (clicks[FIELDS][3500:], clicks["click"][3500:])
     model = DeepFMClassifier(max_iter=30, **options).fit(train[FIELDS], train["click"], eval_set=held_out)
     aucs = model.history_["valid_auc"]
@@ -106,7 +106,7 @@ def test_dropout_is_on_in_every_training_epoch_and_off_in_prediction(clicks, mon
         return forward(self, *inputs)
 
     monkeypatch.setattr(DeepFM, "forward", spy)
-    model = DeepFMClassifier(dropout=0.5, early_stopping=True, max_iter=3, random_state=0)
+    model = DeepFMClassifier(dropout=0.5, validation=0.1, max_iter=3, random_state=0)
     model.fit(clicks[FIELDS], clicks["click"])
     assert all(training == has_gradient for training, has_gradient in modes)
     np.testing.assert_array_equal(model.predict_proba(clicks[FIELDS]), model.predict_proba(clicks[FIELDS]))
@@ -223,7 +223,7 @@ def test_one_class_among_the_weighted_rows_is_refused(classifier, clicks):
 def test_too_few_rows_to_hold_out_are_told(clicks):
     X = clicks[FIELDS][:6]
     with pytest.raises(ValueError, match="early_stopping must have at least 2 rows of each class"):
-        DeepFMClassifier(early_stopping=True, random_state=0).fit(X, [0, 0, 0, 0, 0, 1])
+        DeepFMClassifier(validation=0.1, random_state=0).fit(X, [0, 0, 0, 0, 0, 1])
 
 
 def test_other_columns_than_in_fit_are_refused(classifier, clicks):
@@ -245,7 +245,7 @@ def test_parameters_set_after_fit_wait_for_the_next_fit(classifier, clicks, tmp_
 
 
 def test_verbose_shows_a_progress_bar_with_the_held_out_auc(classifier, clicks, capsys):
-    classifier.set_params(verbose=True, early_stopping=True).fit(clicks[FIELDS], clicks["click"])
+    classifier.set_params(verbose=True, validation=0.1).fit(clicks[FIELDS], clicks["click"])
     shown = capsys.readouterr().err
     assert f"valid_auc={classifier.history_['valid_auc'][-1]:.4f}" in shown
 
@@ -306,9 +306,9 @@ def test_the_scale_of_the_weights_does_not_matter(classifier, clicks, factor):
     )
 
 
-@pytest.mark.parametrize("early_stopping", [True, False])
-def test_divergence_is_an_error_that_names_the_learning_rate(clicks, early_stopping):
-    model = DeepFMClassifier(learning_rate=1e30, early_stopping=early_stopping, random_state=0)
+@pytest.mark.parametrize("validation", [0.1, None])
+def test_divergence_is_an_error_that_names_the_learning_rate(clicks, validation):
+    model = DeepFMClassifier(learning_rate=1e30, validation=validation, random_state=0)
     with pytest.raises(ValueError, match=r"training diverged in epoch \d: the loss is .* with learning_rate=1e\+30"):
         model.fit(clicks[FIELDS], clicks["click"])
 
@@ -399,25 +399,25 @@ def test_all_public_fitted_attributes_are_documented(classifier, clicks):
     assert [name for name in names if f"\n{name} : " not in inspect.getdoc(DeepFMClassifier)] == []
 
 
-@pytest.mark.parametrize("early_stopping", [True, False])
-def test_a_last_step_that_diverges_is_an_error_too(clicks, early_stopping):
+@pytest.mark.parametrize("validation", [0.1, None])
+def test_a_last_step_that_diverges_is_an_error_too(clicks, validation):
     """Of one step, whose own loss is that before it."""
     model = DeepFMClassifier(
-        learning_rate=1e30, max_iter=1, batch_size=10**6, early_stopping=early_stopping, random_state=0
+        learning_rate=1e30, max_iter=1, batch_size=10**6, validation=validation, random_state=0
     )
     with pytest.raises(ValueError, match=r"training diverged in epoch 1: the .* is nan with learning_rate=1e\+30"):
         model.fit(clicks[FIELDS], clicks["click"])
     assert not hasattr(model, "state_")
     with pytest.raises(ValueError, match="training diverged in epoch 1"):
-        model.set_params(early_stopping=False).partial_fit(clicks[FIELDS], clicks["click"])
+        model.set_params(validation=None).partial_fit(clicks[FIELDS], clicks["click"])
 
 
-@pytest.mark.parametrize("early_stopping", [True, False])
+@pytest.mark.parametrize("validation", [0.1, None])
 @pytest.mark.parametrize("first", ["fit", "partial_fit"])
 def test_empty_buckets_are_zero_until_they_are_trained(classifier, early_stopping, first, rng):
     X = pd.DataFrame({"a": rng.integers(5, size=2000), "b": rng.integers(9, size=2000)})
     y = rng.integers(2, size=2000)
-    classifier.set_params(hash_buckets={"a": 100}, early_stopping=early_stopping)
+    classifier.set_params(hash_buckets={"a": 100}, validation=validation)
     getattr(classifier, first)(X, y)
     trained = classifier.state_["embedding.table"].any(axis=1)
     used = classifier.encoder_.encode(X).categories
@@ -493,14 +493,14 @@ def test_what_was_held_out_is_learned_in_a_last_epoch_unless_it_is_little(clicks
         return learn(net, train, everything, calibration)
 
     monkeypatch.setattr(_click_training, "_learn_everything", noted)
-    model = DeepFMClassifier(max_iter=1, early_stopping=True, validation_fraction=fraction, random_state=0)
+    model = DeepFMClassifier(max_iter=1, validation=0.1, validation=fraction, random_state=0)
     model.fit(clicks[FIELDS], clicks["click"])
     assert learned == [len(clicks)] * is_learned
 
 
 def test_rates_auc_is_that_of_click_rates_added_up_as_log_odds(clicks):
     train, held_out = clicks[:3500], clicks[3500:]
-    model = DeepFMClassifier(max_iter=1, early_stopping=True, random_state=0)
+    model = DeepFMClassifier(max_iter=1, validation=0.1, random_state=0)
     model.fit(train[FIELDS], train["click"], eval_set=(held_out[FIELDS], held_out["click"]))
     vocabularies = [sorted(train[field].unique()) for field in FIELDS]
     numbers = [pd.Index(v).get_indexer(train[field]) for v, field in zip(vocabularies, FIELDS, strict=True)]

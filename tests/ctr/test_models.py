@@ -243,7 +243,7 @@ def test_several_embedding_sets_equal_the_naive_mean(index):
 
 def test_it_learns_more_than_the_mean(model, clicks):
     train, test = clicks[:3000], clicks[3000:]
-    model.set_params(embedding_dim=16, max_iter=8, early_stopping=False)
+    model.set_params(embedding_dim=16, max_iter=8, validation=None)
     if hasattr(model, "hidden_layer_sizes"):
         model.hidden_layer_sizes = (64, 32) if model.hidden_layer_sizes else ()
     model.fit(train[FIELDS], train["click"])
@@ -275,7 +275,7 @@ def test_scikit_learns_tools_take_it(model, clicks, labels):
 def test_every_embedding_optimizer_learns(clicks, optimizer, rate):
     train, test = clicks[:3000], clicks[3000:]
     model = DeepFMClassifier(embedding_optimizer=optimizer, embedding_learning_rate=rate, max_iter=8, random_state=0)
-    model.set_params(early_stopping=False)
+    model.set_params(validation=None)
     if optimizer == "rowwise_adagrad":  # whose embeddings do not forget
         model.set_params(l2=1e-4, embedding_l2=1e-4, network_forgetting=0.0)
     model.fit(train[FIELDS], train["click"])
@@ -287,7 +287,7 @@ def test_weights_equal_repetition_to_the_last_digits(model, clicks, monkeypatch)
     data = clicks[:200].assign(price=np.linspace(0, 1, 200))
     X, y, weights = data[[*FIELDS, "price"]], data["click"].to_numpy(), np.arange(200) % 4
     repeated = np.repeat(np.arange(200), weights)
-    model.set_params(early_stopping=False, batch_size=1000, max_iter=5)
+    model.set_params(validation=None, batch_size=1000, max_iter=5)
     weighted = clone(model).fit(X, y, sample_weight=weights).predict_proba(X)
     listed = clone(model).fit(X.iloc[repeated], y[repeated]).predict_proba(X)
     np.testing.assert_allclose(weighted, listed, rtol=1e-9)
@@ -330,10 +330,10 @@ def test_an_eval_set_takes_the_place_of_the_held_out_part(clicks):
     model.fit(train[FIELDS], train["click"], eval_set=(valid[FIELDS], valid["click"]))
     auc = roc_auc_score(valid["click"], model.decision_function(valid[FIELDS]))
     np.testing.assert_allclose(model.history_["valid_auc"][0], auc, atol=1e-6)
-    with pytest.raises(ValueError, match="eval_set must be left out with early_stopping=False"):
-        model.set_params(early_stopping=False).fit(train[FIELDS], train["click"], eval_set=(valid[FIELDS], [0]))
+    with pytest.raises(ValueError, match="eval_set must be left out with validation=None"):
+        model.set_params(validation=None).fit(train[FIELDS], train["click"], eval_set=(valid[FIELDS], [0]))
     with pytest.raises(ValueError, match=r"y must hold the labels \[0, 1\], as before, got \[2\]"):
-        model.set_params(early_stopping=True).fit(
+        model.set_params(validation=0.1).fit(
             train[FIELDS], train["click"], eval_set=(valid[FIELDS], np.arange(1000) % 2 + 1)
         )
 
@@ -364,7 +364,7 @@ def test_errors_of_an_eval_set_name_it(clicks, eval_set, error, message):
 def test_ids_met_in_the_held_out_part_alone_are_learned_in_the_last_epoch(clicks):
     n = len(clicks)
     X = clicks[["hour"]].assign(user_id=np.arange(n), tags=[[f"tag {i:04d}"] for i in range(n)])  # each in one row
-    model = DeepFMClassifier(hidden_layer_sizes=(8,), early_stopping=True, embedding_l2=0.0, **SMALL)
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), validation=0.1, embedding_l2=0.0, **SMALL)
     model.fit(X, clicks["click"])
     table, (n_hours, n_users) = model.state_["embedding.table"], model.fields_.shapes.vocabulary_sizes
     assert table[n_hours + 2 :][:n].any(axis=1).all()
@@ -378,7 +378,7 @@ def _with_codes(codes, n_codes):
 
 def test_codes_that_start_from_their_vectors_keep_these_though_they_are_held_out():
     X, y = _with_codes(np.arange(40), 40), np.arange(40) % 2
-    model = DeepFMClassifier(hidden_layer_sizes=(8,), code_embedding_init="codebooks", early_stopping=True, **SMALL)
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), code_embedding_init="codebooks", validation=0.1, **SMALL)
     assert model.fit(X, y).state_["embedding.table"][-40:].any(axis=1).all()
 
 
@@ -398,11 +398,11 @@ def test_hashed_codes_cannot_start_from_their_vectors():
 
 def test_warm_start_without_a_held_out_part_forgets_the_calibration(clicks):
     X, y = clicks[FIELDS], clicks["click"]
-    model = DeepFMClassifier(hidden_layer_sizes=(8,), warm_start=True, early_stopping=True, **SMALL).fit(X, y)
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), warm_start=True, validation=0.1, **SMALL).fit(X, y)
     calibration = model.calibration_
     assert calibration["scale"] != 1
     assert model.partial_fit(X, y).calibration_ == calibration
-    assert model.set_params(early_stopping=False).fit(X, y).calibration_ == {"scale": 1.0, "shift": 0.0}
+    assert model.set_params(validation=None).fit(X, y).calibration_ == {"scale": 1.0, "shift": 0.0}
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
@@ -477,7 +477,7 @@ def test_dropout_may_change_when_a_model_goes_on(clicks):
 
 def test_warm_start_goes_on_and_new_ids_get_rows(model, clicks):
     first, second = clicks[:2000], clicks[2000:]
-    model.set_params(warm_start=True, early_stopping=False).fit(first[FIELDS], first["click"])
+    model.set_params(warm_start=True, validation=None).fit(first[FIELDS], first["click"])
     known = {f: v.copy() for f, v in enumerate(model.encoder_.vocabularies_)}
     sizes = model.fields_.shapes.vocabulary_sizes
     model.set_params(learning_rate=1e-12, weight_averaging=0.0, **REMEMBERING)
@@ -538,10 +538,10 @@ def test_callbacks_are_copied_and_called(clicks):
         DeepFMClassifier(callbacks=["early"]).fit(clicks[FIELDS], clicks["click"])
 
 
-@pytest.mark.parametrize("early_stopping", [True, False])
-def test_early_stopping_of_skorch_ends_the_fit(clicks, early_stopping):
+@pytest.mark.parametrize("validation", [0.1, None])
+def test_early_stopping_of_skorch_ends_the_fit(clicks, validation):
     stop = EarlyStopping(monitor="train_loss", patience=2, threshold=0.9)
-    model = DeepFMClassifier(hidden_layer_sizes=(8,), early_stopping=early_stopping, callbacks=[stop], random_state=0)
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), validation=validation, callbacks=[stop], random_state=0)
     model.set_params(n_iter_no_change=9).fit(clicks[FIELDS], clicks["click"])
     assert model.n_iter_ == 3
     plain = clone(model).set_params(callbacks=(), max_iter=3).fit(clicks[FIELDS], clicks["click"])
@@ -551,7 +551,7 @@ def test_early_stopping_of_skorch_ends_the_fit(clicks, early_stopping):
 @pytest.mark.parametrize("optimizer", ["lazy_adam", "rowwise_adagrad", "dense_adam"])
 def test_a_callback_clips_all_gradients(clicks, optimizer):
     model = DeepFMClassifier(hidden_layer_sizes=(8,), embedding_optimizer=optimizer, **SMALL)
-    model.set_params(early_stopping=False, l2=0.0, embedding_l2=0.0)
+    model.set_params(validation=None, l2=0.0, embedding_l2=0.0)
     X, y = clicks[FIELDS], clicks["click"]
     by_callback = clone(model).set_params(callbacks=[GradientNormClipping(0.01)]).fit(X, y)
     by_parameter = clone(model).set_params(max_gradient_norm=0.01).fit(X, y)
@@ -565,7 +565,7 @@ def test_a_callback_clips_all_gradients(clicks, optimizer):
 def test_a_callback_freezes_the_embeddings(clicks, optimizer):
     X, y = clicks[FIELDS], clicks["click"]
     model = DeepFMClassifier(hidden_layer_sizes=(8,), embedding_optimizer=optimizer, **SMALL)
-    model.set_params(early_stopping=False)
+    model.set_params(validation=None)
     start = clone(model).set_params(learning_rate=1e-12, max_iter=1, **REMEMBERING).fit(X, y)
     frozen = clone(model).set_params(callbacks=[Freezer("embedding.table")]).fit(X, y)
     np.testing.assert_allclose(frozen.state_["embedding.table"], start.state_["embedding.table"], atol=1e-6)
@@ -574,7 +574,7 @@ def test_a_callback_freezes_the_embeddings(clicks, optimizer):
 
 def test_embeddings_frozen_later_are_those_that_the_network_trains_on(clicks):
     X, y = clicks[FIELDS], clicks["click"]
-    model = DeepFMClassifier(hidden_layer_sizes=(8,), early_stopping=False, **SMALL)
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), validation=None, **SMALL)
     last = clone(model).set_params(weight_averaging=0.0, max_iter=1).fit(X, y)
     frozen = clone(model).set_params(callbacks=[Freezer("embedding.table", at=2)], max_iter=3).fit(X, y)
     np.testing.assert_allclose(frozen.state_["embedding.table"], last.state_["embedding.table"], atol=1e-6)
@@ -587,7 +587,7 @@ def test_embeddings_frozen_later_are_those_that_the_network_trains_on(clicks):
         (BatchScoring("roc_auc"), "must not score with skorch's predictions, got BatchScoring"),
         (PassthroughScoring("train_loss"), "must not score with skorch's predictions, got PassthroughScoring"),
         (EarlyStopping(load_best=True), r"must not load weights at the end.*got EarlyStopping\(load_best=True\)"),
-        (Checkpoint(load_best=True), "must not load weights at the end.*early_stopping=True keeps the best epoch"),
+        (Checkpoint(load_best=True), "must not load weights at the end.*validation=0.1 keeps the best epoch"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -615,7 +615,7 @@ def test_the_mean_prediction_is_the_rate_of_rare_clicks():
     rng = np.random.default_rng(1)
     X = pd.DataFrame({"user": rng.integers(20, size=60_000)})
     y = (np.arange(60_000) % 1000 == 0).astype(int)
-    model = FactorizationMachineClassifier(early_stopping=False, max_iter=12, batch_size=2048, random_state=0)
+    model = FactorizationMachineClassifier(validation=None, max_iter=12, batch_size=2048, random_state=0)
     np.testing.assert_allclose(model.fit(X, y).predict_proba(X)[:, 1].mean(), 0.001, rtol=0.1)
 
 
@@ -635,7 +635,7 @@ def test_a_subclass_needs_no_docstring():
 
 def test_network_and_embeddings_have_rates_and_penalties_of_their_own(clicks):
     X, y = clicks[FIELDS], clicks["click"]
-    model = DeepFMClassifier(hidden_layer_sizes=(8,), early_stopping=False, weight_averaging=0.0, **SMALL)
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), validation=None, weight_averaging=0.0, **SMALL)
     frozen = clone(model).set_params(embedding_learning_rate=1e-12, **REMEMBERING).fit(X, y)
     start = clone(model).set_params(learning_rate=1e-12, **REMEMBERING).fit(X, y)
     np.testing.assert_allclose(frozen.state_["embedding.table"], start.state_["embedding.table"], atol=1e-6)

@@ -48,11 +48,11 @@ SMALL = {"embedding_dim": 4, "hidden_layer_sizes": (8,), "max_iter": N_EPOCHS, "
 CLASSIFIERS = [
     DeepFMClassifier(**SMALL),
     DeepFMClassifier(embedding_optimizer="dense_adam", **SMALL),
-    DeepFMClassifier(embedding_optimizer="rowwise_adagrad", early_stopping=False, **SMALL),
-    DeepFMClassifier(dropout=0.3, early_stopping=False, **SMALL),
+    DeepFMClassifier(embedding_optimizer="rowwise_adagrad", validation=None, **SMALL),
+    DeepFMClassifier(dropout=0.3, validation=None, **SMALL),
     DeepFMClassifier(callbacks=[LRScheduler("StepLR", step_size=3, gamma=0.3)], **SMALL),
-    DeepFMClassifier(early_stopping=True, n_iter_no_change=9, learning_rate=0.02, **SMALL),  # best in an early epoch
-    DCNv2Classifier(early_stopping=False, **SMALL),
+    DeepFMClassifier(validation=0.1, n_iter_no_change=9, learning_rate=0.02, **SMALL),  # best in an early epoch
+    DCNv2Classifier(validation=None, **SMALL),
 ]
 ESTIMATORS = [*LEARNED, *VARIANTS, *CLASSIFIERS]
 
@@ -234,7 +234,7 @@ def test_kill_9_at_twenty_random_moments_costs_nothing_but_time(kind, items, tmp
         estimator, data = RQVAETokenizer(3, 64, max_iter=30, random_state=0), {"X": make_items(4000).embeddings}
     else:
         clicks = make_clicks(items, n_impressions=40_000, n_users=1000, random_state=0).frame
-        estimator = DeepFMClassifier(embedding_optimizer=kind, max_iter=12, early_stopping=False, random_state=0)
+        estimator = DeepFMClassifier(embedding_optimizer=kind, max_iter=12, validation=None, random_state=0)
         data = {"X": clicks[FIELDS], "y": clicks["click"]}
     clone(estimator).set_params(max_iter=1).fit(**data)  # what is slow once only is over then, as in the child
     start = time.perf_counter()

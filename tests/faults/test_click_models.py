@@ -133,7 +133,7 @@ def test_weights_of_any_kind_are_used_or_refused(profile):
             assert state_of(fitted) == state
         check_probabilities(fitted.predict_proba(ORDINARY), N_ROWS)
         eval_set = (ORDINARY, Y, weights)
-        outcome(clone(CLASSIFIERS[4]).set_params(early_stopping=True).fit, ORDINARY, Y, eval_set=eval_set)
+        outcome(clone(CLASSIFIERS[4]).set_params(validation=0.1).fit, ORDINARY, Y, eval_set=eval_set)
 
     run(profile, case)
 

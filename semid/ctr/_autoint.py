@@ -118,12 +118,12 @@ class AutoIntClassifier(BaseCTRClassifier):
         return InteractionHead(interaction, width, architecture["hidden_layer_sizes"], architecture["dropout"])
 
     def _interaction(self, n_fields, architecture):
+        if architecture["attention_dim"] % architecture["n_heads"]:
+            raise ValueError(f"attention_dim must be even, for two heads, got {architecture['attention_dim']}.")
         names = ("n_attention_layers", "attention_dim", "n_heads")
         return SelfAttention(n_fields, architecture["embedding_dim"], *(architecture[name] for name in names))
 
     def _check_parameters(self):
         super()._check_parameters()
         check_integer("n_attention_layers", self.n_attention_layers, 1)
-        check_integer("attention_dim", self.attention_dim, 2)
-        if self.attention_dim % 2:
-            raise ValueError(f"attention_dim must be even, for two heads, got {self.attention_dim}.")
+        check_integer("attention_dim", self.attention_dim, 1)  # which one head of 0.1.0 can have

@@ -16,7 +16,7 @@ from semid.nn._mlp import MLP, LogitHead
 
 
 class StackedDCNv2(nn.Module):
-    """Linear(MLP(cross network(x0))).
+    """Linear(MLP(cross network(x0))), in models of 0.1.0 alone.
 
     Shape: (B, F, d) → (B,)
     """
@@ -33,11 +33,10 @@ class StackedDCNv2(nn.Module):
 
 
 class DCNv2Classifier(BaseCTRClassifier):
-    """Click model: a cross network of bounded-degree products of embeddings, beside or below an MLP.
+    """Click model: a cross network of bounded-degree products of embeddings, beside an MLP.
 
-    x_{l+1} = x0 ⊙ (W x_l + b) + x_l. Parallel: logit = Linear(x_L ‖ MLP(x0)); stacked: logit = Linear(MLP(x_L)). With
-    `low_rank`, W is a gated mixture of low-rank experts, x_{l+1} = Σ_i softmax_i(g_i·x_l) [x0 ⊙ (U_i tanh(C_i tanh(
-    V_iᵀ x_l)) + b)] + x_l.
+    x_{l+1} = x0 ⊙ (W x_l + b) + x_l; logit = Linear(x_L ‖ MLP(x0)). With `low_rank`, W is a gated mixture of
+    low-rank experts, x_{l+1} = Σ_i softmax_i(g_i·x_l) [x0 ⊙ (U_i tanh(C_i tanh(V_iᵀ x_l)) + b)] + x_l.
 
     Wang et al., 2021, arXiv:2008.13535 (equations 1 to 5, from memory).
 

@@ -78,11 +78,11 @@ _TRAINING = """\
     validation : float, "auto", "last" or None, default "auto"
         What is held out of each class, to stop when its AUC no longer rises, to keep the best epoch, and to calibrate
         the probabilities (Platt scaling): that share, at random; ``"auto"``: a tenth at random, but no more than 5,000
-        impressions of the rarer class, and nothing with 1,000 impressions or fewer; ``"last"``: as many, those at the
-        end, where rows are in the order of time. One more epoch from the best weights then learns all impressions, if a
-        twentieth or more was held out. A ConvergenceWarning says so where the model ranks held-out impressions no
-        better than click rates alone (``rates_auc`` of ``history_``). None: all of `max_iter` epochs are run, and
-        probabilities are not calibrated.
+        impressions of the rarer class, and nothing with 1,000 impressions or fewer; ``"last"``: such a tenth from the
+        end, of rows in the order of time, however few there are. One more epoch from the best weights then learns all
+        impressions, if a twentieth or more was held out. A ConvergenceWarning says so where the model ranks held-out
+        impressions no better than click rates alone (``rates_auc`` of ``history_``). None: all of `max_iter` epochs are
+        run, and probabilities are not calibrated.
     n_iter_no_change : int, default 5
         Epochs without a better AUC before early stopping; three times as many while the model ranks no better than
         click rates, since interactions may be about to be found.

@@ -18,8 +18,8 @@ from semid.engine._click_training import LEAST_GAIN, Batches, Calibration, NetOp
 from semid.nn._fields import grown_table, known_rows
 from semid.tables._frames import split_columns
 
+EMBEDDING_PACE, _NETWORK_PACE = 0.9, 0.6  # at which `forgetting=1.0` forgets
 _READ_ROWS = 131_072  # impressions whose categories are read at once
-_EMBEDDING_PACE, _NETWORK_PACE = 0.9, 0.6  # at which `forgetting=1.0` forgets
 _LEAST_AVERAGED_STEPS = 20
 _CLEARLY = 0.01  # in AUC, under that of click rates
 _JUDGED_ROWS = 100  # of the rarer class, held out, below which an AUC says little
@@ -72,7 +72,7 @@ def train_module(model, module, train, held_out, max_iter, seed, everything=None
         batch_size=_batch_size_for(model, len(train)),
         learning_rate=model.learning_rate,
         # Going once over impressions, there is nothing to forget.
-        embedding_forgetting=_EMBEDDING_PACE * model.forgetting if is_whole_fit else 0.0,
+        embedding_forgetting=EMBEDDING_PACE * model.forgetting if is_whole_fit else 0.0,
         network_forgetting=_NETWORK_PACE * model.forgetting if is_whole_fit else 0.0,
         weight_averaging=_averaging_for(model, len(train)),
         n_iter_no_change=model.n_iter_no_change,

@@ -1,5 +1,9 @@
 """Parameters of click models that 0.1.0 had, and what stands in their place."""
 
+from semid.ctr._fitting import EMBEDDING_PACE
+
+_SHARE = 0.1  # its `validation_fraction`, where nobody had chosen one
+
 REMOVED = {
     "fusion_scope": "Name the columns to fuse in code_features.",
     "fusion_rank": "It is 32; a fusion class of your own may take another.",
@@ -16,18 +20,23 @@ REMOVED = {
     "network_forgetting": "forgetting is the pace of embeddings and network; 1.0 is what was 0.6 here.",
     "max_gradient_norm": "Pass callbacks=[skorch.callbacks.GradientNormClipping(...)].",
     "weight_averaging": "The weights that predict are always averaged, over three quarters of an epoch.",
-    "early_stopping": "Pass validation=None in the place of early_stopping=False; True is the default of many rows.",
+    "early_stopping": "Pass validation=None for early_stopping=False, a share such as validation=0.1 for True.",
     "validation_fraction": "Pass the share as validation.",
 }
 
 
 def in_place_of_removed(former):
     """Return attributes of today for those that a model of 0.1.0 has."""
-    share, which = former.get("validation_fraction", "auto"), former.get("validation", "random")
-    validation = "last" if which == "last" else share
-    if former.get("early_stopping", "auto") is False:
-        validation = None
-    elif former.get("early_stopping") is True and validation == "auto":
-        validation = 0.1
     pace = former.get("embedding_forgetting", "auto")
-    return {"validation": validation, "forgetting": 1.0 if pace == "auto" else pace / 0.9}
+    return {"validation": _validation(former), "forgetting": 1.0 if pace == "auto" else pace / EMBEDDING_PACE}
+
+
+def _validation(former):
+    stops_early, share = former.get("early_stopping", "auto"), former.get("validation_fraction", "auto")
+    if stops_early is False:
+        return None
+    if former.get("validation") == "last":
+        return "last"
+    if share in ("auto", _SHARE):
+        return "auto" if stops_early == "auto" else _SHARE
+    return share

@@ -14,12 +14,12 @@ def split_impressions(model, impressions, y, eval_set, random_state):
     """Return the impressions to train on and, with early stopping, those held out, of both classes each."""
     if eval_set is not None:
         return impressions, _encode_eval_set(model, eval_set)
+    if model.validation is None:
+        return impressions, None
     rarest = np.bincount(y).min()
-    share = model.validation
-    if isinstance(share, str):
-        share = min(_HELD_OUT_SHARE, _HELD_OUT_ROWS / rarest)
-    is_enough = len(y) > _EARLY_STOPPING_ROWS and rarest * share >= 1
-    if share is None or (model.validation == "auto" and not is_enough):
+    is_number = not isinstance(model.validation, str)
+    share = model.validation if is_number else min(_HELD_OUT_SHARE, _HELD_OUT_ROWS / rarest)
+    if model.validation == "auto" and (len(y) <= _EARLY_STOPPING_ROWS or rarest * share < 1):
         return impressions, None
     if rarest < 2:
         raise ValueError(

@@ -3,7 +3,7 @@
 import numpy as np
 from torch import nn
 
-from semid.base._checks import check_integer, check_layer_sizes, check_number, check_option
+from semid.base._checks import check_integer, check_layer_sizes, check_number
 from semid.base._live_module import resolve_device
 from semid.engine._checkpoints import check_checkpoint_dir
 from semid.engine._click_training import check_callbacks
@@ -48,10 +48,11 @@ def _check_training_parameters(model):
 
 
 def _check_stopping_parameters(model):
-    if isinstance(model.validation, str):
-        check_option("validation", model.validation, ("auto", "last"))
-    elif model.validation is not None:
-        check_number("validation", model.validation, 0, 1, open_minimum=True, open_maximum=True)
+    share = model.validation
+    if isinstance(share, str) and share not in ("auto", "last"):
+        raise ValueError(f"validation must be a share of the impressions, 'auto', 'last' or None, got {share!r}.")
+    if share is not None and not isinstance(share, str):
+        check_number("validation", share, 0, 1, open_minimum=True, open_maximum=True)
     check_integer("n_iter_no_change", model.n_iter_no_change, 1)
 
 

@@ -354,7 +354,7 @@ def check_callbacks(callbacks):
         if getattr(callback, "load_best", False):
             raise ValueError(
                 f"callbacks must not load weights at the end, which the averaged ones replace, got {name}("
-                "load_best=True). early_stopping=True keeps the best epoch."
+                "load_best=True). validation=0.1 keeps the best epoch."
             )
 
 

@@ -25,7 +25,7 @@ CLASSIFIERS = [
     DeepFMClassifier(hidden_layer_sizes=(4,), **_SMALL),
     DeepIMClassifier(hidden_layer_sizes=(4,), **_SMALL),
     FactorizationMachineClassifier(**_SMALL),
-    MLPCTRClassifier(hidden_layer_sizes=(4,), hash_buckets=5, **_SMALL),
+    MLPCTRClassifier(hidden_layer_sizes=(4,), min_frequency=2, **_SMALL),
 ]
 N_ROWS = 9
 ORDINARY = plain_table(N_ROWS, np.random.default_rng(0))
@@ -144,7 +144,7 @@ def test_columns_may_be_named_in_any_way_or_are_refused(profile):
     values = st.one_of(
         odd_arrays(), st.lists(st.sampled_from(["user_id", "price", 0, -1, 7, 1.0, None, True, ("a",)]), max_size=5)
     )
-    parameters = st.sampled_from(["categorical_features", "code_features", "vector_features", "hash_buckets"])
+    parameters = st.sampled_from(["categorical_features", "code_features", "vector_features", "validation"])
 
     @given(parameters, values)
     def case(parameter, value):

@@ -18,7 +18,7 @@ def rq_vae():
         hidden_layer_sizes=(16,),
         latent_dim=6,
         max_iter=4,
-        validation=0.1,
+        early_stopping=True,
         n_iter_no_change=4,
         random_state=0,
     )

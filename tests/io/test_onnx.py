@@ -266,11 +266,11 @@ def _fitted_with_all_weights_at_work(classifier, X, y):
     return _with_all_weights_at_work(clone(classifier).fit(X, y))
 
 
-def _with_all_weights_at_work(classifier):
+def _with_all_weights_at_work(classifier, scale=0.3):
     rng = np.random.default_rng(0)
     for name, array in classifier.state_.items():
         if "fusions" in name or name == "embedding.table":
-            array += 0.3 * rng.standard_normal(array.shape).astype(array.dtype)
+            array += scale * rng.standard_normal(array.shape).astype(array.dtype)
     classifier._live = _live_module.LiveModule()
     return classifier
 
@@ -279,7 +279,7 @@ def _with_all_weights_at_work(classifier):
 def test_click_probabilities_equal_those_of_predict_proba(name, tmp_path):
     if name in FORMER:
         classifier, former = FORMER[name]
-        classifier = _with_all_weights_at_work(as_of_0_1_0(classifier, *_impressions(1500), **former))
+        classifier = _with_all_weights_at_work(as_of_0_1_0(classifier, *_impressions(1500), **former), scale=1.0)
     else:
         classifier = _fitted_with_all_weights_at_work(CLASSIFIERS[name], *_impressions(1500))
     X, _ = _impressions(1000, seed=1)

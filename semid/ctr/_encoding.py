@@ -59,15 +59,14 @@ class ImpressionEncoder:
     vector_features : "auto", None, or list of column names or positions, or boolean mask
     min_frequency : int
         Categories met less often share the row of unknown values.
-    hash_buckets : None, int or dict from column to int
-        Buckets into which categories are hashed in the place of a vocabulary.
     vector_fields : int
         Fields that are made of each vector.
 
     Attributes
     ----------
     vocabularies_ : list of ndarray or int
-        Categories of each categorical field and list, in field order; an int for that many hash buckets.
+        Categories of each categorical field and list, in field order; an int for that many hash buckets,
+        in models of 0.1.0.
     code_groups_ : list of slice
         The fields of each item's codes.
     means_, scales_ : ndarray of shape (plain numeric + vector columns,)
@@ -77,14 +76,11 @@ class ImpressionEncoder:
 
     ranges_: np.ndarray | None = None
 
-    def __init__(
-        self, categorical_features, code_features, vector_features, min_frequency, hash_buckets, vector_fields
-    ):
+    def __init__(self, categorical_features, code_features, vector_features, min_frequency, vector_fields):
         self.categorical_features = categorical_features
         self.code_features = code_features
         self.vector_features = vector_features
         self.min_frequency = min_frequency
-        self.hash_buckets = hash_buckets
         self.vector_fields = vector_fields
 
     def fit_encode(self, X, sample_weight):
@@ -92,8 +88,7 @@ class ImpressionEncoder:
         names, columns = split_columns(X)
         self.names_ = names
         self._assign_columns(names, columns)
-        self._n_buckets = self._hash_buckets_by_column(names)
-        self.vocabularies_ = [self._n_buckets.get(position) for position in (*self.categorical_, *self.lists_)]
+        self.vocabularies_ = [None for _ in (*self.categorical_, *self.lists_)]
         self._indexes = {}
         return self._encode(columns, learn=True, sample_weight=sample_weight)
 
@@ -304,18 +299,6 @@ class ImpressionEncoder:
             and not categorical.intersection(group)
             and [names[p] for p in group] == [f"{prefix}{n}" for n in range(len(group))]
         ]
-
-    def _hash_buckets_by_column(self, names):
-        if self.hash_buckets is None:
-            return {}
-        if not isinstance(self.hash_buckets, dict):
-            coded = {p for group in self.code_groups_ for p in self.categorical_[group]}
-            return {p: int(self.hash_buckets) for p in [*self.categorical_, *self.lists_] if p not in coded}
-        by_column = {find_column("hash_buckets", column, names): int(n) for column, n in self.hash_buckets.items()}
-        numbers = [names[p] for p in by_column if p not in [*self.categorical_, *self.lists_]]
-        if numbers:
-            raise ValueError(f"hash_buckets must name categorical columns, got {numbers}, which are numbers.")
-        return by_column
 
 
 def _numbered_columns(pattern, names):

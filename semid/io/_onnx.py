@@ -25,7 +25,7 @@ def to_onnx(estimator: BaseEstimator, path: StrPath, *, overwrite: bool = False)
     of `predict_proba`. Its inputs are those that `encode_for_onnx` returns:
 
     - ``categories``, int64 (batch, n_fields): per categorical column 0 for missing, 1 for unknown, else 2 + the place
-      in the vocabulary, or the hash bucket. What a vocabulary has not counts as unknown.
+      in the vocabulary. What a vocabulary has not counts as unknown.
     - ``lists``, int64 (batch, n_lists, longest): the same for columns of lists, 0 after their end.
     - ``numbers``, float32 (batch, n_columns): standardised numbers, 0 where missing; then 1 where a column that was
       incomplete in `fit` is missing, else 0; then standardised vectors.

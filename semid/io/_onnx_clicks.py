@@ -48,7 +48,7 @@ def input_shapes(shapes):
 
 def _check_probability_is_that_of_the_logit(classifier):
     kind = type(classifier)
-    for name in ("predict_proba", "decision_function", "_streamed", "_build_module"):
+    for name in ("predict_proba", "decision_function", "_build_module"):
         if getattr(kind, name) is not getattr(BaseCTRClassifier, name):
             raise TypeError(
                 f"estimator must compute its probability as semid's click models do, got {kind.__name__}, which has a "

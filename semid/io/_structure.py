@@ -306,7 +306,7 @@ def _check_classifier(classifier):
     encoder, fields, architecture = classifier.encoder_, classifier.fields_, classifier._architecture
     if classifier.classes_.shape != (2,) or classifier.n_features_in_ != len(encoder.names_):
         raise ValueError(f"classes_ must be two and n_features_in_ {len(encoder.names_)}, got {classifier.classes_!r}.")
-    _check_architecture(architecture, classifier._architecture_parameters)
+    _check_architecture(architecture, (*classifier._architecture_parameters, *classifier._architecture_constants))
     if fields.shapes != encoder.shapes:
         raise ValueError("fields_ must have the shapes of encoder_.")
     _check_groups(fields.fusion_groups, fields.shapes.n_fields)

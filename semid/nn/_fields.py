@@ -160,7 +160,7 @@ class FieldEmbedding(nn.Module):
 class VectorAdapter(nn.Module):
     """Linear → ReLU → Linear from a vector, such as an item's embedding, to the embeddings of one or several fields.
 
-    One linear map where there are no hidden units.
+    One linear map where there are no hidden units, as in models of 0.1.0 alone.
 
     Shape: (B, n_columns) → (B, n_fields, w)
     """

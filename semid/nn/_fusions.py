@@ -179,7 +179,7 @@ class FieldFusion(nn.Module):
     """A fusion of each group of fields; the others pass unchanged.
 
     `groups` are slices of the field axis; `fusion` is a key of `FUSIONS` or a class that is constructed and called like
-    those. With a `query`, the position of a field, it is `QueriedAttentionFusion`.
+    those. With a `query`, the position of a field, as in models of 0.1.0 alone, it is `QueriedAttentionFusion`.
 
     Shape: (B, F, d) → (B, F, d)
     """

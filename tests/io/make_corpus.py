@@ -129,7 +129,7 @@ def _classifier(name):
     if name != "FactorizationMachineClassifier":
         parameters["hidden_layer_sizes"] = (4,)
     if name == "AutoIntClassifier":
-        parameters |= {"n_attention_layers": 1, "attention_dim": 2, "n_heads": 1}
+        parameters |= {"n_attention_layers": 1, "attention_dim": 2}
     return getattr(ctr, name)(**parameters)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import as_of_0_1_0
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -237,37 +238,50 @@ CLASSIFIERS = {
     "DeepFM": DeepFMClassifier(**_DEEP),
     "DeepFM with several sets": DeepFMClassifier(n_embedding_sets=3, **_DEEP),
     "DCNv2": DCNv2Classifier(dropout=0.1, **_DEEP),
-    "DCNv2, stacked": DCNv2Classifier(structure="stacked", **_DEEP),
-    "DCNv2, low rank": DCNv2Classifier(low_rank=3, n_experts=2, **_DEEP),
+    "DCNv2, low rank": DCNv2Classifier(low_rank=3, **_DEEP),
     "DCNv2 with several sets": DCNv2Classifier(n_embedding_sets=2, **_DEEP),
     "AutoInt": AutoIntClassifier(attention_dim=8, **_DEEP),
-    "AutoInt, one width": AutoIntClassifier(attention_dim=6, n_heads=3, n_attention_layers=2, **_DEEP),
+    "AutoInt, one width": AutoIntClassifier(attention_dim=6, n_attention_layers=2, **_DEEP),
     "DeepIM": DeepIMClassifier(interaction_order=5, **_DEEP),
     "FM": FactorizationMachineClassifier(**_SMALL),
     "MLP": MLPCTRClassifier(**_DEEP),
     "MLP with several sets": MLPCTRClassifier(n_embedding_sets=2, **_DEEP),
     "MLP without hidden layers": MLPCTRClassifier(hidden_layer_sizes=(), **_SMALL),
-    "without adapter": DeepFMClassifier(adapter_width=0, vector_fields=3, **_DEEP),
-    "with buckets": DeepFMClassifier(hash_buckets=5, min_frequency=40, **_DEEP),
-    "with a query": DeepFMClassifier(fusion="attention", fusion_query="user_id", **_DEEP),
-    "with everything fused": DeepFMClassifier(fusion_scope="all", **_DEEP),
-} | {f"fusion={fusion}": DeepFMClassifier(fusion=fusion, fusion_rank=5, **_DEEP) for fusion in FUSIONS}
+    "with rare categories left out": DeepFMClassifier(min_frequency=40, vector_fields=3, **_DEEP),
+    "with a user among the codes": DeepFMClassifier(code_features=["user_id", "code0", "code1"], **_DEEP),
+} | {f"fusion={fusion}": DeepFMClassifier(fusion=fusion, **_DEEP) for fusion in FUSIONS}
+FORMER = {  # what models of 0.1.0 could be besides
+    "DCNv2, stacked": (CLASSIFIERS["DCNv2"], {"structure": "stacked"}),
+    "DCNv2, two experts": (CLASSIFIERS["DCNv2, low rank"], {"n_experts": 2}),
+    "AutoInt, three heads": (CLASSIFIERS["AutoInt, one width"], {"n_heads": 3}),
+    "without adapter": (DeepFMClassifier(vector_fields=3, **_DEEP), {"adapter_width": 0}),
+    "with buckets": (CLASSIFIERS["DeepFM"], {"buckets": {"user_id": 5, "tags": 3}}),
+    "with a query": (CLASSIFIERS["fusion=attention"], {"fusion_query": 0}),
+    "with a narrow bottleneck": (CLASSIFIERS["fusion=gate"], {"fusion_rank": 5}),
+}
 
 
 def _fitted_with_all_weights_at_work(classifier, X, y):
     """Fit, then move the embeddings and fusions away from zero, where they start and two epochs left them."""
-    classifier = clone(classifier).fit(X, y)
+    return _with_all_weights_at_work(clone(classifier).fit(X, y))
+
+
+def _with_all_weights_at_work(classifier, scale=0.3):
     rng = np.random.default_rng(0)
     for name, array in classifier.state_.items():
         if "fusions" in name or name == "embedding.table":
-            array += 0.3 * rng.standard_normal(array.shape).astype(array.dtype)
+            array += scale * rng.standard_normal(array.shape).astype(array.dtype)
     classifier._live = _live_module.LiveModule()
     return classifier
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("name", [*CLASSIFIERS, *FORMER])
 def test_click_probabilities_equal_those_of_predict_proba(name, tmp_path):
-    classifier = _fitted_with_all_weights_at_work(CLASSIFIERS[name], *_impressions(1500))
+    if name in FORMER:
+        classifier, former = FORMER[name]
+        classifier = _with_all_weights_at_work(as_of_0_1_0(classifier, *_impressions(1500), **former), scale=1.0)
+    else:
+        classifier = _fitted_with_all_weights_at_work(CLASSIFIERS[name], *_impressions(1500))
     X, _ = _impressions(1000, seed=1)
     X.loc[:50, "user_id"] = "unheard of"
     expected = classifier.predict_proba(X)[:, 1]

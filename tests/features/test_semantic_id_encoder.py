@@ -195,7 +195,7 @@ def test_a_fitted_encoder_needs_no_embeddings(items, clicks, tmp_path):
 
 def test_ids_that_cannot_be_compared_are_refused(encoder, clicks):
     encoder.fit(clicks[["item_id"]])
-    with pytest.raises(TypeError, match=r"ids must be text or numbers, got \['item.*a list.*\.explode\(\)"):
+    with pytest.raises(TypeError, match=r"'item_id' must hold single ids, .*got lists such as \['item.*\.explode\("):
         encoder.transform(pd.DataFrame({"item_id": [["item00001"]]}))
 
 
@@ -298,13 +298,7 @@ def test_users_are_passed_through_a_pipeline(table, log):
     ("parameters", "columns", "y", "message"),
     [
         ({"user": "who"}, ["user_id", "item_id"], "click", "user must name columns of X.*, got 'who'"),
-        ({"user": "user_id"}, ["user_id"], "click", "user must go with one item-id column, got 0 beside 'user_id'"),
-        (
-            {"user": "user_id"},
-            ["user_id", "item_id", "click"],
-            "click",
-            "got 2 beside 'user_id'. Give each an encoder of its own",
-        ),
+        ({"user": "user_id"}, ["user_id"], "click", "user must go with a column of single item ids.*got none beside"),
         ({"user": "user_id"}, ["user_id", "item_id"], "one", r"got 1: \[1\]. Take more rows or a stratified split"),
         ({"user": "user_id"}, ["user_id", "item_id"], None, "y must be given with user='user_id'"),
         ({"user": "user_id"}, ["user_id", "item_id"], "user_id", "y must have two kinds of labels.*label_clicks makes"),

@@ -53,6 +53,7 @@ from semid.ctr._suspects import warn_of_suspects
 from semid.nn._click_module import ClickModule, MultiEmbedding
 from semid.nn._fields import FieldShapes, grown_table, known_rows
 from semid.nn._fusions import FUSIONS
+from semid.nn._histories import POOLINGS
 
 _PREDICT_ROWS = 131_072  # impressions encoded and scored at once
 _ID_NAME = re.compile(r"(^|_|\b)(id|user|item)$", re.IGNORECASE)
@@ -92,6 +93,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         "fusion",
         "fusion_rank",
         "n_embedding_sets",
+        "history_pooling",
         "dropout",
         "adapter_width",
         "embedding_init_std",
@@ -119,6 +121,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         fusion_rank: int = 32,
         fusion_query: str | int | None = None,
         n_embedding_sets: int = 1,
+        history_pooling: Literal["mean", "attention"] = "mean",
         categorical_features: Columns = "auto",
         code_features: Columns = "auto",
         vector_features: Columns = "auto",
@@ -159,6 +162,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         self.fusion_rank = fusion_rank
         self.fusion_query = fusion_query
         self.n_embedding_sets = n_embedding_sets
+        self.history_pooling = history_pooling
         self.categorical_features = categorical_features
         self.code_features = code_features
         self.vector_features = vector_features
@@ -473,6 +477,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
             fusion_rank=architecture["fusion_rank"],
             fusion_query=self.fields_.fusion_query,
             adapter_width=architecture["adapter_width"],
+            history_pooling=architecture["history_pooling"],
         )
 
     def _begin(self, X, y, weights, seed):
@@ -673,6 +678,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         check_integer("n_embedding_sets", self.n_embedding_sets, 1)
         if self.n_embedding_sets > 1 and not hidden_layer_sizes:
             raise ValueError("hidden_layer_sizes must not be empty with n_embedding_sets > 1: sets meet in a layer.")
+        check_option("history_pooling", self.history_pooling, tuple(POOLINGS))
         check_number("dropout", self.dropout, 0, 1, open_maximum=True)
         check_number("embedding_init_std", self.embedding_init_std, 0, open_minimum=True)
         check_option("code_embedding_init", self.code_embedding_init, ("random", "codebooks"))

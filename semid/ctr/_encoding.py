@@ -1,6 +1,7 @@
 """Columns of a table → integer categories and standardised numbers, as a click model takes them."""
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
@@ -9,15 +10,16 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
+from semid._histories import HistoryArray, HistoryDtype
 from semid._ids import find_ids, id_index, warn_of_other_kind
 from semid._tables import find_column, find_columns, split_columns
 from semid.ctr._values import distinct_lists, distinct_values, holds_lists, numeric_column
-from semid.nn._fields import FIRST_CATEGORY, MISSING, UNKNOWN, FieldShapes, VectorField
+from semid.nn._fields import FIRST_CATEGORY, MISSING, UNKNOWN, FieldShapes, HistoryShape, VectorField
 
 # Standard deviations to which numbers are clipped where no range is known, as in models of version 0.1.0: beyond,
 # float32 has no digits left for the interactions of what is multiplied by such a number.
 _LARGEST_DEVIATION = 1e3
-_CODE_COLUMN = re.compile(r"(?:(?P<prefix>.*)_)?code\d+")
+_CODE_COLUMN = re.compile(r"(?:(?P<prefix>.*)_)?code(?P<number>\d+)")
 _VECTOR_COLUMN = re.compile(r"(?P<prefix>.*?)(?P<number>\d+)")
 _LEAST_VECTOR = 8  # numbered float columns that are taken for a vector
 
@@ -40,10 +42,20 @@ class EncodedLists(NamedTuple):
         return padded
 
 
+class EncodedHistories(NamedTuple):
+    """A column of histories: slices of one sequence of items, and what is known of these."""
+
+    entries: np.ndarray  # (n_entries,) int32, item of each
+    categories: np.ndarray  # (n_items, K) int32; MISSING where a field does not know the item
+    starts: np.ndarray  # (n,) int64
+    stops: np.ndarray  # (n,) int64
+
+
 class EncodedImpressions(NamedTuple):
     categories: np.ndarray  # (n, C) int32; 0 missing, 1 unknown, 2.. the categories met in fit
     lists: list[EncodedLists]
     numbers: np.ndarray  # (n, M + vector columns) float32
+    histories: Sequence[EncodedHistories] = ()
 
 
 class ImpressionEncoder:
@@ -73,9 +85,13 @@ class ImpressionEncoder:
     means_, scales_ : ndarray of shape (plain numeric + vector columns,)
     ranges_ : ndarray of shape (2, plain numeric + vector columns) or None
         Lowest and highest numbers met in training; None for models of version 0.1.0.
+    histories_ : list of tuple (int, list of int)
+        Position of each column of histories, and the fields of the candidate whose tables it shares. They are the last
+        fields.
     """
 
     ranges_: np.ndarray | None = None
+    histories_: tuple = ()
 
     def __init__(
         self, categorical_features, code_features, vector_features, min_frequency, hash_buckets, vector_fields
@@ -129,7 +145,8 @@ class ImpressionEncoder:
         n_categorical = len(self.categorical_)
         n_numeric = len(self.numeric_) + len(self.indicated_)
         vectors = tuple(VectorField(len(vector), self.vector_fields) for vector in self.vectors_)
-        return FieldShapes(tuple(sizes[:n_categorical]), tuple(sizes[n_categorical:]), n_numeric, vectors)
+        histories = tuple(HistoryShape(tuple(fields)) for _, fields in self.histories_)
+        return FieldShapes(tuple(sizes[:n_categorical]), tuple(sizes[n_categorical:]), n_numeric, vectors, histories)
 
     def __getstate__(self):
         return {**self.__dict__, "_indexes": {}}
@@ -138,7 +155,8 @@ class ImpressionEncoder:
         """Decide what each column is: `categorical_`, `lists_`, `numeric_` or one of `vectors_`."""
         code_groups = self._find_code_groups(names)
         coded = {position for group in code_groups for position in group}
-        categorical = self._find_categorical(names, columns) | coded
+        of_histories = {p for p, column in enumerate(columns) if isinstance(column.dtype, HistoryDtype)}
+        categorical = (self._find_categorical(names, columns) | coded) - of_histories
         lists = next((names[p] for p in sorted(coded) if holds_lists(columns[p])), None)
         if lists is not None:
             why = "is named in" if self.code_features != "auto" else "is one by its name, <prefix>_code<n> or code<n>:"
@@ -153,9 +171,10 @@ class ImpressionEncoder:
         ends = np.cumsum([len(plain), *map(len, code_groups)])
         self.code_groups_ = [slice(int(a), int(b)) for a, b in pairwise(ends)]
 
+        self.histories_ = [(p, self._fields_of_items(names, columns[p])) for p in sorted(of_histories)]
         self.vectors_ = self._find_vectors(names, columns, categorical)
         in_vector = {position for vector in self.vectors_ for position in vector}
-        self.numeric_ = [p for p in range(len(columns)) if p not in categorical | in_vector]
+        self.numeric_ = [p for p in range(len(columns)) if p not in categorical | in_vector | of_histories]
 
     def _encode(self, columns, *, learn, sample_weight=None):
         n_rows, n_categorical = len(columns[0]), len(self.categorical_)
@@ -167,7 +186,8 @@ class ImpressionEncoder:
         for field, position in enumerate(self.lists_, start=n_categorical):
             which, bags = distinct_lists(columns[position], self.names_[position])
             lists.append(self._encoded_lists(field, which, bags, self.names_[position], learn))
-        return EncodedImpressions(categories, lists, self._numbers(columns, learn, sample_weight))
+        histories = [self._encoded_histories(columns[p], self.names_[p], fields) for p, fields in self.histories_]
+        return EncodedImpressions(categories, lists, self._numbers(columns, learn, sample_weight), histories)
 
     def _categories(self, field, entries, learn):
         """Return the category of each row, int32, from its `DistinctValues`."""
@@ -230,6 +250,30 @@ class ImpressionEncoder:
         entries = np.full(offsets[-1], MISSING, dtype=np.int32)
         entries[np.repeat(n_kept > 0, np.diff(offsets))] = self._look_up(field, values.values)[values.positions[kept]]
         return EncodedLists(entries, offsets, which)
+
+    def _fields_of_items(self, names, column):
+        """Return the categorical fields of the candidate that a column of histories has as well."""
+        item, codes = column.dtype.item, column.array.codes
+        fields = {names[p]: field for field, p in enumerate(self.categorical_)}
+        wanted = [item] if column.array.has_ids else []
+        wanted += [f"{item}_code{n}" for n in range(0 if codes is None else codes.shape[1])]
+        return [fields[name] for name in wanted if name in fields]
+
+    def _encoded_histories(self, column, name, fields):
+        """Return the `EncodedHistories` of a column, of which nothing is learned: items are those of candidates."""
+        if not isinstance(column.dtype, HistoryDtype):
+            raise TypeError(f"column {name!r} must hold histories, as in fit, got {column.dtype}.")
+        array = column.array
+        categories = np.empty((len(array.items), len(fields)), dtype=np.int32)
+        for k, field in enumerate(fields):
+            of_field = self._name_of(field)
+            values = pd.Series(array.items)
+            if of_field != array.item:
+                values = pd.Series(array.codes[:, int(_CODE_COLUMN.fullmatch(of_field)["number"])])
+            values = distinct_values(values, name)
+            found = np.append(self._look_up(field, values.values), np.int32(MISSING))[values.positions]
+            categories[:, k] = np.where(found == UNKNOWN, MISSING, found)
+        return EncodedHistories(array.entries, categories, array.starts, array.stops)
 
     def _numbers(self, columns, learn, sample_weight):
         """Return standardised columns; what is missing is 0, the mean.

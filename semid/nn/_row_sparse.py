@@ -93,8 +93,7 @@ class LazyAdam:
 
         With `visits`, rows are (B, C), and `weights` those of the impressions, (B,).
         """
-        distinct = _distinct if rows.device.type == "cpu" else _distinct_without_waiting
-        self.rows, places, self.slots = distinct(rows)
+        self.rows, places, self.slots = distinct_on(rows.device)(rows)
         self.values, self.moments, self.averages = self._caught_up(self.rows)
         self.counts = None
         if self.visits is not None:
@@ -255,6 +254,11 @@ class DistinctRows(NamedTuple):
     rows: torch.Tensor  # (U,) int64, ascending
     places: torch.Tensor  # place among `rows` of each entry of the batch
     slots: torch.Tensor | None  # whose gradient a row takes, where it is not its own
+
+
+def distinct_on(device):
+    """Return what gives the `DistinctRows` of a tensor of rows on `device`."""
+    return _distinct if device.type == "cpu" else _distinct_without_waiting
 
 
 def _distinct(rows):

@@ -6,7 +6,7 @@ Letters: B impressions, F fields, d width of an embedding, S embedding sets.
 import torch
 from torch import nn
 
-from semid.nn._fields import FieldEmbedding
+from semid.nn._fields import CategoriesWithLists, FieldEmbedding
 from semid.nn._fusions import FieldFusion
 from semid.nn._histories import POOLINGS
 from semid.nn._mlp import MLP, LogitHead
@@ -82,13 +82,15 @@ class ClickModule(nn.Module):
         is_late = fusion.reaches_beyond(e.shape[1])  # all fields are fused together
         e = e if is_late else fusion(e)
         parts = [e]
+        own = categories.own
+        alone = own.alone if isinstance(own, CategoriesWithLists) else own
         for shape, pooling, of_items, history in zip(
             self.histories, poolings, items, categories.histories, strict=True
         ):
             fields = list(shape.fields)
             of_items = of_items[:, :, columns]
             of_items = of_items if is_late else fusion.of_items(of_items, shape.fields)
-            parts.append(pooling(e[:, fields], of_items, history))
+            parts.append(pooling(e[:, fields], of_items, history, alone[:, fields]))
         e = torch.cat(parts, dim=1)
         return fusion(e) if is_late else e
 

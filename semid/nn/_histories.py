@@ -60,7 +60,7 @@ class MeanPooling(nn.Module):
     def __init__(self, n_fields, dim):
         super().__init__()
 
-    def forward(self, query, items, history):
+    def forward(self, query, items, history, candidates=None):
         shares = 1 / history.lengths.clamp(min=1).to(items.dtype)
         return weighted_sums(items, history, shares[history.owners])
 
@@ -88,7 +88,7 @@ class TargetAttention(nn.Module):
         self.activation = nn.PReLU()
         self.out = nn.Parameter(torch.zeros(hidden))
 
-    def forward(self, query, items, history):
+    def forward(self, query, items, history, candidates=None):
         scores = self.scores(query.flatten(1), items.flatten(1), history)
         shares = 1 / history.lengths.clamp(min=1).to(items.dtype)
         return weighted_sums(items, history, (1 + scores) * shares[history.owners])

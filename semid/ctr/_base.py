@@ -53,7 +53,6 @@ from semid.ctr._suspects import warn_of_suspects
 from semid.nn._click_module import ClickModule, MultiEmbedding
 from semid.nn._fields import FieldShapes, grown_table, known_rows
 from semid.nn._fusions import FUSIONS
-from semid.nn._histories import POOLINGS
 
 _PREDICT_ROWS = 131_072  # impressions encoded and scored at once
 _ID_NAME = re.compile(r"(^|_|\b)(id|user|item)$", re.IGNORECASE)
@@ -86,6 +85,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
     # Training in float64 is for the tests alone, where repeated and weighted rows must agree to seven digits.
     _dtype = torch.float32
     _has_first_order = False
+    _poolings: tuple[str, ...] = ("mean", "attention")  # of histories, keys of `POOLINGS`
     # What the module is built from, and what becomes of the columns: both stay when a fitted model goes on.
     _architecture_parameters: tuple[str, ...] = (
         "embedding_dim",
@@ -98,6 +98,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         "adapter_width",
         "embedding_init_std",
     )
+    _later_parameters = ("history_pooling",)  # that models of version 0.1.0 do not have
     _column_parameters = (
         "categorical_features",
         "code_features",
@@ -477,7 +478,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
             fusion_rank=architecture["fusion_rank"],
             fusion_query=self.fields_.fusion_query,
             adapter_width=architecture["adapter_width"],
-            history_pooling=architecture["history_pooling"],
+            history_pooling=architecture.get("history_pooling", "mean"),
         )
 
     def _begin(self, X, y, weights, seed):
@@ -678,7 +679,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         check_integer("n_embedding_sets", self.n_embedding_sets, 1)
         if self.n_embedding_sets > 1 and not hidden_layer_sizes:
             raise ValueError("hidden_layer_sizes must not be empty with n_embedding_sets > 1: sets meet in a layer.")
-        check_option("history_pooling", self.history_pooling, tuple(POOLINGS))
+        check_option("history_pooling", self.history_pooling, self._poolings)
         check_number("dropout", self.dropout, 0, 1, open_maximum=True)
         check_number("embedding_init_std", self.embedding_init_std, 0, open_minimum=True)
         check_option("code_embedding_init", self.code_embedding_init, ("random", "codebooks"))

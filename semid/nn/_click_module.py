@@ -6,7 +6,7 @@ Letters: B impressions, F fields, d width of an embedding, S embedding sets.
 import torch
 from torch import nn
 
-from semid.nn._fields import CategoriesWithLists, FieldEmbedding
+from semid.nn._fields import FieldEmbedding
 from semid.nn._fusions import FieldFusion
 from semid.nn._histories import POOLINGS
 from semid.nn._mlp import MLP, LogitHead
@@ -16,9 +16,9 @@ class ClickModule(nn.Module):
     """logit = bias + Σ_f w_f[x_f] + body(fused embeddings), the first-order weights w where `has_first_order`.
 
     All embedding sets and the first-order weights are columns of one table. The fusion comes right after the lookup,
-    before everything that `body` does; each set has its own. An item of a history is embedded and fused as the candidate
-    is, and a history is pooled to fields of their own, the last ones, without first-order weights: those say how popular
-    the other items are.
+    before everything that `body` does; each set has its own. An item of a history is embedded and fused as the
+    candidate is, and a history is pooled to fields of their own, the last ones, without first-order weights: those say
+    how popular the other items are.
 
     Shape: categories (B, C) int64, `CategoriesWithLists` or `CategoriesWithHistories`, numbers (B, M + vector columns)
     → (B,)
@@ -82,15 +82,13 @@ class ClickModule(nn.Module):
         is_late = fusion.reaches_beyond(e.shape[1])  # all fields are fused together
         e = e if is_late else fusion(e)
         parts = [e]
-        own = categories.own
-        alone = own.alone if isinstance(own, CategoriesWithLists) else own
         for shape, pooling, of_items, history in zip(
             self.histories, poolings, items, categories.histories, strict=True
         ):
             fields = list(shape.fields)
             of_items = of_items[:, :, columns]
             of_items = of_items if is_late else fusion.of_items(of_items, shape.fields)
-            parts.append(pooling(e[:, fields], of_items, history, alone[:, fields]))
+            parts.append(pooling(e[:, fields], of_items, history))
         e = torch.cat(parts, dim=1)
         return fusion(e) if is_late else e
 

@@ -60,45 +60,70 @@ class MeanPooling(nn.Module):
     def __init__(self, n_fields, dim):
         super().__init__()
 
-    def forward(self, query, items, history, candidates=None):
+    def forward(self, query, items, history):
         shares = 1 / history.lengths.clamp(min=1).to(items.dtype)
         return weighted_sums(items, history, shares[history.owners])
 
 
+class LocalActivationUnit(nn.Module):
+    """a(q, k) = <v, PReLU(W [q, k, q - k, q ∘ k])>, how much an item k of a history says of a candidate q.
+
+    Zhou et al., 2018, "Deep interest network for click-through rate prediction", KDD, arXiv:1706.06978, section 4.3,
+    from memory. W is linear in q and k, so what it makes of these is computed once per impression and once per distinct
+    item, that of q - k with them; only q ∘ k costs something per entry.
+
+    Shape: queries (B, D), items (I, D), history of B impressions → (E,)
+    """
+
+    def __init__(self, width, hidden_width=36):
+        super().__init__()
+        self.of_query = nn.Linear(width, hidden_width)
+        self.of_item = nn.Linear(width, hidden_width, bias=False)
+        self.of_product = nn.Linear(width, hidden_width, bias=False)
+        self.activation = nn.PReLU()
+        self.out = nn.Linear(hidden_width, 1)
+
+    def forward(self, queries, items, history):
+        owners, entries = history.owners, history.entries
+        hidden = self.of_product(queries.index_select(0, owners) * items.index_select(0, entries))
+        hidden += self.of_query(queries).index_select(0, owners)
+        hidden += self.of_item(items).index_select(0, entries)
+        return self.out(self.activation(hidden)).squeeze(1)
+
+
 class TargetAttention(nn.Module):
-    """Σ_i (1 + a(q, k_i)) k_i / n over the n entries of a history: items that say more of the candidate count for more.
+    """Σ_i (1 + a(q, k_i)) k_i / n over the n items of a history, a `LocalActivationUnit` of its own.
 
-    The local activation unit of DIN (Zhou et al., 2018, "Deep Interest Network", KDD, arXiv:1706.06978, from memory):
-    a = <v, PReLU(W [q, k, q - k, q ∘ k])>, with q the candidate's fused embeddings side by side, and k those of an item
-    of the history. As there, weights are not normalised by a softmax, so that many items of one kind say more than one;
-    1 / n and 1 + are ours: v starts at zero, so that attention starts as the mean and learns what to make of it.
-
-    W is linear in q and k, so what it makes of them is computed once per impression and once per distinct item, with
-    q - k in both; only q ∘ k costs something per entry.
+    As in DIN, there is no softmax: many items of one kind say more than one. The 1 and the 1 / n are not DIN's; with
+    v = 0 at the start, attention starts as the mean and only has to learn what to change of it.
 
     Shape: query (B, K, d), items (I, K, d), history of B impressions → (B, K, d)
     """
 
     def __init__(self, n_fields, dim):
         super().__init__()
-        width, hidden = n_fields * dim, 36
-        self.of_query = nn.Linear(width, hidden)
-        self.of_item = nn.Linear(width, hidden, bias=False)
-        self.of_product = nn.Linear(width, hidden, bias=False)
-        self.activation = nn.PReLU()
-        self.out = nn.Parameter(torch.zeros(hidden))
+        self.unit = LocalActivationUnit(n_fields * dim)
+        nn.init.zeros_(self.unit.out.weight)
+        nn.init.zeros_(self.unit.out.bias)
 
-    def forward(self, query, items, history, candidates=None):
-        scores = self.scores(query.flatten(1), items.flatten(1), history)
+    def forward(self, query, items, history):
+        scores = self.unit(query.flatten(1), items.flatten(1), history)
         shares = 1 / history.lengths.clamp(min=1).to(items.dtype)
         return weighted_sums(items, history, (1 + scores) * shares[history.owners])
 
-    def scores(self, query, items, history):
-        """Return a(q, k) of each entry, (E,), of queries (B, K·d) and items (I, K·d)."""
-        owners, entries = history.owners, history.entries
-        hidden = self.of_query(query).index_select(0, owners) + self.of_item(items).index_select(0, entries)
-        hidden = hidden + self.of_product(query.index_select(0, owners) * items.index_select(0, entries))
-        return self.activation(hidden).mv(self.out)
+
+class InterestPooling(nn.Module):
+    """Σ_i a(q, k_i) k_i over the items of a history: DIN as its paper has it, whose sum grows with the history.
+
+    Shape: query (B, K, d), items (I, K, d), history of B impressions → (B, K, d)
+    """
+
+    def __init__(self, n_fields, dim):
+        super().__init__()
+        self.unit = LocalActivationUnit(n_fields * dim)
+
+    def forward(self, query, items, history):
+        return weighted_sums(items, history, self.unit(query.flatten(1), items.flatten(1), history))
 
 
-POOLINGS = {"mean": MeanPooling, "attention": TargetAttention}
+POOLINGS = {"mean": MeanPooling, "attention": TargetAttention, "interest": InterestPooling}

@@ -15,7 +15,15 @@ from semid.nn._fields import (
     with_lists,
 )
 from semid.nn._fusions import FieldFusion
-from semid.nn._histories import POOLINGS, HistoryColumn, MeanPooling, TargetAttention, batch_history, weighted_sums
+from semid.nn._histories import (
+    POOLINGS,
+    HistoryColumn,
+    InterestPooling,
+    MeanPooling,
+    TargetAttention,
+    batch_history,
+    weighted_sums,
+)
 
 
 def _column(seed=0, n=9, n_items=7, n_fields=3):
@@ -97,46 +105,43 @@ def test_mean_pooling_equals_the_mean_over_each_history_and_zero_for_an_empty_on
         torch.testing.assert_close(pooled[b], of_b.mean(0) if n else torch.zeros(2, 3))
 
 
-def _attention(n_fields=2, dim=3):
+@pytest.mark.parametrize("kind", [TargetAttention, InterestPooling])
+def test_attention_equals_the_unit_of_the_paper_asked_for_each_entry(kind):
+    history = _batch(_column(), [3, 0, 8, 5, 3])
     torch.manual_seed(1)
-    attention = TargetAttention(n_fields, dim).double()
+    attention = kind(2, 3).double()
     for parameter in attention.parameters():
         torch.nn.init.normal_(parameter)
-    return attention
-
-
-def test_attention_equals_the_unit_of_the_paper_asked_for_each_entry():
-    # W [q, k, q - k, q ∘ k], as the paper writes it: what is left of W for q and for k is in the sum of two of its parts.
-    history, attention = _batch(_column(), [3, 0, 8, 5, 3]), _attention()
     query, items = torch.randn(5, 2, 3).double(), torch.randn(len(history.categories), 2, 3).double()
-    w_difference = torch.randn(36, 6).double()
-    w_query, w_item = attention.of_query.weight - w_difference, attention.of_item.weight + w_difference
-    w = torch.cat([w_query, w_item, w_difference, attention.of_product.weight], dim=1)
+    # W [q, k, q - k, q ∘ k] as the paper has it: the share of q - k is in what is made of q and of k.
+    unit, w_difference = attention.unit, torch.randn(36, 6).double()
+    w_query, w_item = unit.of_query.weight - w_difference, unit.of_item.weight + w_difference
+    w = torch.cat([w_query, w_item, w_difference, unit.of_product.weight], dim=1)
     pooled = attention(query, items, history)
     for b, n in enumerate(history.lengths.tolist()):
         q, total = query[b].flatten(), torch.zeros(2, 3).double()
         for entry in history.entries[history.owners == b]:
             k = items[entry].flatten()
-            hidden = w @ torch.cat([q, k, q - k, q * k]) + attention.of_query.bias
-            hidden = torch.where(hidden > 0, hidden, hidden * attention.activation.weight)
-            total += (1 + hidden @ attention.out) * items[entry] / n
+            hidden = w @ torch.cat([q, k, q - k, q * k]) + unit.of_query.bias
+            hidden = torch.where(hidden > 0, hidden, hidden * unit.activation.weight)
+            score = unit.out.weight[0] @ hidden + unit.out.bias[0]
+            total += items[entry] * (score if kind is InterestPooling else (1 + score) / n)
         torch.testing.assert_close(pooled[b], total)
 
 
-@pytest.mark.parametrize("name", POOLINGS)
-def test_every_pooling_starts_as_the_mean(name):
+def test_attention_starts_as_the_mean():
     history = _batch(_column(), [3, 0, 8, 5, 3])
     query, items = torch.randn(5, 2, 3), torch.randn(len(history.categories), 2, 3)
-    pooled, mean = (POOLINGS[n](2, 3)(query, items, history) for n in (name, "mean"))
+    pooled, mean = (kind(2, 3)(query, items, history) for kind in (TargetAttention, MeanPooling))
     torch.testing.assert_close(pooled, mean)
 
 
 @pytest.mark.parametrize("name", POOLINGS)
 def test_a_history_does_not_depend_on_the_batch_it_is_in(name):
-    column, pooling = _column(), POOLINGS[name](3, 4)
+    column, pooling = _column(), POOLINGS[name](3, 4).double()
     for parameter in pooling.parameters():
         torch.nn.init.normal_(parameter)
-    query, table = torch.randn(9, 3, 4), torch.randn(5, 4)
+    query, table = torch.randn(9, 3, 4).double(), torch.randn(5, 4).double()
 
     def pooled(rows):
         history = _batch(column, rows)

@@ -50,7 +50,9 @@ class ClickModule(nn.Module):
             FieldFusion(fusion, fusion_groups, embedding_dim, fusion_rank, fusion_query)
             for _ in range(n_embedding_sets)
         )
-        self.histories = shapes.histories
+        self.histories, self.n_own_fields = shapes.histories, shapes.n_own_fields
+        for n, history in enumerate(shapes.histories):
+            self.register_buffer(f"fields_of_items{n}", torch.tensor(history.fields), persistent=False)
         self.poolings = nn.ModuleList(
             nn.ModuleList(POOLINGS[history_pooling](len(h.fields), embedding_dim) for h in shapes.histories)
             for _ in range(n_embedding_sets if shapes.histories else 0)
@@ -79,16 +81,14 @@ class ClickModule(nn.Module):
     def _with_histories(self, n_set, e, fusion, poolings, items, categories):
         """Return the fused embeddings of one set, and behind them what becomes of the histories."""
         columns = slice(n_set * self.dim, (n_set + 1) * self.dim)
-        is_late = fusion.reaches_beyond(e.shape[1])  # all fields are fused together
+        is_late = fusion.reaches_beyond(self.n_own_fields)  # of all fields together
         e = e if is_late else fusion(e)
         parts = [e]
-        for shape, pooling, of_items, history in zip(
-            self.histories, poolings, items, categories.histories, strict=True
-        ):
-            fields = list(shape.fields)
-            of_items = of_items[:, :, columns]
-            of_items = of_items if is_late else fusion.of_items(of_items, shape.fields)
-            parts.append(pooling(e[:, fields], of_items, history))
+        for n, (pooling, history) in enumerate(zip(poolings, categories.histories, strict=True)):
+            query = e.index_select(1, getattr(self, f"fields_of_items{n}"))
+            of_items = items[n][:, :, columns]
+            of_items = of_items if is_late else fusion.of_items(of_items, self.histories[n].fields)
+            parts.append(pooling(query, of_items, history))
         e = torch.cat(parts, dim=1)
         return fusion(e) if is_late else e
 

@@ -35,7 +35,7 @@ def batch_history(column, rows, n_entries=None):
     owners = torch.repeat_interleave(lengths, output_size=n_entries)
     shifts = column.starts[rows] - (lengths.cumsum(0) - lengths)
     places = torch.arange(len(owners), device=rows.device) + shifts[owners]
-    distinct = distinct_on(rows.device)(column.entries[places].long())
+    distinct = distinct_on(rows.device)(column.entries[places].long())  # as many as entries, on a GPU
     return BatchHistory(column.categories[distinct.rows].long(), distinct.places, owners, lengths)
 
 

@@ -271,6 +271,8 @@ def _distinct_without_waiting(rows):
     A GPU that has to tell how many rows are distinct makes the host wait for all it was given to do. Here what is left
     over repeats the last row, with its gradient, and so writes what is written there anyway.
     """
+    if not rows.numel():
+        return DistinctRows(rows.flatten(), rows, rows.flatten())
     ordered, order = rows.flatten().sort()
     is_new = torch.ones_like(ordered, dtype=torch.bool)
     is_new[1:] = ordered[1:] != ordered[:-1]

@@ -39,6 +39,7 @@ from semid.ctr import _base as ctr_base
 from semid.engine import _autoencoder_training, _catalogue, _click_training
 from semid.nn._fusions import FUSIONS
 from semid.nn._losses import alignment_loss
+from semid.tables._histories import HistoryArray
 from semid.tokenizers import (
     FSQTokenizer,
     MixtureOfCodesTokenizer,
@@ -322,6 +323,16 @@ def test_a_step_that_asks_for_a_number_is_found_out(card, impressions):
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
 def test_no_step_of_a_click_model_makes_the_host_wait(card, impressions, model):
     assert waits_per_step(card, model, *impressions) == set()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "attention"])
+def test_no_step_over_histories_makes_the_host_wait(card, impressions, pooling):
+    X, y = impressions
+    starts = np.arange(N_ROWS) % 7
+    entries, codes = np.arange(12) % 5, np.arange(15).reshape(5, 3) % 4
+    stops = starts + np.arange(N_ROWS) % 4
+    X = X.assign(history=HistoryArray(entries, np.arange(5), starts, stops, codes=codes, item="item"))
+    assert waits_per_step(card, DeepFMClassifier(history_pooling=pooling, **SMALL_MODEL), X, y) == set()
 
 
 @pytest.mark.slow

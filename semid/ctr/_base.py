@@ -43,12 +43,14 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
     # Training in float64 is for the tests alone, where repeated and weighted rows must agree to seven digits.
     _dtype = torch.float32
     _has_first_order = False
+    _poolings: tuple[str, ...] = ("mean", "attention")  # of histories, keys of `POOLINGS`
     # What the module is built from, and what becomes of the columns: both stay when a fitted model goes on.
     _architecture_parameters: tuple[str, ...] = (
         "embedding_dim",
         "hidden_layer_sizes",
         "fusion",
         "n_embedding_sets",
+        "history_pooling",
         "dropout",
     )
     _column_parameters = ("categorical_features", "code_features", "vector_features", "min_frequency", "vector_fields")
@@ -59,6 +61,8 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
     )
     _averaged_epochs = 0.75  # whose weights are averaged to predict; 0 for the last weights, in tests alone
     _removed_parameters = REMOVED
+    _poolings: tuple[str, ...] = ("mean", "attention")  # of histories, keys of `POOLINGS`
+    _later_parameters = ("history_pooling",)  # that models of version 0.1.0 do not have
 
     def __init__(
         self,
@@ -67,6 +71,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         fusion: str | type = "gate",
         *,
         n_embedding_sets: int = 1,
+        history_pooling: Literal["mean", "attention"] = "mean",
         categorical_features: Columns = "auto",
         code_features: Columns = "auto",
         vector_features: Columns = "auto",
@@ -91,6 +96,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.fusion = fusion
         self.n_embedding_sets = n_embedding_sets
+        self.history_pooling = history_pooling
         self.categorical_features = categorical_features
         self.code_features = code_features
         self.vector_features = vector_features

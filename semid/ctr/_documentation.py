@@ -7,7 +7,9 @@ _COLUMNS = """\
     training than that is wide counts as the nearest that does not. Float columns that are numbered from 0, eight or
     more under one prefix, are a vector (the embedding of an item, say) and pass an MLP adapter. Columns named
     ``<prefix>_code0``, ``<prefix>_code1``, ..., as `SemanticIDEncoder` names them, are the codes of one item, mixed by
-    a fusion. Dates are refused: make fields of them.
+    a fusion. Columns of histories, as `HistoryEncoder` makes them, are fields too: the user's earlier items, whose
+    embeddings are those that the same items and codes have as candidates, pooled. Dates are refused: make fields of
+    them.
 
     1, 1.0 and True are one category, whatever the dtype; "1" and "01" are two others, of text.
 
@@ -36,6 +38,13 @@ _SETS = """\
     n_embedding_sets : int, default 1
         Sets of embeddings, each with an interaction and a first layer of its own, whose mean goes on (Multi-Embedding,
         Guo et al., 2024, arXiv:2310.04400).
+"""
+
+_HISTORIES = """\
+    history_pooling : {"mean", "attention"}, default "mean"
+        What becomes of a history, field by field. ``"mean"``: the mean of its items' embeddings. ``"attention"``: items
+        count by what a small network, the local activation unit of DIN (see `DINClassifier`), makes of them and of the
+        candidate; it starts as the mean. An item that is not known adds nothing, an empty history is zero.
 """
 
 _COLUMN_PARAMETERS = """\
@@ -116,7 +125,8 @@ _ATTRIBUTES = """\
     encoder_ : object
         What has become of the columns: ``names_``, ``vocabularies_`` (the categories of each field and list),
         ``code_groups_`` (the fields that are the codes of one item, a slice per item column; empty where no codes were
-        found), ``means_`` and ``scales_`` of numbers.
+        found), ``means_`` and ``scales_`` of numbers, ``histories_`` (the columns of histories, and which fields of
+        the candidate each shares its embeddings with).
     fields_ : named tuple
         What the module is built for: ``shapes`` of the fields, ``fusion_groups`` (slices of fields that are fused),
         ``fusion_query`` (None) and ``base_logit`` (the log-odds of the share of clicks).
@@ -141,8 +151,9 @@ _DIM = """\
 
 SHARED_PARTS = {
     "columns": _COLUMNS,
-    "inputs": _DIM + _HIDDEN + _FUSION + _SETS + _COLUMN_PARAMETERS + _DROPOUT,
-    "inputs without network": _DIM + _FUSION + _COLUMN_PARAMETERS,
+    "inputs": _DIM + _HIDDEN + _FUSION + _SETS + _HISTORIES + _COLUMN_PARAMETERS + _DROPOUT,
+    "inputs of din": _DIM + _HIDDEN.replace("(256, 128)", "(200, 80)") + _FUSION + _COLUMN_PARAMETERS + _DROPOUT,
+    "inputs without network": _DIM + _FUSION + _HISTORIES + _COLUMN_PARAMETERS,
     "training": _TRAINING,
     "attributes": _ATTRIBUTES,
 }

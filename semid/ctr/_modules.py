@@ -70,4 +70,5 @@ def build_module(model):
         fusion_rank=architecture["fusion_rank"],
         fusion_query=model.fields_.fusion_query,
         adapter_width=architecture["adapter_width"],
+        history_pooling=architecture.get("history_pooling", "mean"),
     )

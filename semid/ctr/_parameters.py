@@ -3,7 +3,7 @@
 import numpy as np
 from torch import nn
 
-from semid.base._checks import check_integer, check_layer_sizes, check_number
+from semid.base._checks import check_integer, check_layer_sizes, check_number, check_option
 from semid.base._live_module import resolve_device
 from semid.engine._checkpoints import check_checkpoint_dir
 from semid.engine._click_training import check_callbacks
@@ -28,6 +28,7 @@ def _check_module_parameters(model):
     check_integer("n_embedding_sets", model.n_embedding_sets, 1)
     if model.n_embedding_sets > 1 and not hidden_layer_sizes:
         raise ValueError("hidden_layer_sizes must not be empty with n_embedding_sets > 1: sets meet in a layer.")
+    check_option("history_pooling", model.history_pooling, model._poolings)
     check_number("dropout", model.dropout, 0, 1, open_maximum=True)
 
 

@@ -24,7 +24,14 @@ from tqdm.auto import tqdm
 
 from semid.engine._checkpoints import NoCheckpoint, as_plain, n_bytes_of, plain_entries, warn_of_interruption
 from semid.nn._click_rates import FieldEntries, click_rates
-from semid.nn._fields import entries_of_lists, field_visits, with_lists
+from semid.nn._fields import (
+    CategoriesWithHistories,
+    entries_of_lists,
+    field_visits,
+    lengths_of_lists,
+    with_lists,
+)
+from semid.nn._histories import HistoryColumn, batch_history
 from semid.nn._mlp import SeededDropout
 from semid.nn._row_sparse import LazyAdam, Visits, forgetting_rates
 
@@ -54,6 +61,7 @@ class Impressions(Dataset):
     def __init__(self, encoded, y, weights, device, dtype):
         self.categories = torch.as_tensor(encoded.categories, device=device)  # (n, C) int32
         self.lists = [tuple(torch.as_tensor(array, device=device) for array in column) for column in encoded.lists]
+        self.histories = [HistoryColumn(*(torch.as_tensor(a, device=device) for a in c)) for c in encoded.histories]
         self.numbers = torch.as_tensor(encoded.numbers, dtype=dtype, device=device)  # (n, M + vector columns)
         self.y = torch.as_tensor(y, dtype=dtype, device=device)  # (n,)
         self.weights = torch.as_tensor(weights, dtype=dtype, device=device)  # (n,)
@@ -86,7 +94,7 @@ class Impressions(Dataset):
     def tensors(self):
         """Yield all that the batches are made of."""
         yield from (self.categories, self.numbers, self.y, self.weights)
-        for column in self.lists:
+        for column in (*self.lists, *self.histories):
             yield from column
         if self.rows is not None:
             yield self.rows
@@ -95,17 +103,21 @@ class Impressions(Dataset):
         return len(self.y) if self.rows is None else len(self.rows)
 
     def __getitem__(self, rows):
-        """Return categories, with those of lists if there are any, numbers, labels, and weights of mean 1."""
+        """Return categories, with those of lists and histories, numbers, labels, and weights of mean 1."""
         (batch,) = self.batches(rows, max(1, len(rows)))
         return batch
 
     def batches(self, rows, batch_size):
         """Yield what `rows`, a tensor of positions, have, `batch_size` of them at a time."""
         rows = rows if self.rows is None else self.rows[rows]
-        n_entries = zip(*(_entries_per_batch(column, rows, batch_size) for column in self.lists), strict=True)
+        n_of_lists = _entries_per_batch([lengths_of_lists(column, rows) for column in self.lists], batch_size)
+        n_of_histories = _entries_per_batch([column.lengths(rows) for column in self.histories], batch_size)
         for part in rows.split(batch_size):
             categories = self.categories[part]
-            categories = with_lists(categories, self.lists, part, next(n_entries)) if self.lists else categories.long()
+            categories = with_lists(categories, self.lists, part, next(n_of_lists)) if self.lists else categories.long()
+            if self.histories:
+                batch = zip(self.histories, next(n_of_histories), strict=True)
+                categories = CategoriesWithHistories(categories, tuple(batch_history(c, part, n) for c, n in batch))
             yield categories, self.numbers[part], self.y[part], self.weights[part] * self.weight_scale
 
 
@@ -564,11 +576,10 @@ def _rates_auc(base, rates, held_out):
     return float(roc_auc_score(y, log_odds, sample_weight=weights))
 
 
-def _entries_per_batch(column, rows, batch_size):
-    """Return how many entries of a column of lists each batch of `rows` has, read from the device at once."""
-    _, offsets, which = column
-    lengths = offsets.diff()[which[rows].long()]
-    return F.pad(lengths, (0, -len(rows) % batch_size)).view(-1, batch_size).sum(1).tolist()
+def _entries_per_batch(columns, batch_size):
+    """Yield how many entries each batch has of each column, of `lengths` (n,) per row, read from the device at once."""
+    sums = [F.pad(lengths, (0, -len(lengths) % batch_size)).view(-1, batch_size).sum(1).tolist() for lengths in columns]
+    yield from zip(*sums, strict=True)
 
 
 def _table_group(net):

@@ -8,6 +8,7 @@ import semid
 _PRIVATE = {
     "FieldShapes": "semid.nn._fields",
     "Fields": "semid.ctr._modules",
+    "HistoryShape": "semid.nn._fields",
     "ImpressionEncoder": "semid.ctr._encoding",
     "LSA": "semid.embedders._lsa",
     "LiveModule": "semid.base._live_module",

@@ -198,6 +198,20 @@ class FieldFusion(nn.Module):
             done = group.stop
         return torch.cat([*parts, e[:, done:]], dim=1) if parts else e
 
+    def of_items(self, e, fields):
+        """Return embeddings of items, (I, K, d), fused as those of the candidate in `fields` are.
+
+        A group of which an item has not all fields, and one whose fusion a field of the impression asks for, is not.
+        """
+        fields = list(fields)
+        for group, fusion in zip(self.groups, self.fusions, strict=True):
+            of_group = list(range(group.start, group.stop))
+            if self.query is None and set(of_group) <= set(fields):
+                first = fields.index(group.start)
+                fused = fusion(e[:, first : first + len(of_group)])
+                e = torch.cat([e[:, :first], fused, e[:, first + len(of_group) :]], dim=1)
+        return e
+
 
 def _zero_linear(width_in, width_out):
     linear = nn.Linear(width_in, width_out)

@@ -93,8 +93,7 @@ class LazyAdam:
 
         With `visits`, rows are (B, C), and `weights` those of the impressions, (B,).
         """
-        distinct = _distinct if rows.device.type == "cpu" else _distinct_without_waiting
-        self.rows, places, self.slots = distinct(rows)
+        self.rows, places, self.slots = distinct_on(rows.device)(rows)
         self.values, self.moments, self.averages = self._caught_up(self.rows)
         self.counts = None
         if self.visits is not None:
@@ -229,6 +228,11 @@ class DistinctRows(NamedTuple):
     slots: torch.Tensor | None  # whose gradient a row takes, where it is not its own
 
 
+def distinct_on(device):
+    """Return what gives the `DistinctRows` of a tensor of rows on `device`."""
+    return _distinct if device.type == "cpu" else _distinct_without_waiting
+
+
 def _distinct(rows):
     return DistinctRows(*torch.unique(rows, return_inverse=True), None)
 
@@ -239,6 +243,8 @@ def _distinct_without_waiting(rows):
     A GPU that has to tell how many rows are distinct makes the host wait for all it was given to do. Here what is left
     over repeats the last row, with its gradient, and so writes what is written there anyway.
     """
+    if not rows.numel():
+        return DistinctRows(rows.flatten(), rows, rows.flatten())
     ordered, order = rows.flatten().sort()
     is_new = torch.ones_like(ordered, dtype=torch.bool)
     is_new[1:] = ordered[1:] != ordered[:-1]

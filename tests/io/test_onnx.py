@@ -20,6 +20,7 @@ from semid.ctr import (
     DCNv2Classifier,
     DeepFMClassifier,
     DeepIMClassifier,
+    DINClassifier,
     FactorizationMachineClassifier,
     MLPCTRClassifier,
 )
@@ -27,6 +28,7 @@ from semid.datasets import make_items
 from semid.io._onnx import encode_for_onnx, to_onnx
 from semid.io._onnx_graph import Graph
 from semid.nn._fusions import FUSIONS, GateFusion
+from semid.tables._histories import HistoryArray
 from semid.tokenizers import (
     FSQTokenizer,
     MixtureOfCodesTokenizer,
@@ -296,6 +298,52 @@ def test_click_probabilities_equal_those_of_predict_proba(name, tmp_path):
     assert got.dtype == np.float32
     assert np.ptp(expected) > 0.05  # or the comparison says little
     assert session.run(None, {key: array[:0] for key, array in inputs.items()})[0].shape == (0,)
+
+
+HISTORIES = {
+    "mean": DeepFMClassifier(**_DEEP),
+    "attention": DeepFMClassifier(history_pooling="attention", **_DEEP),
+    "attention, several sets": MLPCTRClassifier(history_pooling="attention", n_embedding_sets=2, **_DEEP),
+    "of residual codes": AutoIntClassifier(fusion="residual", attention_dim=8, **_DEEP),
+    "with ids fused": DCNv2Classifier(code_features=["user_id", "brand"], history_pooling="attention", **_DEEP),
+    "DIN": DINClassifier(**_DEEP),
+}
+
+
+def _with_histories(X, seed=0, n_items=9):
+    """Return `X` with histories of items whose codes are those of the column ``code<n>``, and of the ids alone."""
+    rng = np.random.default_rng(seed)
+    X = X.rename(columns={f"code{n}": f"brand_code{n}" for n in range(3)}).drop(columns=["history", "age"])
+    starts, lengths = rng.integers(0, 20, len(X)), rng.integers(0, 6, len(X))
+    brands = np.array([f"{letter}" for letter in "abcdefghi"][:n_items])
+    codes = np.random.default_rng(1).integers(-1, 4, (n_items, 3))
+    entries = rng.integers(n_items, size=30)
+    X["seen"] = HistoryArray(entries, brands, starts, starts + lengths, codes=codes, item="brand")
+    X["bought"] = HistoryArray(entries, brands, starts, starts + lengths // 2, item="brand")
+    return X
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_click_probabilities_with_histories_equal_those_of_predict_proba(name, tmp_path):
+    X, y = _impressions(1000)
+    classifier = _fitted_with_all_weights_at_work(HISTORIES[name], _with_histories(X), y)
+    for key, array in classifier.state_.items():
+        if "poolings" in key:
+            array += np.random.default_rng(0).standard_normal(array.shape).astype(array.dtype)
+    X = _with_histories(_impressions(300, seed=1)[0], seed=1)
+    expected = classifier.predict_proba(X)[:, 1]
+    to_onnx(classifier, tmp_path / "model.onnx")
+    session = _session(tmp_path / "model.onnx")
+    for rows in (slice(0, 300), slice(5, 6), slice(7, 40)):
+        (got,) = session.run(None, encode_for_onnx(classifier, X[rows]))
+        np.testing.assert_allclose(got, expected[rows], rtol=0, atol=1e-5)
+    inputs = encode_for_onnx(classifier, X)
+    longer = inputs | {"histories": np.pad(inputs["histories"], ((0, 0), (0, 0), (0, 7)))}
+    np.testing.assert_allclose(session.run(None, longer)[0], expected, rtol=0, atol=1e-5)
+    assert session.run(None, {key: array[:0] for key, array in inputs.items()})[0].shape == (0,)
+    names = json.loads(session.get_modelmeta().custom_metadata_map["histories"])
+    assert names == ["seen: brand", *(f"seen: brand_code{n}" for n in range(3)), "bought: brand"]
+    assert np.ptp(expected) > 0.05
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from torch import nn
 
 from semid.base._checks import check_integer, check_layer_sizes, check_number, check_option
 from semid.base._live_module import resolve_device
+from semid.base._removed import defaults
 from semid.engine._checkpoints import check_checkpoint_dir
 from semid.engine._click_training import check_callbacks
 from semid.nn._fusions import FUSIONS
@@ -60,7 +61,8 @@ def _check_stopping_parameters(model):
 def check_unchanged(model):
     """Raise if a parameter that must stay is not as it was in the first fit."""
     way_out = "set warm_start=False" if model.warm_start else "call fit"
-    before = model._architecture | model._columns_as
+    later = {name: defaults(type(model)).get(name) for name in model._later_parameters}
+    before = later | model._architecture | model._columns_as
     for name in (*model._architecture_parameters, *model._column_parameters):
         now, fitted = getattr(model, name), before[name]
         if name == "hidden_layer_sizes":

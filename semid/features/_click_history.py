@@ -228,9 +228,12 @@ class ClickHistory:
     def __deepcopy__(self, memo):
         return self
 
-    def __reduce__(self):
-        arrays = self._users.to_numpy(), self._items, self._firsts, self._entries, self._times
-        return _restore, (*arrays, self._kind)
+    def __getstate__(self):
+        return parts_of_log(self)
+
+    def __setstate__(self, parts):
+        self._kind = parts.get("kind")
+        self._keep(id_index(parts["users"]), *(parts.get(name) for name in ("firsts", "items", "entries", "times")))
 
     def _keep(self, users, firsts, items, entries, times):
         """Keep clicks that are sorted by user and time; those of user i begin in ``firsts[i]``. `users` is an Index."""
@@ -390,8 +393,15 @@ def _frozen(array):
     return array
 
 
-def _restore(users, items, firsts, entries, times, kind):
+def parts_of_log(log):
+    """Return what a `ClickHistory` is made of, by name: arrays, and the kind of its times."""
+    arrays = {"items": log._items, "firsts": log._firsts, "entries": log._entries}
+    times = {} if log._times is None else {"times": log._times, "kind": log._kind}
+    return {"users": log._users.to_numpy(), **arrays, **times}
+
+
+def log_of_parts(parts):
+    """Return the `ClickHistory` that is made of `parts`."""
     log = object.__new__(ClickHistory)
-    log._kind = kind
-    log._keep(id_index(users), firsts, items, entries, times)
+    log.__setstate__(parts)
     return log

@@ -85,6 +85,8 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         Ids of the catalogue.
     codes_ : ndarray of shape (n_items, n_codebooks), int64
         Their codes.
+    histories_ : list of int
+        Which of the columns of ids, the user's not counted, hold lists or histories.
     n_features_in_ : int
         Number of columns seen in `fit`: those of item ids, and that of the user if there is one.
     feature_names_in_ : ndarray of str
@@ -105,8 +107,6 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
     >>> encoder.get_feature_names_out().tolist()
     ['item_id_code0', 'item_id_code1', 'item_id_code2']
     """
-
-    _history_positions: Sequence[int] = ()  # among the columns of ids; of encoders of earlier versions, none
 
     def __init__(
         self,
@@ -190,7 +190,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
             encoder._history_with_codes(name, column, names) if is_history(column) else encoder._codes_of(name, column)
             for name, column in zip(names, columns, strict=True)
         ]
-        if encoder._history_positions or encoder.code_vectors:
+        if encoder._histories() or encoder.code_vectors:
             return encoder._as_frame(made, X)
         return np.hstack(made)
 
@@ -258,7 +258,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         names = self._id_names(input_features)
         n_codebooks = self.codes_.shape[1]
         coded = [
-            [name] if place in self._history_positions else [f"{name}_code{n}" for n in range(n_codebooks)]
+            [name] if place in self._histories() else [f"{name}_code{n}" for n in range(n_codebooks)]
             for place, name in enumerate(names)
         ]
         return np.array(list(chain.from_iterable(coded)), dtype=object)
@@ -295,13 +295,17 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
             position = self._user_position(names)
             del names[position], columns[position]
         if reset:
-            self._history_positions = [place for place, column in enumerate(columns) if holds_histories(column)]
+            self.histories_ = [place for place, column in enumerate(columns) if holds_histories(column)]
         places = range(len(columns))
         return [self._ids_or_history(*column) for column in zip(places, names, columns, strict=True)]
 
+    def _histories(self):
+        """Return which of the columns of ids hold histories; encoders of earlier versions know none."""
+        return getattr(self, "histories_", ())
+
     def _ids_or_history(self, place, name, column):
         """Return a column as an Index of ids or a HistoryArray, whichever it was in `fit`."""
-        if place in self._history_positions:
+        if place in self._histories():
             return _as_history(name, column)
         if holds_histories(column):
             raise TypeError(
@@ -384,7 +388,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         if self.handle_unknown == "error":  # of items that a log has, and none of the histories, nobody asks
             history = history.compacted()
         codes = self._codes_of(name, pd.Index(history.items))
-        candidates = [name for place, name in enumerate(names) if place not in self._history_positions]
+        candidates = [name for place, name in enumerate(names) if place not in self._histories()]
         item = history.item if history.item in candidates else next(iter(candidates), None)
         return history.with_codes(codes, item)
 

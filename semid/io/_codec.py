@@ -15,6 +15,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 
 from semid.base._removed import defaults, renewed
+from semid.features._click_history import log_of_parts, parts_of_log
 from semid.io._registry import class_named, is_registered
 from semid.io._text_models import lsa_of_parts, parts_of_lsa
 
@@ -127,6 +128,8 @@ class Encoder:
             return {"type": "record", **node, "values": self._named(value._asdict(), path)}
         if node["class"] == "ItemTable":
             return {"type": "items", "fingerprint": value.fingerprint, **self._named(_parts_of_table(value), path)}
+        if node["class"] == "ClickHistory":
+            return {"type": "log", **self._named(parts_of_log(value), path)}
         if node["class"] == "LSA":
             return {"type": "lsa", "parts": self.encode(parts_of_lsa(value), path)}
         state = value.__getstate__() if node["class"] == "ImpressionEncoder" else {}
@@ -258,6 +261,12 @@ class Decoder:
         parts["embeddings"].flags.writeable = False  # taken as it is, not copied
         return class_named("ItemTable")(**parts)
 
+    def _log(self, node):
+        names = ("users", "items", "firsts", "entries", "times", "kind")
+        log = log_of_parts(self._named({name: node[name] for name in names if name in node}))
+        self._check(log)
+        return log
+
     def _lsa(self, node):
         return lsa_of_parts(class_named("LSA"), self.decode(node["parts"]))
 
@@ -301,6 +310,7 @@ _DECODERS = {
     "float": Decoder._float,
     "interval": Decoder._interval,
     "items": Decoder._items,
+    "log": Decoder._log,
     "lsa": Decoder._lsa,
     "object": Decoder._object,
     "objects": Decoder._array_of_objects,

@@ -4,7 +4,6 @@ Checked from the inside out: an estimator is checked once those within it are.
 """
 
 import re
-from functools import partial
 from math import prod
 from numbers import Real
 
@@ -22,8 +21,9 @@ from semid.base._live_module import LiveModule, build_seeded
 from semid.ctr._base import BaseCTRClassifier
 from semid.ctr._encoding import ImpressionEncoder
 from semid.embedders import TextEmbedder
-from semid.features import ItemTable, PrefixNGramEncoder, SemanticIDEncoder
-from semid.tables._histories import HistoryArray
+from semid.features import ClickHistory, HistoryEncoder, ItemTable, PrefixNGramEncoder, SemanticIDEncoder
+from semid.features._times import DATES, NUMBERS, ZONED_DATES
+from semid.io._examples import example_row, parts_of, table_of
 from semid.tokenizers import UniqueTokenizer
 from semid.tokenizers._base import BaseTokenizer
 from semid.tokenizers._candidates import gives_candidates
@@ -44,6 +44,8 @@ def check_restored(instance):
     with np.errstate(all="ignore"):
         if isinstance(instance, ImpressionEncoder):
             return _check_impression_encoder(instance)
+        if isinstance(instance, ClickHistory):
+            return _check_log(instance)
         _check_parameters(instance)
         if _claims_to_be_fitted(instance):
             check_is_fitted(instance)
@@ -93,6 +95,7 @@ def _check_fitted(instance):
         UniqueTokenizer: _check_unique_tokenizer,
         SemanticIDEncoder: _check_semantic_id_encoder,
         PrefixNGramEncoder: _check_prefix_encoder,
+        HistoryEncoder: _check_history_encoder,
         TextEmbedder: _check_text_embedder,
         BaseCTRClassifier: _check_classifier,
     }
@@ -121,7 +124,7 @@ def _check_tokenizer(tokenizer):
         raise ValueError(f"codebook_sizes_ must be those of the codebooks, {list(quantizer.sizes)}, got {sizes}.")
     twin = on_cpu(tokenizer)
     for row in (0.0, 1.0):
-        codes = np.asarray(twin.transform(_table(twin, row)))
+        codes = np.asarray(twin.transform(table_of(twin, row)))
         twin.inverse_transform(check_codes(codes, sizes))
 
 
@@ -242,6 +245,32 @@ def _check_semantic_id_encoder(encoder):
     _pass_one_row(encoder)
 
 
+def _check_log(log):
+    """Raise unless a `ClickHistory` holds together: the clicks of each user one after the other, in order of time."""
+    users, firsts, entries, times = log._users, log._firsts, log._entries, log._times
+    if not users.is_unique or not pd.Index(log.items).is_unique:
+        raise ValueError("users and items of a log must be distinct.")
+    if firsts.dtype != np.int64 or entries.dtype != np.int32 or firsts.shape != (len(users) + 1,) or entries.ndim != 1:
+        raise ValueError(f"a log of {len(users)} users must have as many firsts and one more, got {firsts.shape}.")
+    if firsts[0] != 0 or firsts[-1] != len(entries) or (np.diff(firsts) < 0).any():
+        raise ValueError(f"firsts must rise from 0 to the {len(entries)} clicks.")
+    if len(entries) and not 0 <= entries.min() <= entries.max() < len(log.items):
+        raise ValueError(f"entries must lie within the {len(log.items)} items.")
+    if times is None:
+        return
+    is_later = np.append(np.diff(times) >= 0, True)
+    is_later[firsts[1:] - 1] = True  # of another user
+    if log._kind not in (NUMBERS, DATES, ZONED_DATES) or times.shape != entries.shape or not is_later.all():
+        raise ValueError(f"times must be those of {len(entries)} clicks, in their order, got {log._kind!r:.80}.")
+
+
+def _check_history_encoder(encoder):
+    check_integer("max_length", encoder.max_length, 1)
+    if encoder.n_features_in_ > _MOST_COLUMNS:
+        raise ValueError(f"n_features_in_ must be at most {_MOST_COLUMNS}, got {encoder.n_features_in_}.")
+    _pass_one_row(encoder)
+
+
 def _check_prefix_encoder(encoder):
     check_option("ngrams", encoder.ngrams, ("prefix", "pairs"))
     if encoder.n_features_in_ > _MOST_COLUMNS or check_integer("n_buckets", encoder.n_buckets, 1) >= 2**63:
@@ -345,12 +374,12 @@ def _check_classifier(classifier):
 
 def _pass_one_row(estimator):
     """Raise if a row such as `estimator` was fitted on does not pass through."""
-    row = None if any(map(_needs_a_model, _parts(estimator))) else _example(estimator)
+    row = None if any(map(_needs_a_model, parts_of(estimator))) else example_row(estimator)
     if row is None:
         return
     twin = _all_on_cpu(estimator)
-    # Only pandas tables can carry code vectors; who set that for all estimators at once may have done it elsewhere.
-    with config_context(transform_output="pandas" if _hands_over_code_vectors(estimator) else None):
+    # Only pandas tables can carry them; who set that for all estimators at once may have done it elsewhere.
+    with config_context(transform_output="pandas" if _carries_histories(estimator) else None):
         result = np.asarray((getattr(twin, "predict_proba", None) or twin.transform)(row))
     if result.ndim != 2 or len(result) != len(row):
         raise ValueError(f"{type(estimator).__name__} must return a row for a row, got the shape {result.shape}.")
@@ -373,95 +402,6 @@ def _step_on_cpu(step):
     return _all_on_cpu(step) if hasattr(step, "get_params") else step
 
 
-def _hands_over_code_vectors(estimator):
-    return any(isinstance(part, SemanticIDEncoder) and part.code_vectors for part in _parts(estimator))
-
-
-def _parts(estimator):
-    """Yield `estimator` and the fitted estimators that it is composed of."""
-    yield estimator
-    steps = estimator.steps if isinstance(estimator, Pipeline) else getattr(estimator, "transformers_", ())
-    for _, step, *_ in steps:
-        if hasattr(step, "get_params"):
-            yield from _parts(step)
-
-
-def _example(estimator):
-    """Return one row of a table that `estimator` can be given, None where nobody knows."""
-    examples = {
-        SemanticIDEncoder: _example_of_ids,
-        BaseCTRClassifier: _example_of_impressions,
-        ColumnTransformer: _example_of_columns,
-        Pipeline: _example_of_first_step,
-        TextEmbedder: _example_of_texts,
-    }
-    default = partial(_table, value=0.0) if _takes_numbers(estimator) else lambda estimator: None
-    return next((make for kind, make in examples.items() if isinstance(estimator, kind)), default)(estimator)
-
-
-def _takes_numbers(estimator):
-    return not estimator.__sklearn_tags__().input_tags.string and hasattr(estimator, "n_features_in_")
-
-
-def _table(estimator, value):
-    """Return a row of `value`, with names of columns where there were some in `fit`."""
-    row = np.full((1, estimator.n_features_in_), value, dtype=np.float32)
-    return pd.DataFrame(row, columns=estimator.feature_names_in_) if hasattr(estimator, "feature_names_in_") else row
-
-
-def _named_row(estimator, values):
-    """Return a row of `values`, each a column of objects, under the names that `fit` met."""
-    row = np.empty((1, len(values)), dtype=object)
-    for position, value in enumerate(values):
-        row[0, position] = value
-    return pd.DataFrame(row, columns=getattr(estimator, "feature_names_in_", None))
-
-
-def _example_of_ids(encoder):
-    return _named_row(encoder, [encoder.ids_[0]] * encoder.n_features_in_)
-
-
-def _example_of_texts(embedder):
-    return _named_row(embedder, ["a"] * embedder.n_features_in_)
-
-
-def _example_of_impressions(classifier):
-    encoder = classifier.encoder_
-    values = [0.0] * len(encoder.names_)
-    fields = [*encoder.categorical_, *encoder.lists_]
-    for position, vocabulary in zip(fields, encoder.vocabularies_, strict=True):
-        known = vocabulary[:1].tolist() if isinstance(vocabulary, np.ndarray) else [1]
-        # Other kinds of categories, such as intervals, come in columns of their own dtype: missing here.
-        known = [category for category in known if isinstance(category, str | int)]
-        values[position] = known if position in encoder.lists_ else next(iter(known), None)
-    row = _named_row(classifier, values)
-    row.columns = encoder.names_
-    for position, _, codes in encoder.histories_:
-        n_codes = max(codes) + 1
-        history = HistoryArray([0], [1], [0], [1], codes=np.zeros((1, n_codes), dtype=np.int64) if n_codes else None)
-        row[encoder.names_[position]] = history
-    return row
-
-
-def _example_of_columns(transformer):
-    """Return a row of those of the transformers, of ids where a column is read as such, zeros where nobody knows."""
-    values = [0.0] * transformer.n_features_in_
-    for name, step, _ in sorted(transformer.transformers_, key=lambda entry: _reads_ids(entry[1])):
-        row = _example(step) if hasattr(step, "get_params") else None
-        if row is not None:
-            for position, value in zip(transformer._transformer_to_input_indices[name], _first(row), strict=True):
-                values[position] = value
-    return _named_row(transformer, values)
-
-
-def _reads_ids(step):
-    return hasattr(step, "get_params") and any(isinstance(part, SemanticIDEncoder) for part in _parts(step))
-
-
-def _first(row):
-    return row.iloc[0].tolist() if isinstance(row, pd.DataFrame) else row[0].tolist()
-
-
-def _example_of_first_step(pipeline):
-    steps = [step for _, step in pipeline.steps if hasattr(step, "get_params")]
-    return _example(steps[0]) if steps else None
+def _carries_histories(estimator):
+    encoders = [part for part in parts_of(estimator) if isinstance(part, SemanticIDEncoder)]
+    return any(part.code_vectors or part._histories() for part in encoders)

@@ -35,7 +35,7 @@ CLASSIFIERS = [
     DeepFMClassifier(hidden_layer_sizes=(8,), **SMALL),
     DeepFMClassifier(hidden_layer_sizes=(8,), history_pooling="attention", **SMALL),
     DeepFMClassifier(hidden_layer_sizes=(8,), history_pooling="attention", n_embedding_sets=2, **SMALL),
-    DeepFMClassifier(hidden_layer_sizes=(8,), code_features=["user", "item", "item_code0"], fusion="residual", **SMALL),
+    DeepFMClassifier(hidden_layer_sizes=(8,), code_features=["item", "item_code0"], fusion="residual", **SMALL),
     DeepIMClassifier(hidden_layer_sizes=(8,), history_pooling="attention", **SMALL),
     DINClassifier(hidden_layer_sizes=(8,), **SMALL),
     FactorizationMachineClassifier(history_pooling="attention", **SMALL),

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from semid import ctr, tokenizers
 from semid.embedders import TextEmbedder
-from semid.features import ItemTable, PrefixNGramEncoder, SemanticIDEncoder
+from semid.features import HistoryEncoder, ItemTable, PrefixNGramEncoder, SemanticIDEncoder
 from semid.io import save
 from semid.io._artifact import VERSION
 from semid.tokenizers import presets
@@ -49,6 +49,8 @@ def make_inputs():
 
 def question(name, inputs):
     """Return what the artifact called `name` is given: a table of impressions, of codes, or new embeddings."""
+    if name.startswith("History"):
+        return _timed(inputs)[-20:]
     if name.endswith(("Classifier", "ClickPipeline")):
         return pd.DataFrame(inputs["impressions"])[-20:]
     if name.startswith("Text"):
@@ -61,7 +63,11 @@ def question(name, inputs):
 
 
 def answer(estimator, X):
-    """Return the probabilities or codes of `X`, as lists."""
+    """Return the probabilities or codes of `X`, or the lengths of its histories and their last entries, as lists."""
+    if isinstance(estimator, HistoryEncoder):
+        histories = estimator.transform(X)["history"].array
+        lasts = np.append(histories.entries, -1)[np.where(histories.lengths > 0, histories.stops - 1, -1)]
+        return np.column_stack([histories.lengths, lasts]).tolist()
     give = estimator.predict_proba if hasattr(estimator, "predict_proba") else estimator.transform
     return np.asarray(give(X), dtype=float).tolist()
 
@@ -110,8 +116,30 @@ def _encoders(inputs, table):
         "TextPipeline": _text_pipeline().fit(inputs["texts"]),
         "PrefixNGramEncoder": PrefixNGramEncoder(n_buckets=100).fit(codes),
         "ClickPipeline": pipeline.fit(impressions, clicks),
+        "HistoryEncoder": HistoryEncoder().fit(_timed(inputs), clicks),
+        "HistoryPipeline": _history_pipeline(table).fit(_timed(inputs), clicks),
         **{name: _classifier(name).fit(impressions, clicks) for name in ctr.__all__},
     }
+
+
+def _timed(inputs):
+    """Return the impressions with times, some of which are equal."""
+    return pd.DataFrame(inputs["impressions"]).assign(timestamp=np.arange(_N_IMPRESSIONS) // 2)
+
+
+def _history_pipeline(table):
+    """Return a pipeline from users and times to clicks, whose histories have the codes of their items."""
+    keep = ("keep", "passthrough", ["user_id", "item_id", "price"])
+    histories = ColumnTransformer(
+        [("history", HistoryEncoder(max_length=5), ["user_id", "item_id", "timestamp"]), keep],
+        verbose_feature_names_out=False,
+    )
+    codes = ColumnTransformer(
+        [("codes", SemanticIDEncoder(_kmeans(), table), ["item_id", "history"])],
+        remainder="passthrough",
+        verbose_feature_names_out=False,
+    )
+    return make_pipeline(histories, codes, _classifier("DeepFMClassifier")).set_output(transform="pandas")
 
 
 def _columns(table):

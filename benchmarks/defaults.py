@@ -39,18 +39,9 @@ ARMS = {
 }
 DATA = ("beauty", "toys", "ml100k", "beauty_tenth", "made_sparse", "made_dense", "made_rare")
 PATIENCE = 8
-# Learning rate, and either how fast embeddings forget or, without forgetting, their L2.
 GRID = [
-    {"learning_rate": learning_rate, "n_iter_no_change": PATIENCE, **strength}
-    for learning_rate, strength in product(
-        (0.003, 0.006, 0.012),
-        (
-            {"embedding_forgetting": 0.2},
-            {"embedding_forgetting": 0.8},
-            {"embedding_forgetting": 0.0, "embedding_l2": 1e-4},
-            {"embedding_forgetting": 0.0, "embedding_l2": 1e-5},
-        ),
-    )
+    {"learning_rate": learning_rate, "forgetting": forgetting, "n_iter_no_change": PATIENCE}
+    for learning_rate, forgetting in product((0.003, 0.006, 0.012), (0.3, 1.0, 3.0))
 ]
 # Rows, users, items, base logit, share of rows that are positive about: logit = base + user + item + product of 4 dims.
 _MADE = {

@@ -343,7 +343,7 @@ def train_dcnv2(card, sizes, batch):
 
 
 def click_model(card, **parameters):
-    return DCNv2Classifier(device=str(card.device), early_stopping=False, random_state=0, **parameters)
+    return DCNv2Classifier(device=str(card.device), validation=None, random_state=0, **parameters)
 
 
 def _train(card, fit, n_rows, batch):

@@ -31,7 +31,7 @@ clicks = make_clicks(items, n_impressions=30_000, n_users=100, random_state=0).f
 table = ItemTable(items.frame["item_id"], items.embeddings)
 tokenizer = RQVAETokenizer(codebook_size=32, hidden_layer_sizes=(64,), max_iter=20, random_state=0)
 classifier = DeepFMClassifier(
-    hidden_layer_sizes=(64,), batch_size=1024, max_iter=7, learning_rate=0.015, early_stopping=False, random_state=0
+    hidden_layer_sizes=(64,), batch_size=1024, max_iter=7, learning_rate=0.015, validation=None, random_state=0
 )
 
 memory = tempfile.mkdtemp()  # yours: a folder that stays

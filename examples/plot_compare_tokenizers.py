@@ -30,7 +30,7 @@ X_fit, X_new = X[:2000], X[2000:]
 size = {"n_codebooks": 4, "codebook_size": 32, "random_state": 0}
 tokenizers = {
     "Mixture-of-Codes": MixtureOfCodesTokenizer(**size),
-    "the same, no projections": MixtureOfCodesTokenizer(projection=None, latent_dim=64, **size),
+    "the same, no projections": MixtureOfCodesTokenizer(projection_dim=None, latent_dim=64, **size),
     "RQ-VAE": RQVAETokenizer(**size),
     "residual k-means": ResidualKMeansTokenizer(**size),
     "parallel k-means": ParallelKMeansTokenizer(**size),

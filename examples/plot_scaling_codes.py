@@ -40,7 +40,7 @@ small = {
     "batch_size": 1024,
     "max_iter": 7,
     "learning_rate": 0.015,
-    "early_stopping": False,
+    "validation": None,
 }
 runs, representations = [], {}
 for name, tokenizer_class in tokenizers.items():

@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # what __getattr__ finds, for type checkers and editors
     from semid.ctr import DCNv2Classifier as DCNv2Classifier
     from semid.ctr import DeepFMClassifier as DeepFMClassifier
     from semid.ctr import DeepIMClassifier as DeepIMClassifier
+    from semid.ctr import DINClassifier as DINClassifier
     from semid.ctr import FactorizationMachineClassifier as FactorizationMachineClassifier
     from semid.ctr import MLPCTRClassifier as MLPCTRClassifier
     from semid.embedders import TextEmbedder as TextEmbedder
@@ -50,6 +51,7 @@ _MODULE_OF = {
     "AutoIntClassifier": "ctr",
     "ClickHistory": "features",
     "DCNv2Classifier": "ctr",
+    "DINClassifier": "ctr",
     "DeepFMClassifier": "ctr",
     "DeepIMClassifier": "ctr",
     "FSQTokenizer": "tokenizers",

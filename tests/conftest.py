@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 import torch
 from pandas.api import types
+from sklearn.base import clone
 
+from semid.base._live_module import LiveModule, build_seeded, export_state
 from semid.ctr import DeepFMClassifier
 from semid.datasets import make_clicks, make_items
 from semid.features import ItemTable, SemanticIDEncoder
@@ -56,6 +58,22 @@ UNIQUE_TOKENIZERS = [
 
 
 matplotlib.use("Agg")  # no windows
+
+
+def as_of_0_1_0(classifier, X, y, *, fusion_query=None, buckets=None, **architecture):
+    """Return a click model, of random weights, that is built as 0.1.0 could build it and no later version does."""
+    fitted = clone(classifier).fit(X, y)
+    encoder, names = fitted.encoder_, [fitted.encoder_.names_[p] for p in fitted.encoder_.categorical_]
+    names += [encoder.names_[p] for p in encoder.lists_]
+    for column, n_buckets in (buckets or {}).items():
+        encoder.vocabularies_[names.index(column)] = n_buckets
+    fitted.fields_ = fitted.fields_._replace(shapes=encoder.shapes, fusion_query=fusion_query)
+    assert fitted._architecture.keys() >= architecture.keys()
+    fitted._architecture = fitted._architecture | architecture
+    fitted.set_params(**{name: value for name, value in architecture.items() if name in fitted.get_params()})
+    fitted.state_ = export_state(build_seeded(fitted._build_module, seed=0))
+    fitted._live = LiveModule()
+    return fitted
 
 
 @pytest.fixture(autouse=True)

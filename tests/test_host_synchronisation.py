@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
+from skorch.callbacks import GradientNormClipping
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
@@ -36,9 +37,9 @@ from semid.ctr import (
 )
 from semid.ctr import _base as ctr_base
 from semid.engine import _autoencoder_training, _catalogue, _click_training
-from semid.engine._click_training import EMBEDDING_OPTIMIZERS
 from semid.nn._fusions import FUSIONS
 from semid.nn._losses import alignment_loss
+from semid.tables._histories import HistoryArray
 from semid.tokenizers import (
     FSQTokenizer,
     MixtureOfCodesTokenizer,
@@ -58,14 +59,14 @@ CARD, HOST = torch.device("meta"), torch.device("cpu")
 PACKAGE = Path(semid.__file__).parent
 
 N_ROWS, BATCH = 96, 16
-SMALL_MODEL = {"embedding_dim": 4, "hidden_layer_sizes": (8,), "early_stopping": False}
+SMALL_MODEL = {"embedding_dim": 4, "hidden_layer_sizes": (8,), "validation": None}
 SIZES_OF_FIELDS = {"user": 9, "item_code0": 4, "item_code1": 4, "item_code2": 4}
 MODELS = [
     AutoIntClassifier(attention_dim=4, **SMALL_MODEL),
     DCNv2Classifier(**SMALL_MODEL),
     DeepFMClassifier(**SMALL_MODEL),
     DeepIMClassifier(**SMALL_MODEL),
-    FactorizationMachineClassifier(embedding_dim=4, early_stopping=False),
+    FactorizationMachineClassifier(embedding_dim=4, validation=None),
     MLPCTRClassifier(**SMALL_MODEL),
 ]
 SMALL_TOKENIZER = {"codebook_size": 4, "latent_dim": 4, "hidden_layer_sizes": (8,)}
@@ -79,8 +80,8 @@ TOKENIZERS = [
 TOKENIZER_OPTIONS = [
     {"mixup": 0.3},
     {"mixup": 0.0, "assignment": "sinkhorn", "separation_weight": 0.1, "alignment_weight": 0.1},
-    {"codebook_update": "gradient", "gradient_estimator": "rotation"},
-    {"diversity_weight": 0.1, "nested_dropout": 0.5, "decoder": "per_codebook"},
+    {"codebook_update": "gradient"},
+    {"projection_dim": None},
 ]
 
 # Of a catalogue that does not fit: a batch is known when it is due, and is read then.
@@ -324,17 +325,26 @@ def test_no_step_of_a_click_model_makes_the_host_wait(card, impressions, model):
     assert waits_per_step(card, model, *impressions) == set()
 
 
+@pytest.mark.parametrize("pooling", ["mean", "attention"])
+def test_no_step_over_histories_makes_the_host_wait(card, impressions, pooling):
+    X, y = impressions
+    starts = np.arange(N_ROWS) % 7
+    entries, codes = np.arange(12) % 5, np.arange(15).reshape(5, 3) % 4
+    stops = starts + np.arange(N_ROWS) % 4
+    X = X.assign(history=HistoryArray(entries, np.arange(5), starts, stops, codes=codes, item="item"))
+    assert waits_per_step(card, DeepFMClassifier(history_pooling=pooling, **SMALL_MODEL), X, y) == set()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "parameters",
     [
-        *({"embedding_optimizer": optimizer} for optimizer in EMBEDDING_OPTIMIZERS),
         *({"fusion": fusion} for fusion in FUSIONS),
-        {"fusion": "attention", "fusion_query": "user"},
         {"n_embedding_sets": 2},
-        {"structure": "stacked", "low_rank": 2},
+        {"low_rank": 2},
         {"dropout": 0.2},
-        {"max_gradient_norm": 1.0},
+        {"forgetting": 0.0},
+        {"callbacks": [GradientNormClipping(1.0)]},
         {"class_weight": "balanced"},
     ],
     ids=str,
@@ -404,7 +414,7 @@ def test_a_click_model_learns_on_a_card_what_it_learns_on_the_cpu(card, impressi
     X, y = impressions
 
     def work():
-        fitted = clone(model).set_params(early_stopping=True, max_iter=2, batch_size=BATCH, random_state=0)
+        fitted = clone(model).set_params(validation=0.1, max_iter=2, batch_size=BATCH, random_state=0)
         fitted.fit(X, y).partial_fit(X, y)
         return fitted.predict_proba(X)
 

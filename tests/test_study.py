@@ -115,13 +115,12 @@ def test_what_is_made_is_kept_and_not_made_again(scripts, data, tmp_path, monkey
     monkeypatch.setattr(plan, "ARMS", few)
     monkeypatch.setattr(plan, "MODELS", {"DeepFM": runs.MODELS["DeepFM"]})
     monkeypatch.setattr(plan, "NAMES", ("beauty",))
-    monkeypatch.setattr(plan, "SETTINGS", [(0.01, 1e-4), (0.02, 1e-4)])
+    monkeypatch.setattr(plan, "SETTINGS", [(0.01, 1.0), (0.02, 0.5)])
     monkeypatch.setattr(plan, "PRIMARY_SEEDS", range(2))
     monkeypatch.setattr(plan, "ON_A_PLATEAU", ("none",))
     monkeypatch.setattr(plan, "SEEDS", range(1))
     monkeypatch.setattr(plan, "SCALES", (1, 2))
     monkeypatch.setattr(scripts("report"), "SCALES", (1, 2))
-    monkeypatch.setattr(scripts("report"), "SETTINGS", plan.SETTINGS)
     monkeypatch.setattr(plan, "FUSIONS", ("concat", "gate"))
     smaller = {"embedding_dim": 4, "hidden_layer_sizes": (8,), "max_iter": 2}
     monkeypatch.setattr(runs, "COMMON", runs.COMMON | smaller)
@@ -141,24 +140,24 @@ def test_what_is_made_is_kept_and_not_made_again(scripts, data, tmp_path, monkey
     study.main(["collect", *where])
 
     page = tmp_path / "page.md"
-    kept = pd.read_parquet(tmp_path / "runs.parquet")
+    kept = runs.RunStore(tmp_path / "runs.parquet", tmp_path / "none.jsonl").frame()
     best = plan.best_settings(kept)["beauty", "DeepFM", "none"]
     of_none = kept[(kept["stage"] == "tune") & (kept["arm"] == "none")]
-    assert of_none.groupby(["learning_rate", "l2"])["valid_auc"].mean()[best] == max(
+    assert of_none.groupby(["learning_rate", "forgetting"])["valid_auc"].mean()[best] == max(
         of_none["valid_auc"][a : a + 2].mean() for a in (0, 2)
     )
-    stale = kept[kept["stage"] == "primary"].assign(l2=1.0)
+    stale = kept[kept["stage"] == "primary"].assign(forgetting=7.0)
     assert len(plan.at_their_best(pd.concat([kept, stale]))) == len(kept)
 
-    tables = scripts("report").tables(pd.read_parquet(tmp_path / "runs.parquet"))
+    tables = scripts("report").tables(plan.at_their_best(kept))
     page.write_text(
         "".join(f"<!-- study_{name}: begin -->\n<!-- study_{name}: end -->\n" for name in [*tables, "intervals"])
     )
     study.main(["bootstrap", "--data", "nowhere", *where])
-    before = pd.read_parquet(tmp_path / "intervals.parquet")
+    before = pd.read_parquet(tmp_path / "intervals_forgetting.parquet")
     next((tmp_path / "outputs" / "predictions").iterdir()).unlink()
     study.main(["bootstrap", "--data", "nowhere", *where])
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "intervals.parquet"), before)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "intervals_forgetting.parquet"), before)
     study.main(["report", "--output", str(page), "--images", str(tmp_path / "images"), *where])
     text = page.read_text()
     assert "| Amazon Beauty | DeepFM | parallel k-means, graded sizes |" in text
@@ -167,3 +166,52 @@ def test_what_is_made_is_kept_and_not_made_again(scripts, data, tmp_path, monkey
         f"beauty_{name}.png" for name in ("arms", "reconstruction", "scaling", "cold", "spectrum")
     }
     assert not any(tables[name] == [] for name in ("primary", "arms", "table1", "table2", "settings"))
+
+
+def _cells(text, name):
+    """The rows of a table of the page, each a list of cells."""
+    table = text.split(f"<!-- study_{name}: begin -->")[1].split(f"<!-- study_{name}: end -->")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.split("\n") if line.startswith("|")]
+
+
+def test_runs_of_former_training_still_give_the_tables_of_the_page(scripts):
+    """They were tuned by L2, which no model has any more."""
+    store = scripts("runs").RunStore(FOLDER / "study" / "runs.parquet", FOLDER / "study" / "none.jsonl")
+    former = store.former()
+    assert len(former) == 670
+    assert sorted(map(tuple, former[["learning_rate", "l2"]].drop_duplicates().to_numpy())) == sorted(
+        scripts("plan").FORMER_SETTINGS
+    )
+    assert "forgetting" not in former
+    assert store.frame().empty
+    tables = scripts("report").tables(scripts("plan").at_their_best(former))
+    page = (FOLDER.parent / "docs" / "study.md").read_text(encoding="utf-8")
+    for name, rows in tables.items():
+        header, _, *cells = _cells(page, name)
+        assert header == list(rows[0])
+        assert sorted(cells) == sorted(list(map(str, row.values())) for row in rows), name
+
+
+def test_former_runs_are_kept_beside_those_of_today(scripts, tmp_path):
+    runs = scripts("runs")
+    of_today = dict(
+        zip(runs.Run._fields, ("tune", "beauty", "DeepFM", "none", 7, "gate", 0.006, 1.0, 100), strict=True)
+    )
+    former = {name: value for name, value in of_today.items() if name != "forgetting"}
+    pd.DataFrame([former | {"l2": 1e-4}, former | {"l2": 2e-4}]).to_parquet(tmp_path / "runs.parquet")
+    store = runs.RunStore(tmp_path / "runs.parquet", tmp_path / "lines.jsonl")
+    assert store.missing([runs.Run(**of_today)]) == [runs.Run(**of_today)]
+    store.add(of_today | {"valid_auc": 0.7})
+    store.add(of_today | {"valid_auc": 0.8})
+    for _ in range(2):
+        assert store.former()["l2"].tolist() == [1e-4, 2e-4]
+        assert store.frame()["valid_auc"].tolist() == [0.8]
+        assert store.missing([runs.Run(**of_today)]) == []
+        store.collect()
+
+
+def test_fields_of_lists_are_not_fused(scripts, data):
+    of_lists = data.train.assign(genres=[["a"], []] * 400)
+    arms = scripts("arms")
+    with_lists = data._replace(train=of_lists, fields=["user_id", "genres", "item_id"])
+    assert arms.ARMS["fusion"].parameters(with_lists, 7)["code_features"] == ["user_id", "item_id"]

@@ -45,12 +45,17 @@ _PATIENT = {"n_iter_no_change": 6}
 class Arm(NamedTuple):
     label: str
     role: str  # "ours", "baseline" or "control"
-    columns: Callable  # (data, n_codes, seed) → DataFrame of one row per item, or None
+    columns: Callable | None  # (data, n_codes, seed) → DataFrame of one row per item, or None; None: of former runs
     parameters: Callable = lambda data, n_codes: {}  # of the click model
 
 
 def _nothing(data, n_codes, seed):
     return None
+
+
+def _of_one_value(data):
+    """Return the fields that are no lists, as codes must be."""
+    return [field for field in data.fields if np.ndim(data.train[field].iloc[0]) == 0]
 
 
 def _vector(X_of):
@@ -157,7 +162,9 @@ ARMS = {
     "shuffled": Arm(
         "codes shuffled over items", "control", _shuffled(_codes(_graded_kmeans)), lambda data, n: _PATIENT
     ),
-    "fusion": Arm("no codes, fusion", "baseline", _nothing, lambda data, n: {"fusion_scope": "all", **_PATIENT}),
+    "fusion": Arm(
+        "no codes, fusion", "baseline", _nothing, lambda data, n: {"code_features": _of_one_value(data), **_PATIENT}
+    ),
     "wide": Arm(
         "no codes, embeddings as wide as all codes together",
         "baseline",
@@ -165,7 +172,7 @@ ARMS = {
         lambda data, n: {"embedding_dim": EMBEDDING_DIM * (len(data.fields) + n) // len(data.fields), **_PATIENT},
     ),
     "sets": Arm("no codes, Multi-Embedding", "baseline", _nothing, lambda data, n: {"n_embedding_sets": n, **_PATIENT}),
-    "linear": Arm("embedding, linear map", "baseline", _vector(_text), lambda data, n: {"adapter_width": 0}),
+    "linear": Arm("embedding, linear map", "baseline", None),
     "adapter": Arm("embedding, MLP adapter", "baseline", _vector(_text)),
     "adapters": Arm(
         "embedding, MLP adapter to n fields", "baseline", _vector(_text), lambda data, n: {"vector_fields": n}

@@ -14,9 +14,11 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-from arms import ARMS
+from arms import ARMS as EVERY_ARM
 from data import NAMES
-from runs import MODELS, Run
+from runs import FORMER, MODELS, Run
+
+ARMS = {name: arm for name, arm in EVERY_ARM.items() if arm.columns is not None}
 
 N_CODES = 7
 TUNING_SEEDS = (100,)
@@ -24,13 +26,14 @@ TUNING_SEEDS = (100,)
 # that is best by luck: the arm that all others are seen against has two.
 PLATEAU_SEEDS = (100, 101)
 ON_A_PLATEAU = ("none",)
-# (learning rate, L2 of embeddings and network), the budget of every arm.
-SETTINGS = [(0.006, 1e-4), (0.006, 2e-4), (0.012, 5e-5)]
+# (learning rate, forgetting), the budget of every arm; of former runs (learning rate, L2 of embeddings and network).
+SETTINGS = [(0.006, 1.0), (0.006, 0.5), (0.012, 2.0)]
+FORMER_SETTINGS = [(0.006, 1e-4), (0.006, 2e-4), (0.012, 5e-5)]
 PRIMARY_SEEDS = range(10)
 SEEDS = range(3)
 SCALES = (1, 2, 3, 7, 16)
 CODES = "moc_aligned"  # ours that is codes alone, seen against every other arm
-OURS = [name for name, arm in ARMS.items() if arm.role == "ours"]
+OURS = [name for name, arm in EVERY_ARM.items() if arm.role == "ours"]
 SCALED = ("repeat_vq", "repeat_256", "rqvae", "residual", "moc", "parallel", "graded", "moc_whole", "moc_aligned")
 FUSED = ("fusion", "repeat_vq", "rqvae", "moc", "graded", "moc_aligned")
 FUSIONS = ("concat", "gate", "residual", "attention")
@@ -38,8 +41,8 @@ FUSIONS = ("concat", "gate", "residual", "attention")
 
 def tune(runs):
     return [
-        Run("tune", data, model, arm, N_CODES, "gate", learning_rate, l2, seed)
-        for model, data, arm, (learning_rate, l2) in product(MODELS, NAMES, ARMS, SETTINGS)
+        Run("tune", data, model, arm, N_CODES, "gate", *setting, seed)
+        for model, data, arm, setting in product(MODELS, NAMES, ARMS, SETTINGS)
         for seed in _tuning_seeds(arm)
     ]
 
@@ -76,16 +79,23 @@ def _tuning_seeds(arm):
     return PLATEAU_SEEDS if arm in ON_A_PLATEAU else TUNING_SEEDS
 
 
+def tuned_columns(runs):
+    """Return the two columns that were tuned, and the settings that were tried."""
+    if FORMER in runs:
+        return ["learning_rate", FORMER], FORMER_SETTINGS
+    return ["learning_rate", "forgetting"], SETTINGS
+
+
 def best_settings(runs):
     """Return the setting of best mean validation AUC per (data, model, arm), of those whose tuning is complete."""
+    columns, settings = tuned_columns(runs)
     tuned = runs[runs["stage"] == "tune"]
-    tuned = tuned[pd.MultiIndex.from_frame(tuned[["learning_rate", "l2"]]).isin(SETTINGS)]
+    tuned = tuned[pd.MultiIndex.from_frame(tuned[columns]).isin(settings)]
     best = {}
     for key, tries in tuned.groupby(["data", "model", "arm"]):
         tries = tries[tries["seed"].isin(_tuning_seeds(key[2]))]
-        if len(tries) == len(SETTINGS) * len(_tuning_seeds(key[2])):
-            learning_rate, l2 = tries.groupby(["learning_rate", "l2"])["valid_auc"].mean().idxmax()
-            best[key] = float(learning_rate), float(l2)
+        if len(tries) == len(settings) * len(_tuning_seeds(key[2])):
+            best[key] = tuple(map(float, tries.groupby(columns)["valid_auc"].mean().idxmax()))
     return best
 
 
@@ -93,7 +103,7 @@ def at_their_best(runs):
     """Return the runs of tuning, and those of later stages at the setting that tuning chose."""
     best = best_settings(runs)
     keys = zip(runs["data"], runs["model"], runs["arm"], strict=True)
-    settings = zip(runs["learning_rate"], runs["l2"], strict=True)
+    settings = runs[tuned_columns(runs)[0]].itertuples(index=False, name=None)
     is_best = [best.get(key) == setting for key, setting in zip(keys, settings, strict=True)]
     return runs[(runs["stage"] == "tune") | np.array(is_best)]
 

@@ -8,7 +8,7 @@ import pandas as pd
 from arms import ARMS
 from contrasts import bootstrap_aucs, holm, paired_contrasts
 from data import NAMES, load
-from plan import CODES, FUSED, FUSIONS, N_CODES, OURS, SCALED, SCALES, SETTINGS, at_their_best, chosen_arm
+from plan import CODES, FUSED, FUSIONS, N_CODES, OURS, SCALED, SCALES, at_their_best, chosen_arm, tuned_columns
 from records import markdown_table, publish
 from runs import MODELS, Run, file_name
 
@@ -17,13 +17,14 @@ from semid.plots import Curve, ReconstructionDisplay, ScalingDisplay, SpectrumDi
 TITLES = {"beauty": "Amazon Beauty", "toys": "Amazon Toys", "ml100k": "MovieLens 100K"}
 CONTROLS = ("none", "random", "shuffled")
 SPECTRA = ("repeat_vq", "rqvae", "moc", "graded")  # Figure 4
-INTERVALS = "intervals.parquet"  # over users, beside the runs
+# Over users, beside the runs.
+INTERVALS, FORMER_INTERVALS = "intervals_forgetting.parquet", "intervals.parquet"
 
 
-def write_report(store, page=None, images=None):
+def write_report(store, page=None, images=None, *, of_former=False):
     """Write every table into its place on the `page`, and every figure into the folder `images`."""
-    runs = at_their_best(store.frame())
-    intervals = store.parquet.with_name(INTERVALS)
+    runs = at_their_best(store.former() if of_former else store.frame())
+    intervals = store.parquet.with_name(FORMER_INTERVALS if of_former else INTERVALS)
     by_users = intervals_table(pd.read_parquet(intervals)) if intervals.exists() else []
     for name, table in (tables(runs) | {"intervals": by_users}).items():
         publish(markdown_table(table) if table else "*To be run.*", f"study_{name}", page)
@@ -178,15 +179,16 @@ def fusion_table(runs):
 
 def settings_table(runs):
     """Validation AUC of each arm at each setting of the tuning, DeepFM."""
+    columns, settings = tuned_columns(runs)
     tuned = runs[(runs["stage"] == "tune") & (runs["model"] == "DeepFM")]
     rows = []
     for data, (name, arm) in product(NAMES, ARMS.items()):
         tries = tuned[(tuned["data"] == data) & (tuned["arm"] == name)]
         if not tries.empty:
-            of = tries.set_index(["learning_rate", "l2"])["valid_auc"]
+            of = tries.set_index(columns)["valid_auc"]
             scores = {
-                f"{rate:g}, {l2:g}": f"{of[rate, l2].mean():.4f}" if (rate, l2) in of.index else "-"
-                for rate, l2 in SETTINGS
+                f"{rate:g}, {strength:g}": f"{of[rate, strength].mean():.4f}" if (rate, strength) in of.index else "-"
+                for rate, strength in settings
             }
             rows.append({"data": TITLES[data], "arm": arm.label, **scores})
     return rows

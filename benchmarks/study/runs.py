@@ -36,11 +36,6 @@ COMMON = {
     "embedding_dim": EMBEDDING_DIM,
     "hidden_layer_sizes": (128, 64),
     "device": "cpu",
-    # The training of 0.1.0, in which the stored runs were made.
-    "embedding_forgetting": 0.0,
-    "network_forgetting": 0.0,
-    "weight_averaging": 0.99,
-    "n_iter_no_change": 2,
 }
 
 
@@ -54,8 +49,13 @@ class Run(NamedTuple):
     n_codes: int
     fusion: str
     learning_rate: float
-    l2: float  # of embeddings and network
+    forgetting: float
     seed: int  # of the tokenizer and of the click model
+
+
+# Runs with the training of 0.1.0, which tuned an L2 of embeddings and network, are kept as they are, in tables of their
+# own.
+FORMER = "l2"
 
 
 class Scores:
@@ -95,7 +95,7 @@ def execute(run, data, predictions=None):
     train, valid, test = (impressions_with(columns, part, data) for part in (data.train, data.valid, data.test))
     parameters = {"fusion": run.fusion, **COMMON, **arm.parameters(data, run.n_codes)}
     model = MODELS[run.model](
-        learning_rate=run.learning_rate, l2=run.l2, embedding_l2=run.l2, random_state=run.seed, **parameters
+        learning_rate=run.learning_rate, forgetting=run.forgetting, random_state=run.seed, **parameters
     )
     start = time.perf_counter()
     model.fit(train, data.train["click"], eval_set=(valid, data.valid["click"]))
@@ -170,17 +170,28 @@ class RunStore:
         self.lines.parent.mkdir(parents=True, exist_ok=True)
 
     def frame(self):
-        """Return all runs, one row each; of a run that was made twice the later one."""
+        """Return the runs that can be made today, one row each; of a run that was made twice the later one."""
+        runs = self._everything()
+        return runs[runs["forgetting"].notna()].drop(columns=FORMER).reset_index(drop=True)
+
+    def former(self):
+        """Return the runs with the training of 0.1.0, which nothing can make any more."""
+        runs = self._everything()
+        return runs[runs[FORMER].notna()].drop(columns="forgetting").reset_index(drop=True)
+
+    def _everything(self):
         parts = []
         if self.parquet.exists():
             parts.append(pd.read_parquet(self.parquet))
         if self.lines.exists():
             records = [json.loads(line) for line in self.lines.read_text().splitlines() if line.endswith("}")]
             parts.append(pd.DataFrame(records))
+        columns = [*Run._fields, FORMER]
         if not any(map(len, parts)):
-            return pd.DataFrame(columns=list(Run._fields))
+            return pd.DataFrame(columns=columns)
         runs = pd.concat([part for part in parts if len(part)], ignore_index=True)
-        return runs.drop_duplicates(list(Run._fields), keep="last").reset_index(drop=True)
+        runs = runs.reindex(columns=list(dict.fromkeys([*columns, *runs.columns])))
+        return runs.drop_duplicates(columns, keep="last").reset_index(drop=True)
 
     def missing(self, wanted):
         """Return those of the runs `wanted` that were not made."""
@@ -192,8 +203,8 @@ class RunStore:
             file.write(json.dumps(record) + "\n")
 
     def collect(self):
-        """Write all runs into the parquet file."""
-        runs = self.frame().sort_values(list(Run._fields), kind="stable", ignore_index=True)
+        """Write all runs, the former ones too, into the parquet file."""
+        runs = self._everything().sort_values([*Run._fields, FORMER], kind="stable", ignore_index=True)
         partial = self.parquet.with_suffix(".partial")
         runs.to_parquet(partial, index=False)
         partial.replace(self.parquet)

@@ -18,7 +18,7 @@ _HALF_BYTES = (range(4), range(4, 8))  # places, lowest first
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn of `message` at the line outside this package that led here."""
-    package = str(Path(__file__).parent)
+    package = str(Path(__file__).parents[1])  # this file is in a folder of it
     frame, level = sys._getframe(1), 2
     while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
         frame, level = frame.f_back, level + 1

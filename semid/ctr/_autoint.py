@@ -2,6 +2,7 @@
 CIKM, arXiv:1810.11921)."""
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 from semid.base._checks import check_integer
@@ -28,9 +29,7 @@ class AutoIntClassifier(BaseCTRClassifier):
     n_attention_layers : int, default 3
         Layers of self-attention.
     attention_dim : int, default 32
-        Width of their output, all heads together.
-    n_heads : int, default 2
-        Attentions side by side; must divide `attention_dim`.
+        Width of their output, of two heads together: an even number.
     {training}
 
     Attributes
@@ -52,8 +51,9 @@ class AutoIntClassifier(BaseCTRClassifier):
         *BaseCTRClassifier._architecture_parameters,
         "n_attention_layers",
         "attention_dim",
-        "n_heads",
     )
+    _architecture_constants = MappingProxyType({**BaseCTRClassifier._architecture_constants, "n_heads": 2})
+    _removed_parameters = MappingProxyType({**BaseCTRClassifier._removed_parameters, "n_heads": "There are two."})
 
     def __init__(
         self,
@@ -61,38 +61,22 @@ class AutoIntClassifier(BaseCTRClassifier):
         hidden_layer_sizes: Sequence[int] = (256, 128),
         fusion: str | type = "gate",
         *,
-        fusion_scope: Literal["codes", "all"] = "codes",
-        fusion_rank: int = 32,
-        fusion_query: str | int | None = None,
         n_embedding_sets: int = 1,
+        history_pooling: Literal["mean", "attention"] = "mean",
         categorical_features: Columns = "auto",
         code_features: Columns = "auto",
         vector_features: Columns = "auto",
         vector_fields: int = 1,
-        adapter_width: int = 64,
         min_frequency: int = 1,
-        hash_buckets: int | dict | None = None,
         dropout: float = 0.0,
         n_attention_layers: int = 3,
         attention_dim: int = 32,
-        n_heads: int = 2,
-        embedding_init_std: float = 0.05,
-        code_embedding_init: Literal["random", "codebooks"] = "random",
-        embedding_optimizer: Literal["lazy_adam", "rowwise_adagrad", "dense_adam"] = "lazy_adam",
         max_iter: int = 30,
         batch_size: int | Literal["auto"] = "auto",
         learning_rate: float = 0.006,
-        embedding_learning_rate: float | None = None,
-        l2: float = 0.0,
-        embedding_l2: float = 0.0,
-        embedding_forgetting: float | Literal["auto"] = "auto",
-        network_forgetting: float = 0.6,
-        max_gradient_norm: float | None = None,
-        weight_averaging: float | Literal["auto"] = "auto",
+        forgetting: float = 1.0,
         class_weight: dict | Literal["balanced"] | None = None,
-        early_stopping: bool | Literal["auto"] = "auto",
-        validation_fraction: float | Literal["auto"] = "auto",
-        validation: Literal["random", "last"] = "random",
+        validation: float | Literal["auto", "last"] | None = "auto",
         n_iter_no_change: int = 5,
         warm_start: bool = False,
         checkpoint_dir: StrPath | None = None,
@@ -105,34 +89,19 @@ class AutoIntClassifier(BaseCTRClassifier):
             embedding_dim=embedding_dim,
             hidden_layer_sizes=hidden_layer_sizes,
             fusion=fusion,
-            fusion_scope=fusion_scope,
-            fusion_rank=fusion_rank,
-            fusion_query=fusion_query,
             n_embedding_sets=n_embedding_sets,
+            history_pooling=history_pooling,
             categorical_features=categorical_features,
             code_features=code_features,
             vector_features=vector_features,
             vector_fields=vector_fields,
-            adapter_width=adapter_width,
             min_frequency=min_frequency,
-            hash_buckets=hash_buckets,
             dropout=dropout,
-            embedding_init_std=embedding_init_std,
-            code_embedding_init=code_embedding_init,
-            embedding_optimizer=embedding_optimizer,
             max_iter=max_iter,
             batch_size=batch_size,
             learning_rate=learning_rate,
-            embedding_learning_rate=embedding_learning_rate,
-            l2=l2,
-            embedding_l2=embedding_l2,
-            embedding_forgetting=embedding_forgetting,
-            network_forgetting=network_forgetting,
-            max_gradient_norm=max_gradient_norm,
-            weight_averaging=weight_averaging,
+            forgetting=forgetting,
             class_weight=class_weight,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
             validation=validation,
             n_iter_no_change=n_iter_no_change,
             warm_start=warm_start,
@@ -144,7 +113,6 @@ class AutoIntClassifier(BaseCTRClassifier):
         )
         self.n_attention_layers = n_attention_layers
         self.attention_dim = attention_dim
-        self.n_heads = n_heads
 
     def _body(self, n_fields, architecture):
         width = n_fields * architecture["embedding_dim"]
@@ -152,13 +120,12 @@ class AutoIntClassifier(BaseCTRClassifier):
         return InteractionHead(interaction, width, architecture["hidden_layer_sizes"], architecture["dropout"])
 
     def _interaction(self, n_fields, architecture):
+        if architecture["attention_dim"] % architecture["n_heads"]:
+            raise ValueError(f"attention_dim must be even, for two heads, got {architecture['attention_dim']}.")
         names = ("n_attention_layers", "attention_dim", "n_heads")
         return SelfAttention(n_fields, architecture["embedding_dim"], *(architecture[name] for name in names))
 
     def _check_parameters(self):
         super()._check_parameters()
         check_integer("n_attention_layers", self.n_attention_layers, 1)
-        check_integer("attention_dim", self.attention_dim, 1)
-        check_integer("n_heads", self.n_heads, 1)
-        if self.attention_dim % self.n_heads:
-            raise ValueError(f"n_heads must divide attention_dim, got {self.n_heads} and {self.attention_dim}.")
+        check_integer("attention_dim", self.attention_dim, 1)  # which one head of 0.1.0 can have

@@ -1,9 +1,10 @@
 """What all click models share: from a table and clicks to a trained module, and from a table to probabilities."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from inspect import cleandoc
 from textwrap import dedent
+from types import MappingProxyType
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -20,6 +21,7 @@ from semid.base._typing import Columns, RandomState, StrPath
 from semid.base._versioned import Versioned
 from semid.ctr._documentation import SHARED_PARTS
 from semid.ctr._fitting import begin, resume, train_module, zero_untrained
+from semid.ctr._former import REMOVED, in_place_of_removed
 from semid.ctr._holding_out import split_impressions
 from semid.ctr._modules import Fields as Fields  # pickles of 0.1.0 look for it here
 from semid.ctr._modules import build_module
@@ -41,29 +43,26 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
     # Training in float64 is for the tests alone, where repeated and weighted rows must agree to seven digits.
     _dtype = torch.float32
     _has_first_order = False
+    _poolings: tuple[str, ...] = ("mean", "attention")  # of histories, keys of `POOLINGS`
     # What the module is built from, and what becomes of the columns: both stay when a fitted model goes on.
     _architecture_parameters: tuple[str, ...] = (
         "embedding_dim",
         "hidden_layer_sizes",
         "fusion",
-        "fusion_rank",
         "n_embedding_sets",
+        "history_pooling",
         "dropout",
-        "adapter_width",
-        "embedding_init_std",
     )
-    _column_parameters = (
-        "categorical_features",
-        "code_features",
-        "vector_features",
-        "min_frequency",
-        "hash_buckets",
-        "vector_fields",
-        "fusion_scope",
-        "fusion_query",
-        "code_embedding_init",
+    _column_parameters = ("categorical_features", "code_features", "vector_features", "min_frequency", "vector_fields")
+    _changeable_parameters = ("dropout",)  # which acts on the steps to come
+    # What nobody needs to choose is kept beside the parameters, since a model that is loaded may have chosen it.
+    _architecture_constants: Mapping[str, int | float] = MappingProxyType(
+        {"fusion_rank": 32, "adapter_width": 64, "embedding_init_std": 0.05}
     )
-    _changeable_parameters = ("dropout", "embedding_init_std")  # these act on the steps and the rows to come
+    _averaged_epochs = 0.75  # whose weights are averaged to predict; 0 for the last weights, in tests alone
+    _removed_parameters = REMOVED
+    _poolings: tuple[str, ...] = ("mean", "attention")  # of histories, keys of `POOLINGS`
+    _later_parameters = ("history_pooling",)  # that models of version 0.1.0 do not have
 
     def __init__(
         self,
@@ -71,35 +70,20 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         hidden_layer_sizes: Sequence[int] = (256, 128),
         fusion: str | type = "gate",
         *,
-        fusion_scope: Literal["codes", "all"] = "codes",
-        fusion_rank: int = 32,
-        fusion_query: str | int | None = None,
         n_embedding_sets: int = 1,
+        history_pooling: Literal["mean", "attention"] = "mean",
         categorical_features: Columns = "auto",
         code_features: Columns = "auto",
         vector_features: Columns = "auto",
         vector_fields: int = 1,
-        adapter_width: int = 64,
         min_frequency: int = 1,
-        hash_buckets: int | dict | None = None,
         dropout: float = 0.0,
-        embedding_init_std: float = 0.05,
-        code_embedding_init: Literal["random", "codebooks"] = "random",
-        embedding_optimizer: Literal["lazy_adam", "rowwise_adagrad", "dense_adam"] = "lazy_adam",
         max_iter: int = 30,
         batch_size: int | Literal["auto"] = "auto",
         learning_rate: float = 0.006,
-        embedding_learning_rate: float | None = None,
-        l2: float = 0.0,
-        embedding_l2: float = 0.0,
-        embedding_forgetting: float | Literal["auto"] = "auto",
-        network_forgetting: float = 0.6,
-        max_gradient_norm: float | None = None,
-        weight_averaging: float | Literal["auto"] = "auto",
+        forgetting: float = 1.0,
         class_weight: dict | Literal["balanced"] | None = None,
-        early_stopping: bool | Literal["auto"] = "auto",
-        validation_fraction: float | Literal["auto"] = "auto",
-        validation: Literal["random", "last"] = "random",
+        validation: float | Literal["auto", "last"] | None = "auto",
         n_iter_no_change: int = 5,
         warm_start: bool = False,
         checkpoint_dir: StrPath | None = None,
@@ -111,34 +95,19 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         self.embedding_dim = embedding_dim
         self.hidden_layer_sizes = hidden_layer_sizes
         self.fusion = fusion
-        self.fusion_scope = fusion_scope
-        self.fusion_rank = fusion_rank
-        self.fusion_query = fusion_query
         self.n_embedding_sets = n_embedding_sets
+        self.history_pooling = history_pooling
         self.categorical_features = categorical_features
         self.code_features = code_features
         self.vector_features = vector_features
         self.vector_fields = vector_fields
-        self.adapter_width = adapter_width
         self.min_frequency = min_frequency
-        self.hash_buckets = hash_buckets
         self.dropout = dropout
-        self.embedding_init_std = embedding_init_std
-        self.code_embedding_init = code_embedding_init
-        self.embedding_optimizer = embedding_optimizer
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate = learning_rate
-        self.embedding_learning_rate = embedding_learning_rate
-        self.l2 = l2
-        self.embedding_l2 = embedding_l2
-        self.embedding_forgetting = embedding_forgetting
-        self.network_forgetting = network_forgetting
-        self.max_gradient_norm = max_gradient_norm
-        self.weight_averaging = weight_averaging
+        self.forgetting = forgetting
         self.class_weight = class_weight
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
         self.validation = validation
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
@@ -203,8 +172,8 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
             Before training, if `checkpoint_dir` cannot be written to or has no room.
         """
         self._check_parameters()
-        if eval_set is not None and not self.early_stopping:
-            raise ValueError("eval_set must be left out with early_stopping=False: nothing would be done with it.")
+        if eval_set is not None and self.validation is None:
+            raise ValueError("eval_set must be left out with validation=None: nothing would be done with it.")
         continues = self.warm_start and hasattr(self, "state_")
         classes = self.classes_ if continues else None
         X, y, weights = check_training_data(self, X, y, sample_weight, classes, reset=not continues)
@@ -373,6 +342,10 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
     def _interaction(self, n_fields, architecture):
         """Return the untrained module (B, F, d) → (B, ``width``) that each of several embedding sets has."""
         raise NotImplementedError(f"{type(self).__name__} has one embedding set.")
+
+    @classmethod
+    def _in_place_of_removed(cls, former):
+        return in_place_of_removed(former)
 
     def _build_module(self):
         return build_module(self)

@@ -2,11 +2,12 @@
 systems", WWW, arXiv:2008.13535)."""
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any, Literal
 
 from torch import nn
 
-from semid.base._checks import check_integer, check_option
+from semid.base._checks import check_integer
 from semid.base._typing import Columns, RandomState, StrPath
 from semid.ctr._base import BaseCTRClassifier
 from semid.nn._click_module import InteractionHead
@@ -15,7 +16,7 @@ from semid.nn._mlp import MLP, LogitHead
 
 
 class StackedDCNv2(nn.Module):
-    """Linear(MLP(cross network(x0))).
+    """Linear(MLP(cross network(x0))), in models of 0.1.0 alone.
 
     Shape: (B, F, d) → (B,)
     """
@@ -32,11 +33,10 @@ class StackedDCNv2(nn.Module):
 
 
 class DCNv2Classifier(BaseCTRClassifier):
-    """Click model: a cross network of bounded-degree products of embeddings, beside or below an MLP.
+    """Click model: a cross network of bounded-degree products of embeddings, beside an MLP.
 
-    x_{l+1} = x0 ⊙ (W x_l + b) + x_l. Parallel: logit = Linear(x_L ‖ MLP(x0)); stacked: logit = Linear(MLP(x_L)). With
-    `low_rank`, W is a gated mixture of low-rank experts, x_{l+1} = Σ_i softmax_i(g_i·x_l) [x0 ⊙ (U_i tanh(C_i tanh(
-    V_iᵀ x_l)) + b)] + x_l.
+    x_{l+1} = x0 ⊙ (W x_l + b) + x_l; logit = Linear(x_L ‖ MLP(x0)). With `low_rank`, W is a gated mixture of
+    low-rank experts, x_{l+1} = Σ_i softmax_i(g_i·x_l) [x0 ⊙ (U_i tanh(C_i tanh(V_iᵀ x_l)) + b)] + x_l.
 
     Wang et al., 2021, arXiv:2008.13535 (equations 1 to 5, from memory).
 
@@ -47,12 +47,8 @@ class DCNv2Classifier(BaseCTRClassifier):
     {inputs}
     n_cross_layers : int, default 3
         Layers of the cross network; L of them reach products of L + 1 fields.
-    structure : {"parallel", "stacked"}, default "parallel"
-        The MLP beside the cross network, or on top of it; with several embedding sets, beside it.
     low_rank : int or None, default None
-        Rank of the experts; None for full matrices.
-    n_experts : int, default 4
-        Experts per layer; only with `low_rank`.
+        Rank of four experts per layer; None for full matrices.
     {training}
 
     Attributes
@@ -73,9 +69,17 @@ class DCNv2Classifier(BaseCTRClassifier):
     _architecture_parameters = (
         *BaseCTRClassifier._architecture_parameters,
         "n_cross_layers",
-        "structure",
         "low_rank",
-        "n_experts",
+    )
+    _architecture_constants = MappingProxyType(
+        {**BaseCTRClassifier._architecture_constants, "n_experts": 4, "structure": "parallel"}
+    )
+    _removed_parameters = MappingProxyType(
+        {
+            **BaseCTRClassifier._removed_parameters,
+            "n_experts": "There are four.",
+            "structure": "The MLP is beside the cross network.",
+        }
     )
 
     def __init__(
@@ -84,39 +88,22 @@ class DCNv2Classifier(BaseCTRClassifier):
         hidden_layer_sizes: Sequence[int] = (256, 128),
         fusion: str | type = "gate",
         *,
-        fusion_scope: Literal["codes", "all"] = "codes",
-        fusion_rank: int = 32,
-        fusion_query: str | int | None = None,
         n_embedding_sets: int = 1,
+        history_pooling: Literal["mean", "attention"] = "mean",
         categorical_features: Columns = "auto",
         code_features: Columns = "auto",
         vector_features: Columns = "auto",
         vector_fields: int = 1,
-        adapter_width: int = 64,
         min_frequency: int = 1,
-        hash_buckets: int | dict | None = None,
         dropout: float = 0.0,
         n_cross_layers: int = 3,
-        structure: Literal["parallel", "stacked"] = "parallel",
         low_rank: int | None = None,
-        n_experts: int = 4,
-        embedding_init_std: float = 0.05,
-        code_embedding_init: Literal["random", "codebooks"] = "random",
-        embedding_optimizer: Literal["lazy_adam", "rowwise_adagrad", "dense_adam"] = "lazy_adam",
         max_iter: int = 30,
         batch_size: int | Literal["auto"] = "auto",
         learning_rate: float = 0.006,
-        embedding_learning_rate: float | None = None,
-        l2: float = 0.0,
-        embedding_l2: float = 0.0,
-        embedding_forgetting: float | Literal["auto"] = "auto",
-        network_forgetting: float = 0.6,
-        max_gradient_norm: float | None = None,
-        weight_averaging: float | Literal["auto"] = "auto",
+        forgetting: float = 1.0,
         class_weight: dict | Literal["balanced"] | None = None,
-        early_stopping: bool | Literal["auto"] = "auto",
-        validation_fraction: float | Literal["auto"] = "auto",
-        validation: Literal["random", "last"] = "random",
+        validation: float | Literal["auto", "last"] | None = "auto",
         n_iter_no_change: int = 5,
         warm_start: bool = False,
         checkpoint_dir: StrPath | None = None,
@@ -129,34 +116,19 @@ class DCNv2Classifier(BaseCTRClassifier):
             embedding_dim=embedding_dim,
             hidden_layer_sizes=hidden_layer_sizes,
             fusion=fusion,
-            fusion_scope=fusion_scope,
-            fusion_rank=fusion_rank,
-            fusion_query=fusion_query,
             n_embedding_sets=n_embedding_sets,
+            history_pooling=history_pooling,
             categorical_features=categorical_features,
             code_features=code_features,
             vector_features=vector_features,
             vector_fields=vector_fields,
-            adapter_width=adapter_width,
             min_frequency=min_frequency,
-            hash_buckets=hash_buckets,
             dropout=dropout,
-            embedding_init_std=embedding_init_std,
-            code_embedding_init=code_embedding_init,
-            embedding_optimizer=embedding_optimizer,
             max_iter=max_iter,
             batch_size=batch_size,
             learning_rate=learning_rate,
-            embedding_learning_rate=embedding_learning_rate,
-            l2=l2,
-            embedding_l2=embedding_l2,
-            embedding_forgetting=embedding_forgetting,
-            network_forgetting=network_forgetting,
-            max_gradient_norm=max_gradient_norm,
-            weight_averaging=weight_averaging,
+            forgetting=forgetting,
             class_weight=class_weight,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
             validation=validation,
             n_iter_no_change=n_iter_no_change,
             warm_start=warm_start,
@@ -167,9 +139,7 @@ class DCNv2Classifier(BaseCTRClassifier):
             verbose=verbose,
         )
         self.n_cross_layers = n_cross_layers
-        self.structure = structure
         self.low_rank = low_rank
-        self.n_experts = n_experts
 
     def _body(self, n_fields, architecture):
         cross = self._interaction(n_fields, architecture)
@@ -187,12 +157,5 @@ class DCNv2Classifier(BaseCTRClassifier):
     def _check_parameters(self):
         super()._check_parameters()
         check_integer("n_cross_layers", self.n_cross_layers, 1)
-        check_option("structure", self.structure, ("parallel", "stacked"))
-        if self.structure == "stacked" and self.n_embedding_sets > 1:
-            raise ValueError(
-                "structure must be 'parallel' with n_embedding_sets > 1, got 'stacked' and "
-                f"{self.n_embedding_sets}: each set has a cross network beside its first layer."
-            )
         if self.low_rank is not None:
             check_integer("low_rank", self.low_rank, 1)
-        check_integer("n_experts", self.n_experts, 1)

@@ -7,7 +7,9 @@ _COLUMNS = """\
     training than that is wide counts as the nearest that does not. Float columns that are numbered from 0, eight or
     more under one prefix, are a vector (the embedding of an item, say) and pass an MLP adapter. Columns named
     ``<prefix>_code0``, ``<prefix>_code1``, ..., as `SemanticIDEncoder` names them, are the codes of one item, mixed by
-    a fusion. Dates are refused: make fields of them.
+    a fusion. Columns of histories, as `HistoryEncoder` makes them, are fields too: the user's earlier items, whose
+    embeddings are those that the same items and codes have as candidates, pooled. Dates are refused: make fields of
+    them.
 
     1, 1.0 and True are one category, whatever the dtype; "1" and "01" are two others, of text.
 
@@ -26,22 +28,23 @@ _FUSION = """\
         How the embeddings of an item's codes are mixed before anything else sees them. ``"concat"``: they are not.
         ``"sum"``, ``"mean"``: drawn to their sum or mean, by learned shares. ``"gate"``: scaled by a gate that sees all
         of them. ``"se"``: scaled, each as a whole, by squeeze and excitation. ``"residual"``, ``"mlp"``: corrected by a
-        bottleneck or a full hidden layer that sees all of them. ``"attention"``: corrected by self-attention, or, with
-        `fusion_query`, weighted by attention. Every one starts as the identity. Or a class of torch modules, called as
-        ``fusion(n_codes, embedding_dim, fusion_rank)``, which maps (B, n_codes, embedding_dim) to the same shape;
-        its random layers draw from torch's global generator. It needs code columns, unless ``fusion_scope="all"``.
-    fusion_scope : {"codes", "all"}, default "codes"
-        Fields that are fused: the codes of each item, or all fields together.
-    fusion_rank : int, default 32
-        Width of the fusion's bottleneck.
-    fusion_query : str or int, default None
-        Categorical column, such as the user id, whose embedding asks for the codes; with ``fusion="attention"`` alone.
+        bottleneck or a full hidden layer that sees all of them. ``"attention"``: corrected by self-attention. Every one
+        starts as the identity. Or a class of torch modules, called as ``fusion(n_codes, embedding_dim, 32)``, the last
+        for a bottleneck, which maps (B, n_codes, embedding_dim) to the same shape; its random layers draw from torch's
+        global generator. Other fields are fused if they are named in `code_features`.
 """
 
 _SETS = """\
     n_embedding_sets : int, default 1
         Sets of embeddings, each with an interaction and a first layer of its own, whose mean goes on (Multi-Embedding,
         Guo et al., 2024, arXiv:2310.04400).
+"""
+
+_HISTORIES = """\
+    history_pooling : {"mean", "attention"}, default "mean"
+        What becomes of a history, field by field. ``"mean"``: the mean of its items' embeddings. ``"attention"``: items
+        count by what a small network, the local activation unit of DIN (see `DINClassifier`), makes of them and of the
+        candidate; it starts as the mean. An item that is not known adds nothing, an empty history is zero.
 """
 
 _COLUMN_PARAMETERS = """\
@@ -56,13 +59,8 @@ _COLUMN_PARAMETERS = """\
         eight.
     vector_fields : int, default 1
         Fields that the adapter makes of a vector.
-    adapter_width : int, default 64
-        Hidden units of that adapter; 0 for a linear map.
     min_frequency : int, default 1
         Categories met in fewer rows of `fit` are treated as unknown.
-    hash_buckets : None, int or dict from column to int, default None
-        Categories are hashed into so many buckets, for vocabularies without end; an int stands for every categorical
-        column but codes. No vocabulary is kept for them.
 """
 
 _DROPOUT = """\
@@ -71,58 +69,29 @@ _DROPOUT = """\
 """
 
 _TRAINING = """\
-    embedding_init_std : float, default 0.05
-        Standard deviation of the embeddings at the start.
-    code_embedding_init : {"random", "codebooks"}, default "random"
-        How the embeddings of codes start; ``"codebooks"``: from the principal components of their code vectors, which
-        ``SemanticIDEncoder(..., code_vectors=True)`` hands over.
-    embedding_optimizer : {"lazy_adam", "rowwise_adagrad", "dense_adam"}, default "lazy_adam"
-        How embeddings are trained. The first two read and write the rows of a batch alone, so that a step takes as long
-        with ten million categories as with ten thousand; ``"lazy_adam"`` does to the other rows in closed form what a
-        dense optimizer would have done. ``"dense_adam"`` updates every row in every step, as the literature does.
     max_iter : int, default 30
         Number of epochs at most.
     batch_size : int or "auto", default "auto"
         Impressions per gradient step; ``"auto"`` is a fiftieth of the data, at least 64 and at most 2048.
     learning_rate : float, default 0.006
         Of Adam.
-    embedding_learning_rate : float or None, default None
-        Of the embeddings; None for `learning_rate`.
-    l2 : float, default 0.0
-        L2 penalty of the network but for its bias, inside Adam's gradient.
-    embedding_l2 : float, default 0.0
-        L2 penalty of the embeddings, over all of them at every step, inside Adam's gradient; ``"rowwise_adagrad"``
-        applies it to the rows of a batch alone. Strong ones (1e-4 for some hundred thousand impressions) may hold all
-        embeddings at zero.
-    embedding_forgetting : float or "auto", default "auto"
-        Pace at which embeddings forget in `fit`, a little in every step: those of rare categories within about an
-        epoch, those of frequent ones more slowly. Meeting an impression again, an embedding then has little memory of
-        it, and the network learns from embeddings as they are for new impressions. Twice the value, twice the rate;
-        ``"auto"`` is 0.9. `partial_fit`, which meets impressions once, forgets nothing, and ``"auto"`` is 0 with
-        ``"rowwise_adagrad"``, whose steps become too short to learn again. First-order weights have a Gaussian prior in
-        its place, with ``"lazy_adam"``: as wide as click rates differ between the categories of a field.
-    network_forgetting : float, default 0.6
-        Pace of the weight decay of the network's matrices, which is apart from the gradient: in `fit`, a step leaves
-        exp(-network_forgetting / (10 √steps per epoch)) of them.
-    max_gradient_norm : float or None, default None
-        Gradients longer than this, all weights together, are shortened to it.
-    weight_averaging : float or "auto", default "auto"
-        Decay per step of the exponential moving average of the weights that predicts; 0 for the last weights.
-        ``"auto"`` averages over three quarters of an epoch, so that embeddings that forget predict with all that an
-        epoch has taught them.
+    forgetting : float, default 1.0
+        Pace at which weights forget in `fit`, a little in every step: the embeddings of rare categories within about an
+        epoch, those of frequent ones and the network's matrices more slowly. Meeting an impression again, an embedding
+        then has little memory of it, and the network learns from embeddings as they are for new impressions. Twice the
+        value, twice the rate; 0 forgets nothing, as does `partial_fit`, which meets impressions once. First-order
+        weights have a Gaussian prior in its place: as wide as click rates differ between the categories of a field.
+        Worth searching, from 0.3 to 3.
     class_weight : dict, "balanced" or None, default None
         Weight of each class, as in scikit-learn; multiplies `sample_weight`.
-    early_stopping : bool or "auto", default "auto"
-        Hold out a part of each class, stop when its AUC no longer rises, keep the best epoch, and calibrate the
-        probabilities on it (Platt scaling). ``"auto"``: with more than 1,000 impressions, and at least one of each
-        class to hold out. One more epoch from the best weights then learns all impressions, if a twentieth or more was
-        held out. Without it, all of `max_iter` epochs are run, and probabilities are not calibrated. A
-        ConvergenceWarning says so where the model ranks held-out impressions no better than click rates alone
-        (``rates_auc`` of ``history_``).
-    validation_fraction : float or "auto", default "auto"
-        Share held out for early stopping; ``"auto"``: a tenth, but no more than 5,000 impressions of the rarer class.
-    validation : {"random", "last"}, default "random"
-        Which rows of each class are held out; ``"last"``: those at the end, where rows are in the order of time.
+    validation : float, "auto", "last" or None, default "auto"
+        What is held out of each class, to stop when its AUC no longer rises, to keep the best epoch, and to calibrate
+        the probabilities (Platt scaling): that share, at random; ``"auto"``: a tenth at random, but no more than 5,000
+        impressions of the rarer class, and nothing with 1,000 impressions or fewer; ``"last"``: such a tenth from the
+        end, of rows in the order of time, however few there are. One more epoch from the best weights then learns all
+        impressions, if a twentieth or more was held out. A ConvergenceWarning says so where the model ranks held-out
+        impressions no better than click rates alone (``rates_auc`` of ``history_``). None: all of `max_iter` epochs are
+        run, and probabilities are not calibrated.
     n_iter_no_change : int, default 5
         Epochs without a better AUC before early stopping; three times as many while the model ranks no better than
         click rates, since interactions may be about to be found.
@@ -150,18 +119,19 @@ _TRAINING = """\
 
 _ATTRIBUTES = """\
     calibration_ : dict of float
-        ``scale`` and ``shift`` of the logits, 1 and 0 without early stopping.
+        ``scale`` and ``shift`` of the logits, 1 and 0 where nothing was held out.
     classes_ : ndarray of shape (2,)
         The two labels; probabilities are those of the second.
     encoder_ : object
-        What has become of the columns: ``names_``, ``vocabularies_`` (the categories of each field and list, or the
-        number of its buckets), ``code_groups_`` (the fields that are the codes of one item, a slice per item column;
-        empty where no codes were found), ``means_`` and ``scales_`` of numbers.
+        What has become of the columns: ``names_``, ``vocabularies_`` (the categories of each field and list),
+        ``code_groups_`` (the fields that are the codes of one item, a slice per item column; empty where no codes were
+        found), ``means_`` and ``scales_`` of numbers, ``histories_`` (the columns of histories, and which fields of
+        the candidate each shares its embeddings with).
     fields_ : named tuple
         What the module is built for: ``shapes`` of the fields, ``fusion_groups`` (slices of fields that are fused),
-        ``fusion_query`` (a field or None) and ``base_logit`` (the log-odds of the share of clicks).
+        ``fusion_query`` (None) and ``base_logit`` (the log-odds of the share of clicks).
     history_ : dict of ndarray of shape (n_epochs,)
-        ``train_loss`` and, with early stopping, ``valid_loss``, ``valid_auc`` and ``rates_auc``, of the last call. The
+        ``train_loss`` and, with a part held out, ``valid_loss``, ``valid_auc`` and ``rates_auc``, of the last call. The
         last is the yardstick, the same for all epochs: the held-out AUC of click rates of all categories, added up
         as log-odds: each field's say what those of few categories have left over, smoothed by how much they differ.
     n_iter_ : int
@@ -181,8 +151,9 @@ _DIM = """\
 
 SHARED_PARTS = {
     "columns": _COLUMNS,
-    "inputs": _DIM + _HIDDEN + _FUSION + _SETS + _COLUMN_PARAMETERS + _DROPOUT,
-    "inputs without network": _DIM + _FUSION + _COLUMN_PARAMETERS,
+    "inputs": _DIM + _HIDDEN + _FUSION + _SETS + _HISTORIES + _COLUMN_PARAMETERS + _DROPOUT,
+    "inputs of din": _DIM + _HIDDEN.replace("(256, 128)", "(200, 80)") + _FUSION + _COLUMN_PARAMETERS + _DROPOUT,
+    "inputs without network": _DIM + _FUSION + _HISTORIES + _COLUMN_PARAMETERS,
     "training": _TRAINING,
     "attributes": _ATTRIBUTES,
 }

@@ -1,6 +1,7 @@
 """Columns of a table → integer categories and standardised numbers, as a click model takes them."""
 
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
@@ -9,9 +10,10 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from semid.ctr._values import distinct_lists, distinct_values, holds_lists, numeric_column
-from semid.nn._fields import FIRST_CATEGORY, MISSING, UNKNOWN, FieldShapes, VectorField
+from semid.ctr._values import DistinctValues, distinct_lists, distinct_values, holds_lists, numeric_column
+from semid.nn._fields import FIRST_CATEGORY, MISSING, UNKNOWN, FieldShapes, HistoryShape, VectorField
 from semid.tables._frames import find_column, find_columns, split_columns
+from semid.tables._histories import is_history
 from semid.tables._ids import find_ids, id_index, warn_of_other_kind
 
 # Standard deviations to which numbers are clipped where no range is known, as in models of version 0.1.0: beyond,
@@ -40,10 +42,20 @@ class EncodedLists(NamedTuple):
         return padded
 
 
+class EncodedHistories(NamedTuple):
+    """A column of histories: slices of one sequence of items, and what is known of these."""
+
+    entries: np.ndarray  # (n_entries,) int32, item of each
+    categories: np.ndarray  # (n_items, K) int32; MISSING where a field does not know the item
+    starts: np.ndarray  # (n,) int64
+    stops: np.ndarray  # (n,) int64
+
+
 class EncodedImpressions(NamedTuple):
     categories: np.ndarray  # (n, C) int32; 0 missing, 1 unknown, 2.. the categories met in fit
     lists: list[EncodedLists]
     numbers: np.ndarray  # (n, M + vector columns) float32
+    histories: Sequence[EncodedHistories] = ()
 
 
 class ImpressionEncoder:
@@ -59,32 +71,32 @@ class ImpressionEncoder:
     vector_features : "auto", None, or list of column names or positions, or boolean mask
     min_frequency : int
         Categories met less often share the row of unknown values.
-    hash_buckets : None, int or dict from column to int
-        Buckets into which categories are hashed in the place of a vocabulary.
     vector_fields : int
         Fields that are made of each vector.
 
     Attributes
     ----------
     vocabularies_ : list of ndarray or int
-        Categories of each categorical field and list, in field order; an int for that many hash buckets.
+        Categories of each categorical field and list, in field order; an int for that many hash buckets,
+        in models of 0.1.0.
     code_groups_ : list of slice
         The fields of each item's codes.
     means_, scales_ : ndarray of shape (plain numeric + vector columns,)
     ranges_ : ndarray of shape (2, plain numeric + vector columns) or None
         Lowest and highest numbers met in training; None for models of version 0.1.0.
+    histories_ : list of tuple (int, list of int, list of int)
+        Position of each column of histories, the fields of the candidate whose tables it shares, and which of its
+        codes are in each of these, -1 for the ids. Fields of histories are the last.
     """
 
     ranges_: np.ndarray | None = None
+    histories_: tuple = ()
 
-    def __init__(
-        self, categorical_features, code_features, vector_features, min_frequency, hash_buckets, vector_fields
-    ):
+    def __init__(self, categorical_features, code_features, vector_features, min_frequency, vector_fields):
         self.categorical_features = categorical_features
         self.code_features = code_features
         self.vector_features = vector_features
         self.min_frequency = min_frequency
-        self.hash_buckets = hash_buckets
         self.vector_fields = vector_fields
 
     def fit_encode(self, X, sample_weight):
@@ -92,8 +104,7 @@ class ImpressionEncoder:
         names, columns = split_columns(X)
         self.names_ = names
         self._assign_columns(names, columns)
-        self._n_buckets = self._hash_buckets_by_column(names)
-        self.vocabularies_ = [self._n_buckets.get(position) for position in (*self.categorical_, *self.lists_)]
+        self.vocabularies_ = [None for _ in (*self.categorical_, *self.lists_)]
         self._indexes = {}
         return self._encode(columns, learn=True, sample_weight=sample_weight)
 
@@ -129,7 +140,8 @@ class ImpressionEncoder:
         n_categorical = len(self.categorical_)
         n_numeric = len(self.numeric_) + len(self.indicated_)
         vectors = tuple(VectorField(len(vector), self.vector_fields) for vector in self.vectors_)
-        return FieldShapes(tuple(sizes[:n_categorical]), tuple(sizes[n_categorical:]), n_numeric, vectors)
+        histories = tuple(HistoryShape(tuple(fields)) for _, fields, _ in self.histories_)
+        return FieldShapes(tuple(sizes[:n_categorical]), tuple(sizes[n_categorical:]), n_numeric, vectors, histories)
 
     def __getstate__(self):
         return {**self.__dict__, "_indexes": {}}
@@ -138,7 +150,8 @@ class ImpressionEncoder:
         """Decide what each column is: `categorical_`, `lists_`, `numeric_` or one of `vectors_`."""
         code_groups = self._find_code_groups(names)
         coded = {position for group in code_groups for position in group}
-        categorical = self._find_categorical(names, columns) | coded
+        of_histories = {p for p, column in enumerate(columns) if is_history(column)}
+        categorical = (self._find_categorical(names, columns) | coded) - of_histories
         lists = next((names[p] for p in sorted(coded) if holds_lists(columns[p])), None)
         if lists is not None:
             why = "is named in" if self.code_features != "auto" else "is one by its name, <prefix>_code<n> or code<n>:"
@@ -147,15 +160,19 @@ class ImpressionEncoder:
                 "column or leave it out there (code_features=None says that there are no codes), and it is a field of "
                 "lists."
             )
-        self.lists_ = [p for p in sorted(categorical - coded) if holds_lists(columns[p])]
-        plain = sorted(categorical - coded - set(self.lists_))
+        of_lists = {p for p in categorical - coded if holds_lists(columns[p])}
+        plain = sorted(categorical - coded - of_lists)
         self.categorical_ = [*plain, *(p for group in code_groups for p in group)]
         ends = np.cumsum([len(plain), *map(len, code_groups)])
         self.code_groups_ = [slice(int(a), int(b)) for a, b in pairwise(ends)]
 
+        self.histories_ = [(p, *self._fields_of_items(names, columns[p])) for p in sorted(of_histories)]
+        self.histories_ = [(p, fields, codes) for p, fields, codes in self.histories_ if fields]
+        # Without a candidate to share tables with, a history is a list.
+        self.lists_ = sorted(of_lists | of_histories - {p for p, *_ in self.histories_})
         self.vectors_ = self._find_vectors(names, columns, categorical)
         in_vector = {position for vector in self.vectors_ for position in vector}
-        self.numeric_ = [p for p in range(len(columns)) if p not in categorical | in_vector]
+        self.numeric_ = [p for p in range(len(columns)) if p not in categorical | in_vector | of_histories]
 
     def _encode(self, columns, *, learn, sample_weight=None):
         n_rows, n_categorical = len(columns[0]), len(self.categorical_)
@@ -165,9 +182,10 @@ class ImpressionEncoder:
             categories[:, field] = self._categories(field, entries, learn)
         lists = []
         for field, position in enumerate(self.lists_, start=n_categorical):
-            which, bags = distinct_lists(columns[position], self.names_[position])
-            lists.append(self._encoded_lists(field, which, bags, self.names_[position], learn))
-        return EncodedImpressions(categories, lists, self._numbers(columns, learn, sample_weight))
+            bags = _flat_lists(columns[position], self.names_[position])
+            lists.append(self._encoded_lists(field, *bags, learn))
+        histories = [self._encoded_history(columns[p], self.names_[p], *of_items) for p, *of_items in self.histories_]
+        return EncodedImpressions(categories, lists, self._numbers(columns, learn, sample_weight), histories)
 
     def _categories(self, field, entries, learn):
         """Return the category of each row, int32, from its `DistinctValues`."""
@@ -213,23 +231,64 @@ class ImpressionEncoder:
             self._indexes[field] = id_index(self.vocabularies_[field])
         return self._indexes[field]
 
-    def _encoded_lists(self, field, which, bags, name, learn):
-        lengths = np.array([len(bag) for bag in bags], dtype=np.int64)
-        flat = pd.Series([entry for bag in bags for entry in bag], dtype=object)
-        values = distinct_values(flat, name)
+    def _encoded_lists(self, field, which, lengths, values, learn):
+        """Return the `EncodedLists` of distinct lists of these `lengths`, whose entries end to end are `values`."""
         if learn and not isinstance(self.vocabularies_[field], int):
             # Counted per impression, not per distinct list.
-            weights = np.repeat(np.bincount(which, minlength=len(bags)), lengths)
+            weights = np.repeat(np.bincount(which, minlength=len(lengths)), lengths)
             is_there = values.positions >= 0
             counts = np.bincount(values.positions[is_there], weights[is_there], minlength=len(values.values))
             self._learn_vocabulary(field, values.values, counts)
         # Not padded: one long list would make all others as long.
         kept = values.positions >= 0
-        n_kept = np.bincount(np.repeat(np.arange(len(bags)), lengths)[kept], minlength=len(bags))
+        n_kept = np.bincount(np.repeat(np.arange(len(lengths)), lengths)[kept], minlength=len(lengths))
         offsets = np.append(0, np.cumsum(np.maximum(n_kept, 1)))
         entries = np.full(offsets[-1], MISSING, dtype=np.int32)
         entries[np.repeat(n_kept > 0, np.diff(offsets))] = self._look_up(field, values.values)[values.positions[kept]]
         return EncodedLists(entries, offsets, which)
+
+    def _fields_of_items(self, names, column):
+        """Return the fields of the candidate that a column of histories has as well, and which of its codes they are.
+
+        The ids are -1 of them.
+        """
+        item, array = column.dtype.item, column.array
+        fields = {names[p]: field for field, p in enumerate(self.categorical_)}
+        wanted = {item: -1} if array.has_ids and item is not None else {}
+        if item is not None and array.codes is not None:
+            wanted |= {f"{item}_code{n}": n for n in range(array.codes.shape[1])}
+        shared = [(fields[name], n) for name, n in wanted.items() if name in fields]
+        if not shared and not array.has_ids:
+            raise ValueError(
+                f"histories of codes alone must stand beside the codes of a candidate, got {column.name!r} and no "
+                f"columns {item}_code0, {item}_code1, .... Pass these as well, or keep the ids of the histories."
+            )
+        return [field for field, _ in shared], [n for _, n in shared]
+
+    def _encoded_history(self, column, name, fields, codes):
+        """Return the `EncodedHistories` of a column. Nothing is learned of it: its items are those of candidates."""
+        n_codes = max(codes) + 1
+        if not is_history(column):
+            raise TypeError(
+                f"column {name!r} must hold histories, as in fit, got {column.dtype}. Pass it through the encoders "
+                "that made the column of fit."
+            )
+        array = column.array
+        if n_codes and (array.codes is None or array.codes.shape[1] < n_codes):
+            n_given = 0 if array.codes is None else array.codes.shape[1]
+            raise ValueError(
+                f"column {name!r} must hold histories with {n_codes} codes, as in fit, got {n_given}. Pass it through "
+                "the SemanticIDEncoder of fit."
+            )
+        items, entries, starts, stops = _used_items(array)
+        categories = np.empty((len(items), len(fields)), dtype=np.int32)
+        for k, (field, n) in enumerate(zip(fields, codes, strict=True)):
+            values = distinct_values(pd.Series(array.items[items] if n < 0 else array.codes[items, n]), name)
+            if n >= 0:
+                values = values._replace(positions=np.where(array.codes[items, n] < 0, -1, values.positions))
+            found = np.append(self._look_up(field, values.values), np.int32(MISSING))[values.positions]
+            categories[:, k] = np.where(found == UNKNOWN, MISSING, found)
+        return EncodedHistories(entries, categories, starts, stops)
 
     def _numbers(self, columns, learn, sample_weight):
         """Return standardised columns; what is missing is 0, the mean.
@@ -305,17 +364,30 @@ class ImpressionEncoder:
             and [names[p] for p in group] == [f"{prefix}{n}" for n in range(len(group))]
         ]
 
-    def _hash_buckets_by_column(self, names):
-        if self.hash_buckets is None:
-            return {}
-        if not isinstance(self.hash_buckets, dict):
-            coded = {p for group in self.code_groups_ for p in self.categorical_[group]}
-            return {p: int(self.hash_buckets) for p in [*self.categorical_, *self.lists_] if p not in coded}
-        by_column = {find_column("hash_buckets", column, names): int(n) for column, n in self.hash_buckets.items()}
-        numbers = [names[p] for p in by_column if p not in [*self.categorical_, *self.lists_]]
-        if numbers:
-            raise ValueError(f"hash_buckets must name categorical columns, got {numbers}, which are numbers.")
-        return by_column
+
+def _flat_lists(column, name):
+    """Return which of several lists each row has, the lengths of these, and the `DistinctValues` of their entries."""
+    if is_history(column):
+        entries, offsets = column.array.gathered()
+        items = distinct_values(pd.Series(column.array.items), name)
+        values = DistinctValues(items.positions[entries], items.values)
+        return np.arange(len(column), dtype=np.int32), np.diff(offsets), values
+    which, bags = distinct_lists(column, name)
+    lengths = np.array([len(bag) for bag in bags], dtype=np.int64)
+    flat = pd.Series([entry for bag in bags for entry in bag], dtype=object)
+    return which, lengths, distinct_values(flat, name)
+
+
+def _used_items(array):
+    """Return the positions of items of a `HistoryArray`, its entries as numbers of these, and where histories lie.
+
+    A few impressions of a long log cost what their own histories cost.
+    """
+    if array.lengths.sum() >= len(array.entries):
+        return np.arange(len(array.items)), array.entries, array.starts, array.stops
+    entries, offsets = array.gathered()
+    items, entries = np.unique(entries, return_inverse=True)
+    return items, entries.astype(np.int32), offsets[:-1], offsets[1:]
 
 
 def _numbered_columns(pattern, names):

@@ -9,7 +9,6 @@ from sklearn.exceptions import ConvergenceWarning
 
 from semid.base._checks import check_layer_sizes, warn
 from semid.base._live_module import LiveModule, build_seeded, export_state
-from semid.ctr._code_vectors import start_from_code_vectors
 from semid.ctr._encoding import ImpressionEncoder
 from semid.ctr._modules import describe_fields
 from semid.ctr._parameters import check_unchanged
@@ -19,9 +18,8 @@ from semid.engine._click_training import LEAST_GAIN, Batches, Calibration, NetOp
 from semid.nn._fields import grown_table, known_rows
 from semid.tables._frames import split_columns
 
+EMBEDDING_PACE, _NETWORK_PACE = 0.9, 0.6  # at which `forgetting=1.0` forgets
 _READ_ROWS = 131_072  # impressions whose categories are read at once
-_FORGETTING = 0.9  # what `embedding_forgetting="auto"` stands for
-_AVERAGED_EPOCHS = 0.75  # over which `weight_averaging="auto"` averages
 _LEAST_AVERAGED_STEPS = 20
 _CLEARLY = 0.01  # in AUC, under that of click rates
 _JUDGED_ROWS = 100  # of the rarer class, held out, below which an AUC says little
@@ -30,6 +28,7 @@ _JUDGED_ROWS = 100  # of the rarer class, held out, below which an AUC says litt
 def begin(model, X, y, weights, seed):
     """Learn the columns of `X`; return an untrained module and `X` encoded."""
     model._architecture = {name: getattr(model, name) for name in model._architecture_parameters}
+    model._architecture |= model._architecture_constants
     model._architecture["hidden_layer_sizes"] = check_layer_sizes("hidden_layer_sizes", model.hidden_layer_sizes)
     model._columns_as = {name: copy.deepcopy(getattr(model, name)) for name in model._column_parameters}
     told = warn_of_ids_as_numbers(X, model.categorical_features)
@@ -38,7 +37,6 @@ def begin(model, X, y, weights, seed):
         model.code_features,
         model.vector_features,
         model.min_frequency,
-        model.hash_buckets,
         model.vector_fields,
     )
     encoded = model.encoder_.fit_encode(X, weights)
@@ -48,11 +46,7 @@ def begin(model, X, y, weights, seed):
     rate = np.clip(np.average(y, weights=weights), 1e-6, 1 - 1e-6)
     model.fields_ = describe_fields(model, float(np.log(rate / (1 - rate))))
     model.calibration_ = Calibration()._asdict()
-    module = build_seeded(model._build_module, seed)
-    if model.code_embedding_init == "codebooks":
-        width = model._architecture["n_embedding_sets"] * model._architecture["embedding_dim"]
-        start_from_code_vectors(module.embedding, model.encoder_, X, width)
-    return module, encoded
+    return build_seeded(model._build_module, seed), encoded
 
 
 def resume(model, X, seed):
@@ -77,14 +71,9 @@ def train_module(model, module, train, held_out, max_iter, seed, everything=None
         max_iter=max_iter,
         batch_size=_batch_size_for(model, len(train)),
         learning_rate=model.learning_rate,
-        embedding_learning_rate=model.embedding_learning_rate or model.learning_rate,
-        l2=model.l2,
-        embedding_l2=model.embedding_l2,
         # Going once over impressions, there is nothing to forget.
-        embedding_forgetting=_forgetting(model) if is_whole_fit else 0.0,
-        network_forgetting=model.network_forgetting if is_whole_fit else 0.0,
-        embedding_optimizer=model.embedding_optimizer,
-        max_gradient_norm=model.max_gradient_norm,
+        embedding_forgetting=EMBEDDING_PACE * model.forgetting if is_whole_fit else 0.0,
+        network_forgetting=_NETWORK_PACE * model.forgetting if is_whole_fit else 0.0,
         weight_averaging=_averaging_for(model, len(train)),
         n_iter_no_change=model.n_iter_no_change,
         callbacks=tuple(model.callbacks),
@@ -129,13 +118,6 @@ def _warn_unless_learned(model, held_out):
     )
 
 
-def _forgetting(model):
-    """Return the pace at which embeddings forget in `fit`."""
-    if model.embedding_forgetting != "auto":
-        return model.embedding_forgetting
-    return 0.0 if model.embedding_optimizer == "rowwise_adagrad" else _FORGETTING
-
-
 def _open_checkpoint(model, module, train, held_out, generator):
     if model.checkpoint_dir is None:
         return NoCheckpoint()
@@ -148,26 +130,23 @@ def _open_checkpoint(model, module, train, held_out, generator):
 def zero_untrained(model, embedding, train, before):
     """Set the embeddings that no training impression needs to zero, as those of unknown values are.
 
-    They are of categories that were held out altogether, and of empty buckets. Codes that start from their code
-    vectors keep these, and those of the fields `before`, if there were any, stay as they are.
+    They are of categories that were held out altogether. Those of the fields `before`, if there were any, stay as they
+    are.
     """
     n_rows = len(embedding.table)
     is_trained = torch.zeros(n_rows, dtype=torch.bool) if before is None else known_rows(before, embedding)
     for categories, *_ in Batches(train, _READ_ROWS):
         is_trained[embedding.rows(categories.cpu())] = True
-    if before is None and model.code_embedding_init == "codebooks":
-        sizes = model.fields_.shapes.vocabulary_sizes
-        for group in model.encoder_.code_groups_:
-            is_trained[sum(sizes[: group.start]) : sum(sizes[: group.stop])] = True
     with torch.no_grad():
         embedding.table[~is_trained] = 0.0
 
 
 def _averaging_for(model, n_rows):
-    if model.weight_averaging == "auto":
-        n_steps = math.ceil(n_rows / _batch_size_for(model, n_rows))
-        return 1 - 1 / max(_AVERAGED_EPOCHS * n_steps, _LEAST_AVERAGED_STEPS)
-    return model.weight_averaging
+    """Return what an average leaves of itself in a step."""
+    if model._averaged_epochs == 0:
+        return 0.0
+    n_steps = math.ceil(n_rows / _batch_size_for(model, n_rows))
+    return 1 - 1 / max(model._averaged_epochs * n_steps, _LEAST_AVERAGED_STEPS)
 
 
 def _batch_size_for(model, n_rows):

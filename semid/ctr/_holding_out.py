@@ -7,27 +7,26 @@ from semid.ctr._training_data import check_training_data
 from semid.engine._click_training import Impressions
 
 _EARLY_STOPPING_ROWS = 1_000
-_HELD_OUT_SHARE, _HELD_OUT_ROWS = 0.1, 5_000  # `validation_fraction="auto"`: rows are of the rarer class, at most
+_HELD_OUT_SHARE, _HELD_OUT_ROWS = 0.1, 5_000  # at most; rows are of the rarer class
 
 
 def split_impressions(model, impressions, y, eval_set, random_state):
     """Return the impressions to train on and, with early stopping, those held out, of both classes each."""
     if eval_set is not None:
         return impressions, _encode_eval_set(model, eval_set)
+    if model.validation is None:
+        return impressions, None
     rarest = np.bincount(y).min()
-    stops_early, share = model.early_stopping, model.validation_fraction
-    if share == "auto":
-        share = min(_HELD_OUT_SHARE, _HELD_OUT_ROWS / rarest)
-    if stops_early == "auto":
-        stops_early = len(y) > _EARLY_STOPPING_ROWS and rarest * share >= 1
-    if not stops_early:
+    is_number = not isinstance(model.validation, str)
+    share = model.validation if is_number else min(_HELD_OUT_SHARE, _HELD_OUT_ROWS / rarest)
+    if model.validation == "auto" and (len(y) <= _EARLY_STOPPING_ROWS or rarest * share < 1):
         return impressions, None
     if rarest < 2:
         raise ValueError(
-            "early_stopping must have at least 2 rows of each class, to train on and to hold out, "
-            f"got {rarest} of one. Set early_stopping=False."
+            f"validation={model.validation!r} must have at least 2 rows of each class, to train on and to hold out, "
+            f"got {rarest} of one. Pass validation=None."
         )
-    held_out = _stratified_share(y, share, model.validation, random_state)
+    held_out = _stratified_share(y, share, model.validation == "last", random_state)
     return impressions.part(np.flatnonzero(~held_out)), impressions.part(np.flatnonzero(held_out))
 
 
@@ -52,11 +51,11 @@ def _unpacked(eval_set):
     return X, y, *(weights or [None])
 
 
-def _stratified_share(y, share, which, random_state):
-    """Return a mask of about `share` of the rows of each class, `which` of them, at least one in and one out."""
+def _stratified_share(y, share, is_last, random_state):
+    """Return a mask of about `share` of the rows of each class, at random or the last, at least one in and one out."""
     mask = np.zeros(len(y), dtype=bool)
     for label in (0, 1):
         rows = np.flatnonzero(y == label)
-        rows = rows[::-1] if which == "last" else random_state.permutation(rows)
+        rows = rows[::-1] if is_last else random_state.permutation(rows)
         mask[rows[: np.clip(round(share * len(rows)), 1, len(rows) - 1)]] = True
     return mask

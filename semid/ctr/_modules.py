@@ -14,25 +14,25 @@ class Fields(NamedTuple):
 
     shapes: FieldShapes
     fusion_groups: tuple[slice, ...]  # fields that are fused, such as the codes of one item
-    fusion_query: int | None  # the field that an attention asks for
+    fusion_query: int | None  # the field that an attention asks for, in models of 0.1.0 alone
     base_logit: float  # log-odds of the weighted share of clicks
 
 
 def describe_fields(model, base_logit):
     shapes = model.encoder_.shapes
-    groups = model.encoder_.code_groups_ if model.fusion_scope == "codes" else [slice(0, shapes.n_fields)]
-    query = None if model.fusion_query is None else model.encoder_.field_of("fusion_query", model.fusion_query)
+    groups = model.encoder_.code_groups_
     is_own = isinstance(model.fusion, type)
-    if not groups and (is_own or query is not None):
-        name, value = ("fusion", model.fusion.__name__) if is_own else ("fusion_query", repr(model.fusion_query))
+    if is_own and not groups:
         raise ValueError(
-            f"{name} must be left out where there is nothing to fuse, got {value} and no code columns. Add codes "
-            "with SemanticIDEncoder, name them in code_features, or set fusion_scope='all'."
+            f"fusion must be left out where there is nothing to fuse, got {model.fusion.__name__} and no code columns. "
+            "Add codes with SemanticIDEncoder, or name the columns to fuse in code_features."
         )
     if is_own:
         for group in groups:
-            _check_fusion_class(model.fusion, group.stop - group.start, model.embedding_dim, model.fusion_rank)
-    return Fields(shapes, tuple(groups), query, base_logit)
+            _check_fusion_class(
+                model.fusion, group.stop - group.start, model.embedding_dim, model._architecture["fusion_rank"]
+            )
+    return Fields(shapes, tuple(groups), None, base_logit)
 
 
 def _check_fusion_class(fusion, n_codes, dim, rank):
@@ -70,4 +70,5 @@ def build_module(model):
         fusion_rank=architecture["fusion_rank"],
         fusion_query=model.fields_.fusion_query,
         adapter_width=architecture["adapter_width"],
+        history_pooling=architecture.get("history_pooling", "mean"),
     )

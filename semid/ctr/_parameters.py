@@ -6,7 +6,7 @@ from torch import nn
 from semid.base._checks import check_integer, check_layer_sizes, check_number, check_option
 from semid.base._live_module import resolve_device
 from semid.engine._checkpoints import check_checkpoint_dir
-from semid.engine._click_training import EMBEDDING_OPTIMIZERS, check_callbacks
+from semid.engine._click_training import check_callbacks
 from semid.nn._fusions import FUSIONS
 
 
@@ -25,70 +25,44 @@ def _check_module_parameters(model):
     if not is_own and not (isinstance(model.fusion, str) and model.fusion in FUSIONS):
         names = ", ".join(map(repr, FUSIONS))
         raise ValueError(f"fusion must be one of {names}, or a class of torch modules, got {model.fusion!r}.")
-    check_option("fusion_scope", model.fusion_scope, ("codes", "all"))
-    check_integer("fusion_rank", model.fusion_rank, 1)
-    if model.fusion_query is not None and model.fusion != "attention":
-        raise ValueError(
-            f"fusion_query must be None unless fusion='attention', got {model.fusion_query!r} and {model.fusion!r}."
-        )
     check_integer("n_embedding_sets", model.n_embedding_sets, 1)
     if model.n_embedding_sets > 1 and not hidden_layer_sizes:
         raise ValueError("hidden_layer_sizes must not be empty with n_embedding_sets > 1: sets meet in a layer.")
+    check_option("history_pooling", model.history_pooling, model._poolings)
     check_number("dropout", model.dropout, 0, 1, open_maximum=True)
-    check_number("embedding_init_std", model.embedding_init_std, 0, open_minimum=True)
-    check_option("code_embedding_init", model.code_embedding_init, ("random", "codebooks"))
 
 
 def _check_column_parameters(model):
     check_integer("vector_fields", model.vector_fields, 1)
-    check_integer("adapter_width", model.adapter_width, 0)
     check_integer("min_frequency", model.min_frequency, 1)
-    if model.hash_buckets is not None:
-        by_column = model.hash_buckets if isinstance(model.hash_buckets, dict) else {"all": model.hash_buckets}
-        for n_buckets in by_column.values():
-            check_integer("hash_buckets", n_buckets, 1)
 
 
 def _check_training_parameters(model):
-    check_option("embedding_optimizer", model.embedding_optimizer, tuple(EMBEDDING_OPTIMIZERS))
     check_integer("max_iter", model.max_iter, 1)
     if model.batch_size != "auto":
         check_integer("batch_size", model.batch_size, 1)
     check_number("learning_rate", model.learning_rate, 0, open_minimum=True)
-    if model.embedding_learning_rate is not None:
-        check_number("embedding_learning_rate", model.embedding_learning_rate, 0, open_minimum=True)
-    check_number("l2", model.l2, 0)
-    check_number("embedding_l2", model.embedding_l2, 0)
-    check_number("network_forgetting", model.network_forgetting, 0)
-    if model.embedding_forgetting != "auto":
-        check_number("embedding_forgetting", model.embedding_forgetting, 0)
-        if model.embedding_forgetting and model.embedding_optimizer == "rowwise_adagrad":
-            raise ValueError(
-                "embedding_forgetting must be 'auto' or 0 with embedding_optimizer='rowwise_adagrad', whose steps "
-                f"become too short to learn again, got {model.embedding_forgetting!r}. Use 'lazy_adam'."
-            )
-    if model.max_gradient_norm is not None:
-        check_number("max_gradient_norm", model.max_gradient_norm, 0, open_minimum=True)
-    if model.weight_averaging != "auto":
-        check_number("weight_averaging", model.weight_averaging, 0, 1, open_maximum=True)
+    check_number("forgetting", model.forgetting, 0)
     check_callbacks(model.callbacks)
     check_checkpoint_dir(model.checkpoint_dir, model.random_state)
     resolve_device(model.device)
 
 
 def _check_stopping_parameters(model):
-    check_option("early_stopping", model.early_stopping, (True, False, "auto"))
-    if model.validation_fraction != "auto":
-        check_number("validation_fraction", model.validation_fraction, 0, 1, open_minimum=True, open_maximum=True)
-    check_option("validation", model.validation, ("random", "last"))
+    share = model.validation
+    if isinstance(share, str) and share not in ("auto", "last"):
+        raise ValueError(f"validation must be a share of the impressions, 'auto', 'last' or None, got {share!r}.")
+    if share is not None and not isinstance(share, str):
+        check_number("validation", share, 0, 1, open_minimum=True, open_maximum=True)
     check_integer("n_iter_no_change", model.n_iter_no_change, 1)
 
 
 def check_unchanged(model):
     """Raise if a parameter that must stay is not as it was in the first fit."""
     way_out = "set warm_start=False" if model.warm_start else "call fit"
-    for name, fitted in (model._architecture | model._columns_as).items():
-        now = getattr(model, name)
+    before = model._architecture | model._columns_as
+    for name in (*model._architecture_parameters, *model._column_parameters):
+        now, fitted = getattr(model, name), before[name]
         if name == "hidden_layer_sizes":
             now = check_layer_sizes(name, now)
         if name not in model._changeable_parameters and not is_equal(now, fitted):

@@ -183,7 +183,7 @@ def warn_of_codes_without_names(model, X):
     Where integers stand beside text, a ColumnTransformer has dropped the names as a rule. Integers alone may be
     plain ids: then only a `fusion` that was asked for says that some of them are codes.
     """
-    looks_for_names = isinstance(model.code_features, str) and model.fusion_scope == "codes"
+    looks_for_names = isinstance(model.code_features, str)
     if isinstance(X, pd.DataFrame) or not looks_for_names or model.fusion == "concat":
         return
     kinds = [pd.api.types.infer_dtype(column, skipna=True) for column in split_columns(X[:1000])[1]]

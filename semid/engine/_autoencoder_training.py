@@ -3,7 +3,7 @@
 One pass over the catalogue per epoch, batches sliced from the tensors on the device. Rows carry weights; the losses of
 reconstruction and quantization are weighted means, the further terms count every item alike.
 
-Letters: n items of the catalogue, B rows of a batch, N codebooks, K codes in a codebook.
+Letters: n items of the catalogue, B rows of a batch, N codebooks.
 """
 
 from typing import NamedTuple
@@ -16,14 +16,13 @@ from tqdm.auto import tqdm
 from semid.base._checks import warn
 from semid.engine._catalogue import ENCODE_ROWS
 from semid.engine._checkpoints import NoCheckpoint, warn_of_interruption
+from semid.engine._codebook_updates import start_averages, update_prices
 from semid.engine._ranks import OneShare
 from semid.exceptions import CollapseWarning
-from semid.nn._losses import alignment_loss, diversity_loss, separation_loss
+from semid.nn._losses import alignment_loss, separation_loss
 from semid.nn._quantizers import QuantizerOutput
 
 _LEAST_GAIN = 1e-4  # of the held-out R², for an epoch to count as better
-PRICE_RATE = 0.5  # share of a Sinkhorn step that one batch moves the prices by
-PRICE_TEMPERATURE = 0.1  # of its soft assignment, as a share of |x| |e|: about half of the nearest vector's lead
 
 
 class TrainingOptions(NamedTuple):
@@ -36,8 +35,6 @@ class TrainingOptions(NamedTuple):
     assignment: str = "nearest"  # or "sinkhorn"
     separation_weight: float = 0.0
     alignment_weight: float = 0.0
-    diversity_weight: float = 0.0
-    nested_dropout: float = 0.0
     mixup: float = 0.0  # share of the way towards another item that an embedding moves at most
     n_iter_no_change: int | None = None  # epochs without a better held-out reconstruction before it stops
     verbose: bool = False
@@ -59,53 +56,6 @@ class Progress(NamedTuple):
         if r2 > self.best_r2 + _LEAST_GAIN:
             return Progress(records, r2, 0, _copy_state(model))
         return self._replace(records=records, n_worse=self.n_worse + 1)
-
-
-class CodebookAverages:
-    """Exponential moving averages of what falls on each code vector (van den Oord et al., 2017, arXiv:1711.00937, A.1).
-
-    Each code vector becomes the running mean of its inputs: a mini-batch k-means that follows the encoder.
-    """
-
-    def __init__(self, codebook, counts, decay=0.9):
-        self.codebook, self.decay = codebook, decay
-        self.counts = counts  # (K,), weight per code in one batch
-        self.sums = codebook.code_vectors.detach() * counts[:, None]  # (K, d)
-
-    @torch.no_grad()
-    def update(self, x, codes, weights):
-        counts = torch.zeros_like(self.counts).index_add_(0, codes, weights)
-        sums = torch.zeros_like(self.sums).index_add_(0, codes, x * weights[:, None])
-        self.counts.lerp_(counts, 1 - self.decay)
-        self.sums.lerp_(sums, 1 - self.decay)
-        # A code that nothing has reached for long keeps its place until it is revived, instead of dividing 0 by 0.
-        alive = (self.counts > 1e-6 * self.counts.mean())[:, None]
-        means = self.sums / self.counts.clamp(min=1e-30)[:, None]
-        self.codebook.code_vectors.copy_(torch.where(alive, means, self.codebook.code_vectors))
-
-    def replace(self, dead, code_vectors):
-        """Restart the `dead` codes (n_dead,) from `code_vectors` (n_dead, d) with an average code's weight."""
-        self.counts[dead] = self.counts.mean()
-        self.sums[dead] = code_vectors * self.counts[dead][:, None]
-
-
-@torch.no_grad()
-def update_prices(codebook, x, weights):
-    """Raise the prices of codes that more than their share of the rows `x` (B, d) comes near, lower the others.
-
-    The prices are the dual variables of optimal transport from items to codes, followed by a damped Sinkhorn step per
-    batch (Cuturi, 2013, arXiv:1306.0895, from memory). They stay in the codebook, so that an item's code is the same in
-    training and in use, and does not depend on its batch.
-    """
-    scores = codebook.scores(x)
-    # Scores of a row differ in proportion to its norm. At one temperature for all, short rows, of which a residual
-    # has many, would be shared out evenly in the soft assignment while all of them take one code.
-    length = codebook.code_vectors.square().sum(1).mean().sqrt().clamp(min=1e-12)
-    temperatures = PRICE_TEMPERATURE * length * torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp(min=1e-12)
-    loads = weights @ (-scores / temperatures).softmax(1)
-    # A code vector that nothing comes near must not sink without end.
-    step = (loads / loads.mean()).clamp(min=1e-2).log()
-    codebook.prices += PRICE_RATE * temperatures.median() * (step - step.mean())
 
 
 def train_quantized_autoencoder(
@@ -165,7 +115,9 @@ class Training:
             self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, n_steps)
         x, weights = catalogue.sample(generator)
         self.variance = float(_weighted_mean(x.square().mean(1), weights))
-        self.averages = _start_averages(model, x, weights, options)
+        self.averages = (
+            start_averages(model, x, weights, options.batch_size) if options.codebook_update == "ema" else []
+        )
         # (n, N), as met in the epoch before; for the separation term alone
         self.codes = self._encode_all() if options.separation_weight > 0 else None
         if held_out is not None:
@@ -285,8 +237,6 @@ class Training:
             loss = loss + codebook_loss
         if groups is not None:
             loss = loss + options.separation_weight * separation_loss(z, output.quantized, groups)
-        if options.diversity_weight:
-            loss = loss + options.diversity_weight * diversity_loss(output.inputs)
         if aligned is not None:
             loss = loss + options.alignment_weight * alignment_loss(aligned, self.alignment[items])
         self.optimizer.zero_grad(set_to_none=True)
@@ -298,8 +248,7 @@ class Training:
 
     def _pass_forward(self, items):
         """Return what a batch comes to: `QuantizerOutput`, errors (B,), latents (B, D), aligned (B, A) or None."""
-        xs, prefix = self._draw_shares(items), self._draw_prefix()
-        shares = [self._pass_share(x, prefix) for x in xs]
+        shares = [self._pass_share(x) for x in self._draw_shares(items)]
         (codes,) = self.ranks.gather([[codes] for codes, _ in shares], len(items))
         gathered = self.ranks.gather([numbers for _, numbers in shares], len(items))
         errors, codebook_loss, commitment_loss, z, quantized, *rest = gathered
@@ -307,10 +256,10 @@ class Training:
         output = QuantizerOutput(None, quantized, codes, codebook_loss, commitment_loss, tuple(rest))
         return output, errors, z, aligned
 
-    def _pass_share(self, x, prefix):
+    def _pass_share(self, x):
         """Return the codes of rows `x` (b, n_features), and a list of all else that the losses need, in float32."""
         z = self.model.encoder(x)
-        output = self.model.quantizer(z, **prefix)
+        output = self.model.quantizer(z)
         errors = (self.model.decoder(output.decoder_input) - x).square().mean(1)
         aligned = [] if self.to_alignment is None else [output.quantized @ self.to_alignment]
         losses = (output.codebook_loss, output.commitment_loss)
@@ -344,14 +293,6 @@ class Training:
         places[order] = torch.arange(len(order), device=order.device)
         first_places = torch.full_like(order, len(order)).scatter_reduce(0, groups, places, "amin")
         return first_places[groups].argsort(stable=True), groups
-
-    def _draw_prefix(self):
-        """With nested dropout, let the decoder see the first k codes only, k even between 1 and N."""
-        share = self.options.nested_dropout
-        if share == 0 or torch.rand((), generator=self.generator) >= share:
-            return {}
-        n_codebooks = len(self.model.quantizer.sizes)
-        return {"n_first": int(torch.randint(1, n_codebooks + 1, (), generator=self.generator))}
 
     def _update_codebooks(self, output, weights):
         # Not strict: there are no averages where the codebooks learn by gradient.
@@ -450,20 +391,3 @@ def _perplexity(counts):
 
 def _copy_state(model):
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
-
-
-@torch.no_grad()
-def _start_averages(model, x, weights, options):
-    """One `CodebookAverages` per codebook, as if today's codes had been met in batches; none for gradients."""
-    if options.codebook_update == "gradient":
-        return []
-    share = min(1.0, options.batch_size / len(x))
-    blocks = zip(x.split(ENCODE_ROWS), weights.split(ENCODE_ROWS), strict=True)
-    counts = [torch.zeros(len(codebook)).to(weights) for codebook in model.quantizer.codebooks]
-    for rows, weight in blocks:
-        codes = model.quantizer(model.encoder(rows)).codes
-        for count, code in zip(counts, codes.T, strict=False):
-            count.index_add_(0, code, share * weight)
-    return [
-        CodebookAverages(codebook, count) for codebook, count in zip(model.quantizer.codebooks, counts, strict=True)
-    ]

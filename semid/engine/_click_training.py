@@ -24,13 +24,19 @@ from tqdm.auto import tqdm
 
 from semid.engine._checkpoints import NoCheckpoint, as_plain, n_bytes_of, plain_entries, warn_of_interruption
 from semid.nn._click_rates import FieldEntries, click_rates
-from semid.nn._fields import entries_of_lists, field_visits, with_lists
+from semid.nn._fields import (
+    CategoriesWithHistories,
+    entries_of_lists,
+    field_visits,
+    lengths_of_lists,
+    with_lists,
+)
+from semid.nn._histories import HistoryColumn, batch_history
 from semid.nn._mlp import SeededDropout
-from semid.nn._row_sparse import LazyAdam, RowwiseAdagrad, Visits, forgetting_rates
+from semid.nn._row_sparse import LazyAdam, Visits, forgetting_rates
 
-EMBEDDING_OPTIMIZERS = {"lazy_adam": LazyAdam, "rowwise_adagrad": RowwiseAdagrad, "dense_adam": None}
 _LEAST_SCALE, _LARGEST_SCALE = 1e-3, 10.0  # of calibrated logits
-_TABLE, _BIAS = "embedding.table", "bias"
+_TABLE = "embedding.table"
 LEAST_GAIN = 0.002  # in AUC over click rates, of a model that has learned interactions
 _PATIENCE_BEFORE = 3  # times that afterwards
 _COMPARED_ROWS = 16_384  # whose logits say how a last epoch has changed them
@@ -55,6 +61,7 @@ class Impressions(Dataset):
     def __init__(self, encoded, y, weights, device, dtype):
         self.categories = torch.as_tensor(encoded.categories, device=device)  # (n, C) int32
         self.lists = [tuple(torch.as_tensor(array, device=device) for array in column) for column in encoded.lists]
+        self.histories = [HistoryColumn(*(torch.as_tensor(a, device=device) for a in c)) for c in encoded.histories]
         self.numbers = torch.as_tensor(encoded.numbers, dtype=dtype, device=device)  # (n, M + vector columns)
         self.y = torch.as_tensor(y, dtype=dtype, device=device)  # (n,)
         self.weights = torch.as_tensor(weights, dtype=dtype, device=device)  # (n,)
@@ -87,7 +94,7 @@ class Impressions(Dataset):
     def tensors(self):
         """Yield all that the batches are made of."""
         yield from (self.categories, self.numbers, self.y, self.weights)
-        for column in self.lists:
+        for column in (*self.lists, *self.histories):
             yield from column
         if self.rows is not None:
             yield self.rows
@@ -96,17 +103,21 @@ class Impressions(Dataset):
         return len(self.y) if self.rows is None else len(self.rows)
 
     def __getitem__(self, rows):
-        """Return categories, with those of lists if there are any, numbers, labels, and weights of mean 1."""
+        """Return categories, with those of lists and histories, numbers, labels, and weights of mean 1."""
         (batch,) = self.batches(rows, max(1, len(rows)))
         return batch
 
     def batches(self, rows, batch_size):
         """Yield what `rows`, a tensor of positions, have, `batch_size` of them at a time."""
         rows = rows if self.rows is None else self.rows[rows]
-        n_entries = zip(*(_entries_per_batch(column, rows, batch_size) for column in self.lists), strict=True)
+        n_of_lists = _entries_per_batch([lengths_of_lists(column, rows) for column in self.lists], batch_size)
+        n_of_histories = _entries_per_batch([column.lengths(rows) for column in self.histories], batch_size)
         for part in rows.split(batch_size):
             categories = self.categories[part]
-            categories = with_lists(categories, self.lists, part, next(n_entries)) if self.lists else categories.long()
+            categories = with_lists(categories, self.lists, part, next(n_of_lists)) if self.lists else categories.long()
+            if self.histories:
+                batch = zip(self.histories, next(n_of_histories), strict=True)
+                categories = CategoriesWithHistories(categories, tuple(batch_history(c, part, n) for c, n in batch))
             yield categories, self.numbers[part], self.y[part], self.weights[part] * self.weight_scale
 
 
@@ -127,14 +138,14 @@ class WeightAverage:
     """A copy of a module whose weights are the exponential moving average of its own, over steps.
 
     Click models overfit rare categories within an epoch and wander; the average of the last hundred steps does
-    neither. The first steps weigh less, so that the random start is soon forgotten. A table whose optimizer averages it
-    row by row is left to that one.
+    neither. The first steps weigh less, so that the random start is soon forgotten. The table is left to its
+    optimizer, which averages it row by row.
     """
 
-    def __init__(self, module, decay, *, but_table):
+    def __init__(self, module, decay):
         self.module = copy.deepcopy(module).eval().requires_grad_(False)
         self.decay, self.n_steps = decay, 0
-        names = [name for name, _ in module.named_parameters() if not (but_table and name == _TABLE)]
+        names = [name for name, _ in module.named_parameters() if name != _TABLE]
         self.averages = [self.module.get_parameter(name) for name in names]
         self.currents = [module.get_parameter(name).detach() for name in names]
         state = module.state_dict()
@@ -160,11 +171,11 @@ class ClickNet(NeuralNet):
     n_complete: int  # epochs
     n_epochs: int  # at most
     rates_auc: float | None  # held-out AUC of click rates alone, the least that a model should reach
-    lazy_table: LazyAdam | None
-    forgetting: list  # of lists of parameters, and what a step leaves of them
+    lazy_table: LazyAdam
+    matrices: list  # of the network
+    kept_of_matrices: float  # what a step leaves of them
     generators: list  # all that the training draws from
     checkpoint: NoCheckpoint  # or a Checkpoint
-    max_gradient_norm: float | None
     shows_gradients: bool  # to a callback that asks for them
     progress: tqdm
 
@@ -188,7 +199,7 @@ class ClickNet(NeuralNet):
             "generators": [generator.get_state() for generator in self.generators],
             "module": self.module_.state_dict(),
             "optimizer": as_plain(self.optimizer_.state_dict()),  # with what schedulers have made of the learning rates
-            "lazy_table": {name: getattr(self.lazy_table, name) for name in _LAZY_STATE if self.lazy_table is not None},
+            "lazy_table": {name: getattr(self.lazy_table, name) for name in _LAZY_STATE},
             "average": self.average.module.state_dict(),
             "n_averaged": self.average.n_steps,
             "kept_state": self.kept_state,
@@ -204,8 +215,7 @@ class ClickNet(NeuralNet):
         self.optimizer_.load_state_dict(saved["optimizer"])
         self.average.module.load_state_dict(saved["average"])
         self.average.n_steps, self.kept_state = saved["n_averaged"], saved["kept_state"]
-        if self.lazy_table is not None:
-            self._restore_lazy_table(saved["lazy_table"])
+        self._restore_lazy_table(saved["lazy_table"])
         self.history.extend(saved["history"])
         self.n_complete = len(self.history)
         for callback, memory in zip(self._users_callbacks(), saved["callbacks"], strict=True):
@@ -227,7 +237,7 @@ class ClickNet(NeuralNet):
         self.module_.train()
         self.optimizer_.zero_grad(set_to_none=True)
         touched = ()
-        if self.lazy_table is not None and self.module_.embedding.table.requires_grad:
+        if self.module_.embedding.table.requires_grad:
             touched = (self.lazy_table.open(*field_visits(self.module_.embedding, categories, weights)),)
         logits = self.module_(categories, numbers, *touched)
         losses = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
@@ -236,14 +246,10 @@ class ClickNet(NeuralNet):
         if self.shows_gradients:
             parameters = _with_gradients(self.module_, touched)
             self.notify("on_grad_computed", named_parameters=parameters, batch=batch, training=True)
-        if self.max_gradient_norm is not None:
-            parameters = _with_gradients(self.module_, touched)
-            torch.nn.utils.clip_grad_norm_([p for _, p in parameters], self.max_gradient_norm)
         self.optimizer_.step()
-        for parameters, left in self.forgetting:
-            for parameter in parameters:
-                if parameter.requires_grad:
-                    parameter.data.mul_(left)
+        for matrix in self.matrices:
+            if matrix.requires_grad:
+                matrix.data.mul_(self.kept_of_matrices)
         if touched:
             self.lazy_table.close(self.average.next_decay)
         self.average.update()
@@ -259,8 +265,7 @@ class ClickNet(NeuralNet):
         with torch.enable_grad():
             loss = float(sum(self._notified_step(batch, step_fn) for batch in iterator) / len(iterator.dataset))
         self.complain_of_divergence("loss", loss)
-        if self.lazy_table is not None:
-            self.settle_table()
+        self.settle_table()
         self._record("train_loss", loss, lt)
         if self.train_split is None:
             self._complete_epoch(is_best=True)
@@ -361,7 +366,7 @@ def check_callbacks(callbacks):
         if getattr(callback, "load_best", False):
             raise ValueError(
                 f"callbacks must not load weights at the end, which the averaged ones replace, got {name}("
-                "load_best=True). early_stopping=True keeps the best epoch."
+                "load_best=True). validation=0.1 keeps the best epoch."
             )
 
 
@@ -369,13 +374,8 @@ class NetOptions(NamedTuple):
     max_iter: int
     batch_size: int
     learning_rate: float
-    embedding_learning_rate: float
-    l2: float
-    embedding_l2: float
     embedding_forgetting: float  # pace, see `forgetting_rates`
     network_forgetting: float  # pace, of weight matrices
-    embedding_optimizer: str
-    max_gradient_norm: float | None
     weight_averaging: float
     n_iter_no_change: int
     callbacks: tuple
@@ -442,12 +442,8 @@ def _make_net(module, train, held_out, options, generator):
         module,
         criterion=torch.nn.BCEWithLogitsLoss,  # skorch wants one; train_step computes the weighted loss itself
         optimizer=torch.optim.Adam,
-        optimizer__weight_decay=options.l2,
         optimizer__fused=True,
-        optimizer__param_groups=[
-            (_TABLE, {"lr": options.embedding_learning_rate, "weight_decay": options.embedding_l2}),
-            (_BIAS, {"weight_decay": 0.0}),  # the log-odds of the base rate: no reason to be near 0
-        ],
+        optimizer__param_groups=[(_TABLE, {})],
         lr=options.learning_rate,
         max_epochs=options.max_iter,
         batch_size=options.batch_size,
@@ -502,8 +498,7 @@ def _learn_everything(net, train, everything, calibration):
         net.checkpoint.keep()
         warn_of_interruption(net.n_complete, net.n_epochs)
         return calibration
-    if net.lazy_table is not None:
-        net.settle_table()
+    net.settle_table()
     _check_learned(net, everything)
     _, after, _ = net.score_held_out(sample)
     scale = calibration.scale * before.std() / max(after.std(), 1e-9)
@@ -520,9 +515,9 @@ def _check_learned(net, impressions):
 
 
 def _prepare_optimizers(net, rates, train, options):
-    """Give `net` its average and, unless the table is trained densely, the optimizer of the rows that a batch touches.
+    """Give `net` its average, and the optimizer of the rows that a batch touches.
 
-    Its learning rate and L2 are those of the table's group in ``optimizer_``, where skorch's schedulers find them.
+    Its learning rate is that of the table's group in ``optimizer_``, where skorch's schedulers find them.
     """
     embedding, n_rows = net.module_.embedding, len(train)
     n_steps = math.ceil(n_rows / options.batch_size)
@@ -530,18 +525,12 @@ def _prepare_optimizers(net, rates, train, options):
     forgetting = 0.0
     if options.embedding_forgetting:
         forgetting = forgetting_rates(visits / n_rows, n_steps, options.embedding_forgetting).to(embedding.table)
-    matrices = [p for name, p in net.module_.named_parameters() if name != _TABLE and p.ndim > 1]
-    net.forgetting = [(matrices, math.exp(-options.network_forgetting / (10 * math.sqrt(n_steps))))]
-    lazy = EMBEDDING_OPTIMIZERS[options.embedding_optimizer]
-    net.max_gradient_norm = options.max_gradient_norm
+    net.matrices = [p for name, p in net.module_.named_parameters() if name != _TABLE and p.ndim > 1]
+    net.kept_of_matrices = math.exp(-options.network_forgetting / (10 * math.sqrt(n_steps)))
     net.shows_gradients = any(type(c).on_grad_computed is not Callback.on_grad_computed for c in options.callbacks)
-    net.average = WeightAverage(net.module_, options.weight_averaging, but_table=lazy is not None)
-    net.lazy_table = None
-    if lazy is None:
-        net.forgetting.append(([embedding.table], torch.exp(-torch.as_tensor(forgetting))))
-        return
+    net.average = WeightAverage(net.module_, options.weight_averaging)
     statistics = None
-    if lazy is LazyAdam and len(embedding.first_rows):
+    if len(embedding.first_rows):
         visits = torch.where(visits > 0, visits, 1.0)  # a row that only a last epoch meets has met one impression then
         prior = None
         if options.embedding_forgetting and net.module_.n_first_order:
@@ -551,7 +540,7 @@ def _prepare_optimizers(net, rates, train, options):
             prior = prior[:, None].to(embedding.table)
         per_step = (visits / n_steps)[:, None].to(embedding.table)
         statistics = Visits(per_step, embedding.first_rows, n_rows / n_steps / _DRAWN_SHARE, prior)
-    net.lazy_table = lazy(
+    net.lazy_table = LazyAdam(
         embedding.table,
         _table_group(net),
         net.average.module.embedding.table,
@@ -587,11 +576,10 @@ def _rates_auc(base, rates, held_out):
     return float(roc_auc_score(y, log_odds, sample_weight=weights))
 
 
-def _entries_per_batch(column, rows, batch_size):
-    """Return how many entries of a column of lists each batch of `rows` has, read from the device at once."""
-    _, offsets, which = column
-    lengths = offsets.diff()[which[rows].long()]
-    return F.pad(lengths, (0, -len(rows) % batch_size)).view(-1, batch_size).sum(1).tolist()
+def _entries_per_batch(columns, batch_size):
+    """Yield how many entries each batch has of each column, of `lengths` (n,) per row, read from the device at once."""
+    sums = [F.pad(lengths, (0, -len(lengths) % batch_size)).view(-1, batch_size).sum(1).tolist() for lengths in columns]
+    yield from zip(*sums, strict=True)
 
 
 def _table_group(net):

@@ -10,7 +10,7 @@ from semid.base._checks import check_integer, check_single_values
 from semid.features._times import as_floats, check_kinds, comparable, read_times, whole_if_all_are
 from semid.tables._frames import find_column, from_arrow, split_columns
 from semid.tables._histories import HistoryArray
-from semid.tables._ids import concat_ids, factorize_ids, find_ids, id_index, like_those, of_other_kind
+from semid.tables._ids import concat_ids, find_ids, id_index, like_those, of_other_kind
 
 _BLOCK = 2**20  # impressions looked up at once: what is needed on the way is that of a block
 
@@ -163,13 +163,11 @@ class ClickHistory:
         """
         check_integer("max_length", max_length, 1)
         users = _series(users)
-        check_single_values("users", users)
         wanted = None if times is None else self._wanted(times, len(users))
         starts, stops = np.empty(len(users), dtype=np.int64), np.empty(len(users), dtype=np.int64)
         for begin in range(0, len(users), _BLOCK):
             block = slice(begin, begin + _BLOCK)
-            rows = find_ids(self._users, users.iloc[block])  # -1 for unknown ones
-            first, last = self._bounds(rows)
+            first, last = self._bounds(self._rows(users.iloc[block]))
             if wanted is not None:
                 last = _first_not_below(self._times, first, last, wanted[0][block])
                 last = np.where(wanted[1][block], first, last)
@@ -240,6 +238,17 @@ class ClickHistory:
         self._items, self._firsts, self._entries = _frozen(items), _frozen(firsts), _frozen(entries)
         self._times = None if times is None else _frozen(times)
 
+    def _rows(self, users):
+        """Return the number of each user, -1 for unknown and missing ones."""
+        if isinstance(users.dtype, np.dtype) and users.dtype != object:
+            return find_ids(self._users, users)
+        try:
+            numbers, names = pd.factorize(users)  # in Arrow, if the text is there: what follows makes objects of it
+        except TypeError:
+            check_single_values("users", users)
+            raise
+        return np.append(find_ids(self._users, names), -1)[numbers]
+
     def _bounds(self, rows):
         """Return where the clicks of users begin and end; 0 and 0 of one who is unknown, in row -1."""
         if not len(self._users):
@@ -304,15 +313,13 @@ def _columns(users, items, times):
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1:
         raise ValueError(f"users, items and times must be of one length, got {lengths}.")
-    for name, column in zip(("users", "items"), columns, strict=False):
-        check_single_values(name, column)
     return columns
 
 
 def _sorted_clicks(users, items, times):
     """Return the `_Clicks` of columns of ids, and `Times` or None."""
-    user_numbers, user_ids = _numbered(users)
-    item_numbers, item_ids = _numbered(items)
+    user_numbers, user_ids = _numbered("users", users)
+    item_numbers, item_ids = _numbered("items", items)
     is_whole = (user_numbers >= 0) & (item_numbers >= 0)
     values = None
     if times is not None:
@@ -326,10 +333,14 @@ def _sorted_clicks(users, items, times):
     return _Clicks(user_numbers[order], user_ids, item_numbers[order].astype(np.int32), item_ids, sorted_times)
 
 
-def _numbered(ids):
+def _numbered(name, ids):
     """Return the number of each id, -1 where missing, and the distinct ids in one form."""
-    numbers, names = factorize_ids(ids)
-    return numbers, id_index(names)
+    try:
+        numbers, names = pd.factorize(ids)  # before anything is done to each of them
+    except TypeError:
+        check_single_values(name, ids)
+        raise
+    return numbers, id_index(pd.Index(names))
 
 
 def _joined(name, known, new):

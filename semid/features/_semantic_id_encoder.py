@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
+from itertools import chain
 from numbers import Integral
 from typing import Literal, Self
 
@@ -29,19 +30,24 @@ from semid.features._item_table import ItemTable
 from semid.features._labels import is_click
 from semid.tables._code_columns import with_code_vectors
 from semid.tables._frames import as_index, check_table, find_column, split_columns
+from semid.tables._histories import UNKNOWN_CODE, HistoryArray, HistoryDtype, holds_histories, is_history
 from semid.tables._ids import concat_ids, find_ids, id_index, like_those, of_other_kind, warn_of_other_kind
 
-UNKNOWN_CODE = -1
 _INTERACTION_DIM = 64  # of what clicks say of an item, if there are enough users and items
 _TOLERATED_UNKNOWN = 0.5  # share of rows without codes that `fit` does not warn of
 
 
 class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
-    """Replace item-id columns of an impression table by the items' codes.
+    """Replace item-id columns of an impression table by the items' codes, and give histories of items theirs.
 
     The tokenizer is fitted on the catalogue (`items`), not on the impressions that `fit` is given: an item needs its
     codes whether or not it was shown. Only item content is used, and with `user` the clicks that `fit` is given, so
     that nothing leaks from the rows that a cross-validation holds out.
+
+    A column of lists, oldest item first, is a history: lists of Python or Arrow, or what a `HistoryEncoder` makes.
+    It stays one column, whose items have codes beside their ids, for a click model to look up in the tables that it has
+    for those of the candidate item. The candidate is the column that the `HistoryEncoder` calls ``item``, or else the
+    first one of single ids; without one, the codes of the history have tables of their own.
 
     Meant for a `ColumnTransformer`, which passes the item-id column and leaves the others as they are. Ask that one for
     ``set_output(transform="pandas")``: the names of the code columns tell the click model what they are.
@@ -63,12 +69,13 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         Hand the code vectors over with the codes: the columns are categories that carry them, for
         ``code_embedding_init="codebooks"`` of the click models. Needs ``set_output(transform="pandas")``.
     user : str or int, default None
-        Column of the user, by name or position, to be passed beside the one item-id column. Then the clicks in `fit`,
-        who clicked what, are a second view of the items (`interaction_embeddings`) with which the tokenizer aligns its
-        codes: items that the same users click get codes in common. Codes still follow from an item's embedding alone,
-        those of items without clicks too; but `transform` wants the column as well, and ``codes_`` are the
-        codes of ``ids_`` without it. For tokenizers whose `fit` takes ``alignment``. What the click model behind
-        it holds out of the same rows for early stopping is among these clicks; an `eval_set` would be apart.
+        Column of the user, by name or position, to be passed beside the item-id columns. Then the clicks in `fit`,
+        who clicked what in the first column of single ids, are a second view of the items (`interaction_embeddings`)
+        with which the tokenizer aligns its codes: items that the same users click get codes in common. Codes still
+        follow from an item's embedding alone, those of items without clicks too; but `transform` wants the column as
+        well, and ``codes_`` are the codes of ``ids_`` without it. For tokenizers whose `fit` takes ``alignment``. What
+        the click model behind it holds out of the same rows for early stopping is among these clicks; an `eval_set`
+        would be apart.
 
     Attributes
     ----------
@@ -99,6 +106,8 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
     ['item_id_code0', 'item_id_code1', 'item_id_code2']
     """
 
+    _history_positions: Sequence[int] = ()  # among the columns of ids; of encoders of earlier versions, none
+
     def __init__(
         self,
         tokenizer: BaseEstimator,
@@ -123,7 +132,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_impressions, n_id_columns)
-            Columns of item ids, and that of the user if there is one.
+            Columns of item ids, or of lists of them, and that of the user if there is one.
         y : array-like of shape (n_impressions,), default None
             Labels of two kinds; read with `user` only. Of numbers and booleans, the larger is the click; of text, which
             does not say it by its order, "yes", "true" and "1" beside "no", "false" and "0".
@@ -135,7 +144,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a parameter is out of its range, or with `user` if there is more than one item-id column, if `y` is
+            If a parameter is out of its range, or with `user` if there is no column of single item ids, if `y` is
             missing or not of two kinds, or does not say which of them is the click, or if the clicks are of fewer
             than two users or known items.
         """
@@ -157,39 +166,33 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_impressions, n_id_columns)
-            Columns of item ids.
+            Columns of item ids, or of lists of them.
 
         Returns
         -------
         codes : ndarray of shape (n_impressions, n_id_columns * n_codebooks), int64
             The codes of the first id column, then those of the second, and so on; -1 for unknown items. With
-            `code_vectors`, a DataFrame of categories.
+            `code_vectors`, a DataFrame of categories; with histories, a DataFrame in which they are a column each.
 
         Raises
         ------
+        TypeError
+            If a column holds lists that held single ids in `fit`, or the other way round.
         ValueError
             If an id is not in the item table and ``handle_unknown="error"``, if `X` has other columns than in `fit`, or
-            if there are `code_vectors` without ``set_output(transform="pandas")``.
+            if there are `code_vectors` or histories without ``set_output(transform="pandas")``.
         """
         check_is_fitted(self)
         self._index()  # of this object, for later calls as well
         encoder = snapshot(self)
-        blocks = []
-        columns = encoder._id_columns(X, reset=False)
-        for name, column in zip(encoder._id_names(), columns, strict=True):
-            rows = find_ids(encoder._index(), column)
-            if encoder.handle_unknown == "error" and (rows < 0).any():
-                unknown = pd.unique(column[rows < 0]).tolist()
-                raise ValueError(
-                    f"ids must be in the item table, got {len(unknown)} that are not, for example {unknown[0]!r}"
-                    f'{encoder._cause(unknown)}. Add them to items, or pass handle_unknown="use_encoded_value".'
-                )
-            if (rows < 0).all():
-                warn_of_other_kind(name, encoder._index(), column, "the item table")
-            blocks.append(np.where(rows[:, None] < 0, UNKNOWN_CODE, encoder.codes_[rows]))
-        if encoder.code_vectors:
-            return encoder._with_code_vectors(blocks, X)
-        return np.hstack(blocks)
+        names, columns = encoder._id_names(), encoder._id_columns(X, reset=False)
+        made = [
+            encoder._history_with_codes(name, column, names) if is_history(column) else encoder._codes_of(name, column)
+            for name, column in zip(names, columns, strict=True)
+        ]
+        if encoder._history_positions or encoder.code_vectors:
+            return encoder._as_frame(made, X)
+        return np.hstack(made)
 
     @all_or_nothing
     def add_items(self, items: ItemTable) -> Self:
@@ -240,7 +243,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         return self
 
     def get_feature_names_out(self, input_features: Sequence[str] | np.ndarray | None = None) -> np.ndarray:
-        """Return the names of the code columns: ``<id column>_code0``, ``<id column>_code1``, ...
+        """Return the names of the columns: ``<id column>_code0``, ``<id column>_code1``, ..., and those of histories.
 
         Parameters
         ----------
@@ -252,15 +255,13 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         names : ndarray of str objects
         """
         check_is_fitted(self)
-        if input_features is None:
-            default = [f"x{i}" for i in range(self.n_features_in_)]
-            input_features = getattr(self, "feature_names_in_", default)
-        check_input_features(self, input_features)
-        if self.user is not None:
-            input_features = np.delete(np.asarray(input_features, dtype=object), self._user_position(input_features))
+        names = self._id_names(input_features)
         n_codebooks = self.codes_.shape[1]
-        names = [f"{column}_code{n}" for column in input_features for n in range(n_codebooks)]
-        return np.array(names, dtype=object)
+        coded = [
+            [name] if place in self._history_positions else [f"{name}_code{n}" for n in range(n_codebooks)]
+            for place, name in enumerate(names)
+        ]
+        return np.array(list(chain.from_iterable(coded)), dtype=object)
 
     def __getstate__(self):
         return {name: value for name, value in super().__getstate__().items() if name != "_ids_and_index"}
@@ -289,23 +290,39 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
                 f"X[[{X.name!r}]], and in a ColumnTransformer name [{X.name!r}]."
             )
         X = check_table(self, X, reset=reset)
-        names, columns = split_columns(X)
+        names, columns = split_columns(X, plain_lists=False)
         if self.user is not None:
-            del columns[self._user_position(names)]
-        return [as_index(column) for column in columns]
+            position = self._user_position(names)
+            del names[position], columns[position]
+        if reset:
+            self._history_positions = [place for place, column in enumerate(columns) if holds_histories(column)]
+        places = range(len(columns))
+        return [self._ids_or_history(*column) for column in zip(places, names, columns, strict=True)]
+
+    def _ids_or_history(self, place, name, column):
+        """Return a column as an Index of ids or a HistoryArray, whichever it was in `fit`."""
+        if place in self._history_positions:
+            return _as_history(name, column)
+        if holds_histories(column):
+            raise TypeError(
+                f"column {name!r} must hold single ids, as in fit, got lists such as "
+                f"{column[column.notna().to_numpy()].iloc[0]!r:.80}. Fit the encoder on rows of which some have a "
+                "list, or make a row of each entry with .explode()."
+            )
+        return as_index(column)
 
     def _user_position(self, names):
         return find_column("user", self.user, list(names))
 
     def _interactions(self, X, y, id_columns):
         """Return the `interaction_embeddings` of the items, from the rows of `X` that were clicked."""
-        if len(id_columns) != 1:
-            way_out = "Pass the item-id column too"
-            if id_columns:
-                way_out = "Give each an encoder of its own, [item id, user] each, in a ColumnTransformer"
+        single = [column for column in id_columns if not is_history(column)]
+        if not single:
             raise ValueError(
-                f"user must go with one item-id column, got {len(id_columns)} beside {self.user!r}. {way_out}."
+                f"user must go with a column of single item ids, whose clicks it is of, got "
+                f"{'histories alone' if id_columns else 'none'} beside {self.user!r}. Pass the item-id column too."
             )
+        items = single[0]
         tokenizer = _last_step(self.tokenizer)
         if not has_fit_parameter(tokenizer, "alignment"):
             raise ValueError(
@@ -319,12 +336,12 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         clicked = is_click(y, f"with user={self.user!r}")
         names, columns = split_columns(check_table(self, X, reset=False))
         users = columns[self._user_position(names)].reset_index(drop=True)
-        log = pd.DataFrame({"user": users, "item": id_columns[0]})
-        is_known = find_ids(id_index(self.items.ids), id_columns[0]) >= 0
+        log = pd.DataFrame({"user": users, "item": items})
+        is_known = find_ids(id_index(self.items.ids), items) >= 0
         if not is_known.any():
             raise ValueError(
                 f"user={self.user!r} must go with ids of the item table, got "
-                f"{like_those(id_columns[0], self.items.ids, 'the table')}. Is it the right column, and of the same "
+                f"{like_those(items, self.items.ids, 'the table')}. Is it the right column, and of the same "
                 "type?"
             )
         log = log[clicked & is_known & users.notna().to_numpy()]
@@ -338,29 +355,60 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
             log, self.items.ids, n_components=n_components, user="user", item="item", random_state=0
         )
 
-    def _id_names(self):
-        """Return the names of the item-id columns, as errors and warnings call them."""
-        return [name.removesuffix("_code0") for name in self.get_feature_names_out()[:: self.codes_.shape[1]]]
+    def _id_names(self, input_features=None):
+        """Return the names of the item-id columns, or ``x0``, ``x1``, ..."""
+        if input_features is None:
+            default = [f"x{i}" for i in range(self.n_features_in_)]
+            input_features = getattr(self, "feature_names_in_", default)
+        check_input_features(self, input_features)
+        names = list(input_features)
+        if self.user is not None:
+            del names[self._user_position(names)]
+        return names
+
+    def _codes_of(self, name, ids):
+        """Return the codes of a column of ids, (n, n_codebooks); -1 for unknown items."""
+        rows = find_ids(self._index(), ids)
+        if self.handle_unknown == "error" and (rows < 0).any():
+            unknown = pd.unique(ids[rows < 0]).tolist()
+            raise ValueError(
+                f"ids must be in the item table, got {len(unknown)} that are not, for example {unknown[0]!r}"
+                f'{self._cause(unknown)}. Add them to items, or pass handle_unknown="use_encoded_value".'
+            )
+        if len(rows) and (rows < 0).all():
+            warn_of_other_kind(name, self._index(), ids, "the item table")
+        return np.where(rows[:, None] < 0, UNKNOWN_CODE, self.codes_[rows])
+
+    def _history_with_codes(self, name, history, names):
+        """Return a HistoryArray with the codes of its items, beside the codes of the candidate of `names`."""
+        if self.handle_unknown == "error":  # of items that a log has, and none of the histories, nobody asks
+            history = history.compacted()
+        codes = self._codes_of(name, pd.Index(history.items))
+        candidates = [name for place, name in enumerate(names) if place not in self._history_positions]
+        item = history.item if history.item in candidates else next(iter(candidates), None)
+        return history.with_codes(codes, item)
 
     def _cause(self, unknown):
         """Return what an error adds where ids are unknown since they are of another type."""
         index = self._index()
         return f": {like_those(unknown, index, 'the table')}" if of_other_kind(index, unknown) else ""
 
-    def _with_code_vectors(self, blocks, X):
-        """Return the codes as a DataFrame of categories that carry their code vectors."""
+    def _as_frame(self, made, X):
+        """Return blocks of codes and histories as a DataFrame, codes with their code vectors if asked to."""
         output = getattr(self, "_sklearn_output_config", {}).get("transform", get_config()["transform_output"])
         if output != "pandas":
-            raise ValueError(
-                f"code_vectors=True must have set_output(transform='pandas'), got {output!r}: arrays carry none."
-            )
-        columns = [
-            with_code_vectors(codes, vectors)
-            for block in blocks
-            for codes, vectors in zip(block.T, _last_step(self.tokenizer_).codebooks_, strict=True)
-        ]
-        names = self.get_feature_names_out()
-        return pd.DataFrame(dict(zip(names, columns, strict=True)), index=getattr(X, "index", None))
+            what, lost = ("code_vectors=True", "none") if self.code_vectors else ("histories", "no codes of them")
+            raise ValueError(f"{what} must have set_output(transform='pandas'), got {output!r}: arrays carry {lost}.")
+        columns = chain.from_iterable([block] if is_history(block) else self._code_columns(block) for block in made)
+        return pd.DataFrame(
+            dict(zip(self.get_feature_names_out(), columns, strict=True)), index=getattr(X, "index", None)
+        )
+
+    def _code_columns(self, codes):
+        if not self.code_vectors:
+            return list(codes.T)
+        codebooks = _last_step(self.tokenizer_).codebooks_
+        return [with_code_vectors(*column) for column in zip(codes.T, codebooks, strict=True)]
 
     def _fit_tokenizer(self, alignment):
         tokenizer = clone(self.tokenizer)
@@ -380,15 +428,30 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
     def _warn_of_unknown_ids(self, columns):
         index = self._index()
         for name, column in zip(self._id_names(), columns, strict=True):
-            unknown = find_ids(index, column) < 0
-            if unknown.mean() > _TOLERATED_UNKNOWN:
+            ids, what = (column.items, "entries") if is_history(column) else (column, "rows")
+            is_unknown = find_ids(index, ids) < 0
+            of_all = is_unknown[column.entries] if is_history(column) else is_unknown
+            if of_all.sum() > _TOLERATED_UNKNOWN * len(of_all):
                 warnings.warn(
-                    f"{unknown.mean():.0%} of the rows of column {name!r} have ids that are not in the item table, and "
-                    f"get no codes: {like_those(column[unknown], self.ids_, 'the table')}. Is it the right column, and "
-                    "of the same type?",
+                    f"{of_all.mean():.0%} of the {what} of column {name!r} have ids that are not in the item table, "
+                    f"and get no codes: {like_those(ids[is_unknown], self.ids_, 'the table')}. Is it the right column, "
+                    "and of the same type?",
                     UserWarning,
                     stacklevel=4,
                 )
+
+
+def _as_history(name, column):
+    try:
+        return HistoryArray._from_sequence(column, dtype=HistoryDtype(getattr(column.dtype, "item", None)))
+    except TypeError as error:
+        raise TypeError(f"column {name!r}: {error}{_way_out_of_text(column)}") from error
+
+
+def _way_out_of_text(column):
+    """Return what to do where a column that held lists holds the text of them."""
+    is_text = any(isinstance(value, str) for value in column)
+    return " Text of lists is read by semid.datasets.parse_lists." if is_text else ""
 
 
 def _check_items(items):

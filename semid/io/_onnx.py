@@ -25,8 +25,11 @@ def to_onnx(estimator: BaseEstimator, path: StrPath, *, overwrite: bool = False)
     of `predict_proba`. Its inputs are those that `encode_for_onnx` returns:
 
     - ``categories``, int64 (batch, n_fields): per categorical column 0 for missing, 1 for unknown, else 2 + the place
-      in the vocabulary, or the hash bucket. What a vocabulary has not counts as unknown.
+      in the vocabulary. What a vocabulary has not counts as unknown.
     - ``lists``, int64 (batch, n_lists, longest): the same for columns of lists, 0 after their end.
+    - ``histories``, int64 (batch, n_history_fields, longest): the items of histories, field by field, as ``categories``
+      has those of candidates; 0 where a field does not know an item, and after the end.
+    - ``history_lengths``, int64 (batch, n_histories): how many items each history has.
     - ``numbers``, float32 (batch, n_columns): standardised numbers, 0 where missing; then 1 where a column that was
       incomplete in `fit` is missing, else 0; then standardised vectors.
 
@@ -93,7 +96,7 @@ def to_onnx(estimator: BaseEstimator, path: StrPath, *, overwrite: bool = False)
 def encode_for_onnx(classifier: BaseEstimator, X: pd.DataFrame | ArrayLike) -> dict[str, np.ndarray]:
     """Return what the graph of a click model takes for a table of impressions.
 
-    Its ``lists`` are as long as the longest in `X`: pass a batch at a time.
+    Its ``lists`` and ``histories`` are as long as the longest in `X`: pass a batch at a time.
 
     Parameters
     ----------
@@ -105,7 +108,8 @@ def encode_for_onnx(classifier: BaseEstimator, X: pd.DataFrame | ArrayLike) -> d
     Returns
     -------
     inputs : dict of ndarray
-        Those of ``categories``, ``lists`` and ``numbers`` that the model has; see `to_onnx`.
+        Those of ``categories``, ``lists``, ``histories``, ``history_lengths`` and ``numbers`` that the model has; see
+        `to_onnx`.
 
     Raises
     ------
@@ -142,6 +146,8 @@ def encode_for_onnx(classifier: BaseEstimator, X: pd.DataFrame | ArrayLike) -> d
     inputs = {
         "categories": encoded.categories.astype(np.int64),
         "lists": _padded(encoded.lists),
+        "histories": _padded_histories(encoded.histories),
+        "history_lengths": _history_lengths(encoded.histories),
         "numbers": encoded.numbers,
     }
     return {name: inputs[name] for name in input_shapes(classifier.fields_.shapes)}
@@ -177,11 +183,14 @@ def _graph_and_metadata(estimator):
 def _columns(encoder):
     """Return the names of the columns behind each input, in order."""
     names = encoder.names_
+    column_of = [names[position] for position in encoder.categorical_]
     numeric = [names[position] for position in encoder.numeric_]
     missing = [f"is missing: {numeric[m]}" for m in encoder.indicated_]
     return {
         "categories": [names[position] for position in encoder.categorical_],
         "lists": [names[position] for position in encoder.lists_],
+        "histories": [f"{names[p]}: {column_of[f]}" for p, fields, _ in encoder.histories_ for f in fields],
+        "history_lengths": [names[position] for position, *_ in encoder.histories_],
         "numbers": numeric + missing + [names[position] for vector in encoder.vectors_ for position in vector],
     }
 
@@ -195,6 +204,26 @@ def _padded(lists):
     for n, column in enumerate(lists):
         padded[:, n] = column.padded(longest)
     return padded
+
+
+def _padded_histories(histories):
+    """Return `EncodedHistories` of several columns as (n_impressions, n_history_fields, longest), 0 after their end."""
+    if not histories:
+        return None
+    longest = int(_history_lengths(histories).max(initial=0))
+    padded = []
+    for column in histories:
+        lengths = column.stops - column.starts
+        owners = np.repeat(np.arange(len(lengths)), lengths)
+        places = np.arange(len(owners)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        of_column = np.zeros((len(lengths), longest, column.categories.shape[1]), dtype=np.int64)
+        of_column[owners, places] = column.categories[column.entries[column.starts[owners] + places]]
+        padded.append(of_column.transpose(0, 2, 1))
+    return np.concatenate(padded, axis=1)
+
+
+def _history_lengths(histories):
+    return np.stack([column.stops - column.starts for column in histories], axis=1) if histories else None
 
 
 def _plain(value):

@@ -1,8 +1,10 @@
 """Click models as ONNX graphs, from encoded impressions to click probabilities, in float32.
 
 Letters: B impressions, C categorical fields, L lists of categories, M numeric fields, F fields in all, d width of an
-embedding, w width of the table, N codes of an item, D = F·d.
+embedding, w width of the table, N codes of an item, D = F·d, E items of the longest history, K fields of each.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,18 +14,19 @@ from semid.ctr._dcnv2 import StackedDCNv2
 from semid.ctr._deepfm import DeepFM
 from semid.ctr._factorization_machine import PairSum
 from semid.ctr._mlp_ctr import EmbeddingMLP, NoInteraction
-from semid.io._onnx_graph import Graph
+from semid.io._onnx_graph import Graph, Value
 from semid.io._onnx_modules import convert, converts
 from semid.nn import _fusions as fusions
 from semid.nn import _interactions as interactions
 from semid.nn._click_module import ClickModule, InteractionHead, MultiEmbedding
 from semid.nn._fields import MISSING, UNKNOWN, FieldEmbedding, VectorAdapter
+from semid.nn._histories import InterestPooling, LocalActivationUnit, MeanPooling, TargetAttention
 
 _END = np.iinfo(np.int64).max  # of a slice: to the end of the axis
 
 
 def classifier_graph(classifier):
-    """Return the `Graph` from ``categories``, ``lists`` and ``numbers``, those that there are, to the probability."""
+    """Return the `Graph` from ``categories``, ``lists``, ..., those that there are, to the probability."""
     _check_probability_is_that_of_the_logit(classifier)
     cpu = torch.device("cpu")
     module = classifier._live.get(classifier._build_module, classifier.state_, cpu, torch.float32)
@@ -42,13 +45,19 @@ def input_shapes(shapes):
     """Return the shape, without the batch, of each input that a model of `FieldShapes` has."""
     n_columns = shapes.n_numeric + sum(vector.n_columns for vector in shapes.vectors)
     n_categorical, n_lists = len(shapes.vocabulary_sizes), len(shapes.list_vocabulary_sizes)
-    inputs = {"categories": [n_categorical], "lists": [n_lists, "longest"], "numbers": [n_columns]}
+    inputs = {
+        "categories": [n_categorical],
+        "lists": [n_lists, "longest"],
+        "histories": [sum(len(history.fields) for history in shapes.histories), "longest history"],
+        "history_lengths": [len(shapes.histories)],
+        "numbers": [n_columns],
+    }
     return {name: shape for name, shape in inputs.items() if shape[0]}
 
 
 def _check_probability_is_that_of_the_logit(classifier):
     kind = type(classifier)
-    for name in ("predict_proba", "decision_function", "_streamed", "_build_module"):
+    for name in ("predict_proba", "decision_function", "_build_module"):
         if getattr(kind, name) is not getattr(BaseCTRClassifier, name):
             raise TypeError(
                 f"estimator must compute its probability as semid's click models do, got {kind.__name__}, which has a "
@@ -60,11 +69,94 @@ def _check_probability_is_that_of_the_logit(classifier):
 def _click_module(graph, module, inputs):
     e = convert(graph, module.embedding, inputs)  # (B, F, S·d [+ 1])
     dim, width = module.dim, module.n_sets * module.dim
-    sets = [convert(graph, fusion, e.slice(2, n * dim, (n + 1) * dim)) for n, fusion in enumerate(module.fusions)]
+    sets = [e.slice(2, n * dim, (n + 1) * dim) for n in range(module.n_sets)]
+    if module.histories:
+        histories = _histories(graph, module, inputs)
+        sets = [_with_histories(graph, module, n, e_set, histories) for n, e_set in enumerate(sets)]
+    else:
+        sets = [convert(graph, fusion, e_set) for fusion, e_set in zip(module.fusions, sets, strict=True)]
     logit = convert(graph, module.body, *sets) + module.bias
     if module.embedding.table.shape[1] == width:
         return logit
     return logit + e.slice(2, width, width + 1).squeeze(2).sum(1)
+
+
+class _History(NamedTuple):
+    """A column of histories in the graph."""
+
+    items: Value  # (B, E, K, w), zeros where a field does not know an item
+    is_entry: Value  # (B, E), 0 after the end
+    lengths: Value  # (B, 1), 1 for an empty one
+
+
+def _histories(graph, module, inputs):
+    """Return the `_History` of each column."""
+    embedding, histories = module.embedding, []
+    table = graph.weights(embedding.table)
+    longest = graph.call("Shape", inputs["histories"], start=2, end=3).squeeze(0)
+    places = graph.call("Range", np.int64(0), longest, np.int64(1))
+    sizes = np.diff(np.append(embedding.first_rows.numpy(), len(embedding.table)))
+    done = 0
+    for n, shape in enumerate(module.histories):
+        fields = list(shape.fields)
+        categories = inputs["histories"].slice(1, done, done + len(fields)).permute(0, 2, 1)  # (B, E, K)
+        is_known = graph.call("And", categories > MISSING, categories < sizes[fields])
+        rows = categories.where(is_known, MISSING) + embedding.first_rows[fields].numpy()
+        items = table.rows(rows) * is_known.to_float().unsqueeze(3)
+        lengths = inputs["history_lengths"].slice(1, n, n + 1)
+        histories.append(_History(items, (places < lengths).to_float(), lengths.to_float().maximum(1.0)))
+        done += len(fields)
+    return histories
+
+
+def _with_histories(graph, module, n_set, e, histories):
+    """Return the fused embeddings of one set, and behind them what becomes of the histories, as `ClickModule` does."""
+    fusion, dim = module.fusions[n_set], module.dim
+    e = convert(graph, fusion, e)
+    parts = [e]
+    for shape, pooling, history in zip(module.histories, module.poolings[n_set], histories, strict=True):
+        items = history.items.slice(3, n_set * dim, (n_set + 1) * dim)  # (B, E, K, d)
+        of_items = _fused_items(graph, fusion, items.reshape(-1, len(shape.fields), dim), shape.fields)
+        items = of_items.view_as(items)
+        query = graph.call("Gather", e, np.array(shape.fields), axis=1)
+        weights = convert(graph, pooling, query.flatten(), items.reshape(0, 0, len(shape.fields) * dim), history)
+        parts.append((items * (weights * history.is_entry).unsqueeze(2).unsqueeze(3)).sum(1))
+    return graph.concat(parts, axis=1)
+
+
+def _fused_items(graph, fusion, e, fields):
+    """`FieldFusion.of_items`."""
+    for group, fuse in zip(fusion.groups, fusion.fusions, strict=True):
+        if fusion.query is None and set(range(group.start, group.stop)) <= set(fields):
+            first, stop = fields.index(group.start), fields.index(group.start) + group.stop - group.start
+            parts = [convert(graph, fuse, e.slice(1, first, stop))]
+            parts = [e.slice(1, 0, first), *parts] if first else parts
+            e = graph.concat([*parts, e.slice(1, stop, _END)] if stop < len(fields) else parts, axis=1)
+    return e
+
+
+@converts(MeanPooling)
+def _mean_pooling(graph, module, query, items, history):
+    """The weight of each item, (B, E) or as it is broadcast, of queries (B, K·d) and items (B, E, K·d)."""
+    return history.is_entry / history.lengths
+
+
+@converts(TargetAttention)
+def _target_attention(graph, module, query, items, history):
+    return (convert(graph, module.unit, query, items) + 1.0) / history.lengths
+
+
+@converts(InterestPooling)
+def _interest_pooling(graph, module, query, items, history):
+    return convert(graph, module.unit, query, items)
+
+
+@converts(LocalActivationUnit)
+def _local_activation_unit(graph, module, query, items):
+    hidden = convert(graph, module.of_product, query.unsqueeze(1) * items)
+    hidden = hidden + convert(graph, module.of_query, query).unsqueeze(1) + convert(graph, module.of_item, items)
+    hidden = hidden.relu() - (-hidden).relu() * module.activation.weight
+    return convert(graph, module.out, hidden).squeeze(2)
 
 
 @converts(FieldEmbedding)

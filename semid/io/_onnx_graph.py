@@ -84,7 +84,7 @@ class Graph:
         if n_bytes > _LARGEST_MODEL:
             raise ValueError(
                 f"estimator must have less than 2 GiB of weights for one ONNX file, got {n_bytes / 2**30:.1f} GiB. Fit "
-                "it with a smaller embedding_dim, or with hash_buckets in the place of large vocabularies."
+                "it with a smaller embedding_dim, or a larger min_frequency."
             )
         helper = onnx.helper
         graph = helper.make_graph(

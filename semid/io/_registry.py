@@ -8,10 +8,11 @@ import semid
 _PRIVATE = {
     "FieldShapes": "semid.nn._fields",
     "Fields": "semid.ctr._modules",
+    "HistoryShape": "semid.nn._fields",
     "ImpressionEncoder": "semid.ctr._encoding",
     "LSA": "semid.embedders._lsa",
     "LiveModule": "semid.base._live_module",
-    "PlacementReport": "semid.tokenizers._unique",
+    "PlacementReport": "semid.tokenizers._placement_report",
     "VectorField": "semid.nn._fields",
 }
 # What our estimators are composed with, of scikit-learn: classes whose state is numbers and names.

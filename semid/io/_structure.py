@@ -23,6 +23,7 @@ from semid.ctr._base import BaseCTRClassifier
 from semid.ctr._encoding import ImpressionEncoder
 from semid.embedders import TextEmbedder
 from semid.features import ItemTable, PrefixNGramEncoder, SemanticIDEncoder
+from semid.tables._histories import HistoryArray
 from semid.tokenizers import UniqueTokenizer
 from semid.tokenizers._base import BaseTokenizer
 from semid.tokenizers._candidates import gives_candidates
@@ -111,7 +112,7 @@ def on_cpu(instance):
 def _check_tokenizer(tokenizer):
     sizes, architecture = tokenizer.codebook_sizes_, tokenizer._architecture
     _check_sizes(sizes)
-    _check_architecture(architecture, tokenizer._architecture_parameters)
+    _check_architecture(architecture, tokenizer._architecture_parameters, tokenizer._former_architecture)
     if check_integer("beam_size", architecture.get("beam_size", 1), 1) * max(sizes) > _LARGEST_BEAM:
         raise ValueError(f"beam_size must be at most {_LARGEST_BEAM // max(sizes)}, got {architecture['beam_size']}.")
     module = _check_state(tokenizer)
@@ -124,8 +125,10 @@ def _check_tokenizer(tokenizer):
         twin.inverse_transform(check_codes(codes, sizes))
 
 
-def _check_architecture(architecture, names):
-    if set(architecture) != set(names):
+def _check_architecture(architecture, names, of_former_versions=(), of_later_versions=()):
+    """Raise unless `architecture` has `names`, with those that only files of former versions hold, or lack."""
+    of_today = set(architecture) - set(of_former_versions)
+    if not set(names) - set(of_later_versions) <= of_today <= set(names):
         raise ValueError(f"_architecture must hold {names}, got {list(architecture)}.")
     for name, value in architecture.items():
         sizes = value if isinstance(value, list | tuple) else [value]
@@ -260,14 +263,16 @@ def _check_impression_encoder(encoder):
     """Raise unless every column has one place, and what was learned of each fits."""
     n_columns = len(encoder.names_)
     fields = [*encoder.categorical_, *encoder.lists_]
-    positions = [*fields, *encoder.numeric_, *(position for vector in encoder.vectors_ for position in vector)]
+    of_histories = [position for position, *_ in encoder.histories_]
+    of_vectors = [position for vector in encoder.vectors_ for position in vector]
+    positions = [*fields, *encoder.numeric_, *of_vectors, *of_histories]
     if sorted(positions) != list(range(n_columns)) or not all(type(position) is int for position in positions):
         raise ValueError(f"columns must have one place each, {n_columns} of them, got the places {positions!r:.80}.")
     if len(encoder.vocabularies_) != len(fields):
         raise ValueError(f"vocabularies_ must be {len(fields)}, got {len(encoder.vocabularies_)}.")
     for vocabulary in encoder.vocabularies_:
         _check_vocabulary(vocabulary)
-    n_numbers = n_columns - len(fields)
+    n_numbers = n_columns - len(fields) - len(of_histories)
     for name in ("means_", "scales_"):
         array = getattr(encoder, name)
         if array.shape != (n_numbers,) or array.dtype != np.float64 or not np.isfinite(array).all():
@@ -284,6 +289,8 @@ def _check_impression_encoder(encoder):
     if type(encoder._indexes) is not dict or encoder._indexes:
         raise ValueError("_indexes must be an empty dict.")
     _check_groups(encoder.code_groups_, len(encoder.categorical_))
+    for _, fields, codes in encoder.histories_:
+        _check_fields_of_items(fields, codes, len(encoder.categorical_))
 
 
 def _check_vocabulary(vocabulary):
@@ -291,6 +298,17 @@ def _check_vocabulary(vocabulary):
         check_integer("a number of hash buckets", vocabulary, 1)
     elif vocabulary.ndim != 1 or vocabulary.dtype.kind not in "iuO" or not pd.Index(vocabulary).is_unique:
         raise ValueError(f"a vocabulary must be distinct categories, got {vocabulary!r:.80}.")
+
+
+def _check_fields_of_items(fields, codes, n_categorical):
+    """Raise unless each code of the items of histories, -1 for the ids, has a field of the candidate."""
+    if type(fields) is not list or type(codes) is not list or not fields or len(fields) != len(codes):
+        raise ValueError(f"histories_ must have a field for each code, got {fields!r:.80} and {codes!r:.80}.")
+    for field, code in zip(fields, codes, strict=True):
+        if check_integer("a field of histories_", field, 0) >= n_categorical:
+            raise ValueError(f"histories_ must have fields below {n_categorical}, got {field}.")
+        if check_integer("a code of histories_", code, -1) >= _MOST_COLUMNS:
+            raise ValueError(f"histories_ must have codes below {_MOST_COLUMNS}, got {code}.")
 
 
 def _check_groups(groups, n_fields):
@@ -306,7 +324,8 @@ def _check_classifier(classifier):
     encoder, fields, architecture = classifier.encoder_, classifier.fields_, classifier._architecture
     if classifier.classes_.shape != (2,) or classifier.n_features_in_ != len(encoder.names_):
         raise ValueError(f"classes_ must be two and n_features_in_ {len(encoder.names_)}, got {classifier.classes_!r}.")
-    _check_architecture(architecture, classifier._architecture_parameters)
+    names = (*classifier._architecture_parameters, *classifier._architecture_constants)
+    _check_architecture(architecture, names, of_later_versions=classifier._later_parameters)
     if fields.shapes != encoder.shapes:
         raise ValueError("fields_ must have the shapes of encoder_.")
     _check_groups(fields.fusion_groups, fields.shapes.n_fields)
@@ -417,6 +436,10 @@ def _example_of_impressions(classifier):
         values[position] = known if position in encoder.lists_ else next(iter(known), None)
     row = _named_row(classifier, values)
     row.columns = encoder.names_
+    for position, _, codes in encoder.histories_:
+        n_codes = max(codes) + 1
+        history = HistoryArray([0], [1], [0], [1], codes=np.zeros((1, n_codes), dtype=np.int64) if n_codes else None)
+        row[encoder.names_[position]] = history
     return row
 
 

@@ -60,7 +60,7 @@ _OTHERS_COPY = (
 _GRADED_COPY = (
     "Codebooks of graded sizes, as presets.ranking() has them, are made so: each is a clustering of the whole items, "
     "coarse or fine, and click models gain from it. For retrieval, let each see something else: a residual "
-    "(RQVAETokenizer) or a projection of its own (MixtureOfCodesTokenizer(projection='linear'))."
+    "(RQVAETokenizer) or a projection of its own (MixtureOfCodesTokenizer with its own projection_dim)."
 )
 
 

@@ -36,8 +36,7 @@ class QuantizedAutoencoder(nn.Module):
     Standardisation takes off the mean of each feature and divides by ONE scale, the root mean square of what is left:
     distances, and with them the reconstruction R², keep their proportions.
 
-    With `output_codebooks`, each code also adds a vector of its own to what the decoder
-    puts out.
+    With `output_codebooks`, of version 0.1.0, each code also adds a vector of its own to what the decoder puts out.
 
     Shape: (B, n_features) → codes (B, n_codebooks) → (B, n_features)
     """

@@ -8,6 +8,7 @@ from torch import nn
 
 from semid.nn._fields import FieldEmbedding
 from semid.nn._fusions import FieldFusion
+from semid.nn._histories import POOLINGS
 from semid.nn._mlp import MLP, LogitHead
 
 
@@ -15,9 +16,12 @@ class ClickModule(nn.Module):
     """logit = bias + Σ_f w_f[x_f] + body(fused embeddings), the first-order weights w where `has_first_order`.
 
     All embedding sets and the first-order weights are columns of one table. The fusion comes right after the lookup,
-    before everything that `body` does; each set has its own.
+    before everything that `body` does; each set has its own. An item of a history is embedded and fused as the
+    candidate is, and a history is pooled to fields of their own, the last ones, without first-order weights: those say
+    how popular the other items are.
 
-    Shape: categories (B, C) int64, or `CategoriesWithLists`, numbers (B, M + vector columns) → (B,)
+    Shape: categories (B, C) int64, `CategoriesWithLists` or `CategoriesWithHistories`, numbers (B, M + vector columns)
+    → (B,)
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class ClickModule(nn.Module):
         fusion_rank,
         fusion_query,
         adapter_width,
+        history_pooling="mean",
     ):
         super().__init__()
         self.n_sets, self.dim, self.n_first_order = n_embedding_sets, embedding_dim, int(has_first_order)
@@ -44,6 +49,13 @@ class ClickModule(nn.Module):
         self.fusions = nn.ModuleList(
             FieldFusion(fusion, fusion_groups, embedding_dim, fusion_rank, fusion_query)
             for _ in range(n_embedding_sets)
+        )
+        self.histories = shapes.histories
+        for n, history in enumerate(shapes.histories):
+            self.register_buffer(f"fields_of_items{n}", torch.tensor(history.fields), persistent=False)
+        self.poolings = nn.ModuleList(
+            nn.ModuleList(POOLINGS[history_pooling](len(h.fields), embedding_dim) for h in shapes.histories)
+            for _ in range(n_embedding_sets if shapes.histories else 0)
         )
         self.body = body
         if has_first_order:
@@ -59,7 +71,23 @@ class ClickModule(nn.Module):
         """Return the fused embeddings of each set, (B, F, d), and the sum of first-order weights, (B,)."""
         e = self.embedding(categories, numbers, touched)  # (B, F, S·d [+ 1])
         *sets, first_order = e.split([self.dim] * self.n_sets + [e.shape[2] - self.n_sets * self.dim], dim=2)
-        return [fusion(e_s) for fusion, e_s in zip(self.fusions, sets, strict=True)], first_order.sum((1, 2))
+        first_order = first_order.sum((1, 2))
+        if not self.histories:
+            return [fusion(e_s) for fusion, e_s in zip(self.fusions, sets, strict=True)], first_order
+        items = self.embedding.items(categories, touched)
+        of_sets = zip(sets, self.fusions, self.poolings, strict=True)
+        return [self._with_histories(n, *of_set, items, categories) for n, of_set in enumerate(of_sets)], first_order
+
+    def _with_histories(self, n_set, e, fusion, poolings, items, categories):
+        """Return the fused embeddings of one set, and behind them what becomes of the histories."""
+        columns = slice(n_set * self.dim, (n_set + 1) * self.dim)
+        e = fusion(e)
+        parts = [e]
+        for n, (pooling, history) in enumerate(zip(poolings, categories.histories, strict=True)):
+            query = e.index_select(1, getattr(self, f"fields_of_items{n}"))
+            of_items = fusion.of_items(items[n][:, :, columns], self.histories[n].fields)
+            parts.append(pooling(query, of_items, history))
+        return torch.cat(parts, dim=1)
 
 
 class InteractionHead(nn.Module):

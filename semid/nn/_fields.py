@@ -1,7 +1,8 @@
 """Embeddings of the fields of an impression.
 
 Letters: B impressions, C categorical fields, L lists of categories, E entries of all lists of a batch, M numeric
-fields, F fields in all, w width of a table, U rows of it that a batch needs.
+fields, F fields in all, w width of a table, U rows of it that a batch needs; I distinct items in a column of histories
+of a batch, K fields of each.
 """
 
 from typing import NamedTuple
@@ -23,18 +24,30 @@ class VectorField(NamedTuple):
     n_fields: int  # fields that the adapter makes of it
 
 
+class HistoryShape(NamedTuple):
+    """A column of histories, whose items have embeddings from the tables of the candidate's fields."""
+
+    fields: tuple[int, ...]  # categorical fields of the candidate; each is one of the history as well
+
+
 class FieldShapes(NamedTuple):
-    """What a module must know of the data; fields come in this order."""
+    """What a module must know of the data; fields come in this order, those of histories last."""
 
     vocabulary_sizes: tuple[int, ...]  # rows of each categorical field in the table, codes last
     list_vocabulary_sizes: tuple[int, ...] = ()  # and of each list of categories
     n_numeric: int = 0
     vectors: tuple[VectorField, ...] = ()
+    histories: tuple[HistoryShape, ...] = ()
+
+    @property
+    def n_own_fields(self):
+        """Fields of the impression itself."""
+        vectors = sum(vector.n_fields for vector in self.vectors)
+        return len(self.vocabulary_sizes) + len(self.list_vocabulary_sizes) + self.n_numeric + vectors
 
     @property
     def n_fields(self):
-        vectors = sum(vector.n_fields for vector in self.vectors)
-        return len(self.vocabulary_sizes) + len(self.list_vocabulary_sizes) + self.n_numeric + vectors
+        return self.n_own_fields + sum(len(history.fields) for history in self.histories)
 
 
 class CategoriesWithLists(NamedTuple):
@@ -51,6 +64,26 @@ class CategoriesWithLists(NamedTuple):
 
     def cpu(self):
         return CategoriesWithLists(*(tensor.cpu() for tensor in self))
+
+
+class BatchHistory(NamedTuple):
+    """What a column of histories is in a batch: entries end to end, impression by impression, and the items in them."""
+
+    categories: torch.Tensor  # (I, K) int64; MISSING where an item has nothing
+    entries: torch.Tensor  # (E,) int64, the item of each entry, its place among the I
+    owners: torch.Tensor  # (E,) int64, the impression of each entry, ascending
+    lengths: torch.Tensor  # (B,) int64
+
+
+class CategoriesWithHistories(NamedTuple):
+    """The categories of a batch that has histories."""
+
+    own: torch.Tensor | CategoriesWithLists  # of the impressions themselves
+    histories: tuple[BatchHistory, ...]
+
+    def cpu(self):
+        histories = tuple(BatchHistory(*(tensor.cpu() for tensor in history)) for history in self.histories)
+        return CategoriesWithHistories(self.own.cpu(), histories)
 
 
 class TouchedRows(NamedTuple):
@@ -90,21 +123,33 @@ def entries_of_lists(column, rows, n_entries=None):
     return entries[places].long(), impressions, lengths
 
 
+def lengths_of_lists(column, rows):
+    """Return how many entries the lists of a column have in `rows` (B,)."""
+    _, offsets, which = column
+    return offsets.diff()[which[rows].long()]
+
+
 class FieldEmbedding(nn.Module):
     """An embedding per category, all in one table; for other fields, one per column that is multiplied by the value.
 
     A list of categories is the mean of its embeddings; a vector passes an MLP adapter. The rows for missing and unknown
     values start at zero: until something is learned for them they add nothing.
 
+    Items of histories have the embeddings that they have as candidates; `items` returns them. Where one has none, in
+    a field that does not know it, there are zeros.
+
     Shape: categories (B, C) int64, or `CategoriesWithLists`, numbers (B, M + vector columns) → (B, F, w)
     """
 
     def __init__(self, shapes, width, init_std, adapter_width):
         super().__init__()
+        self.n_histories = len(shapes.histories)
         self.n_categorical, self.n_lists = len(shapes.vocabulary_sizes), len(shapes.list_vocabulary_sizes)
         sizes = torch.tensor([0, *shapes.vocabulary_sizes, *shapes.list_vocabulary_sizes], dtype=torch.int64)
         # The row at which the vocabulary of each categorical field, and of each list, begins.
         self.register_buffer("first_rows", sizes.cumsum(0)[:-1], persistent=False)
+        for n, history in enumerate(shapes.histories):
+            self.register_buffer(f"first_rows_of_items{n}", self.first_rows[list(history.fields)], persistent=False)
         self.table = nn.Parameter(torch.empty(int(sizes.sum()), width).normal_(std=init_std))
         self.numeric = nn.Parameter(torch.empty(shapes.n_numeric, width).normal_(std=init_std))
         self.adapters = nn.ModuleList(VectorAdapter(vector, width, adapter_width) for vector in shapes.vectors)
@@ -114,13 +159,38 @@ class FieldEmbedding(nn.Module):
                 self.table[self.first_rows + reserved] = 0.0
 
     def rows(self, categories):
-        """Return the row of the table for each category, (B, C); with lists (B·C + E, 1), their entries last."""
+        """Return the row of the table for each category, (B, C); with lists (B·C + E, 1), their entries last.
+
+        With histories (rows of all these + I·K, 1), those of their items last.
+        """
+        if isinstance(categories, CategoriesWithHistories):
+            own = self.rows(categories.own).flatten()
+            return torch.cat([own, *(rows.flatten() for rows in self._item_rows(categories))])[:, None]
         if not self.n_lists:
             return categories + self.first_rows
         alone, of_lists = self._rows_apart(categories)
         return torch.cat([alone.flatten(), of_lists])[:, None]
 
+    def items(self, categories, touched=None):
+        """Return the embeddings of the distinct items of each column of histories, (I, K, w) each."""
+        rows = self._item_rows(categories)
+        if touched is None:
+            embeddings = [F.embedding(part, self.table) for part in rows]
+        else:
+            sizes = [part.numel() for part in rows]
+            places = touched.places[len(touched.places) - sum(sizes) :].flatten()
+            parts = touched.values.index_select(0, places).split(sizes)
+            embeddings = [e.view(*part.shape, -1) for e, part in zip(parts, rows, strict=True)]
+        has_some = [(history.categories != MISSING)[:, :, None] for history in categories.histories]
+        return [e * known.to(e.dtype) for e, known in zip(embeddings, has_some, strict=True)]
+
+    def _item_rows(self, categories):
+        first_rows = [getattr(self, f"first_rows_of_items{n}") for n in range(self.n_histories)]
+        return [h.categories + first for h, first in zip(categories.histories, first_rows, strict=True)]
+
     def forward(self, categories, numbers, touched=None):
+        if isinstance(categories, CategoriesWithHistories):
+            categories = categories.own
         parts = self._with_lists(categories, touched) if self.n_lists else [self._looked_up(categories, touched)]
         numeric, *vectors = numbers.split(self.widths, dim=1)
         if len(self.numeric):
@@ -137,7 +207,8 @@ class FieldEmbedding(nn.Module):
         if touched is None:
             return F.embedding(self.rows(categories), self.table)  # (B, C, w)
         # index_select: its gradient is three times as fast as that of F.embedding on the CPU.
-        return touched.values.index_select(0, touched.places.flatten()).view(*categories.shape, self.table.shape[1])
+        places = touched.places.flatten()[: categories.numel()]
+        return touched.values.index_select(0, places).view(*categories.shape, self.table.shape[1])
 
     def _with_lists(self, categories, touched):
         """Return the embeddings of categories and those of lists, the mean of their entries', (B, L, w)."""
@@ -148,9 +219,9 @@ class FieldEmbedding(nn.Module):
             starts = categories.lengths.cumsum(0) - categories.lengths
             lists = F.embedding_bag(of_lists, self.table, starts, mode="mean")  # no (E, w) is held
         else:
-            e_alone, e_lists = touched.values.index_select(0, touched.places.flatten()).split(
-                [alone.numel(), len(categories.entries)]
-            )
+            sizes = [alone.numel(), len(categories.entries)]
+            places = touched.places.flatten()[: sum(sizes)]
+            e_alone, e_lists = touched.values.index_select(0, places).split(sizes)
             e = e_alone.view(*alone.shape, width)
             sums = e_lists.new_zeros(len(categories.lengths), width).index_add_(0, categories.owners, e_lists)
             lists = sums / categories.lengths[:, None]
@@ -160,7 +231,7 @@ class FieldEmbedding(nn.Module):
 class VectorAdapter(nn.Module):
     """Linear → ReLU → Linear from a vector, such as an item's embedding, to the embeddings of one or several fields.
 
-    One linear map where there are no hidden units.
+    One linear map where there are no hidden units, as in models of 0.1.0 alone.
 
     Shape: (B, n_columns) → (B, n_fields, w)
     """
@@ -176,11 +247,25 @@ class VectorAdapter(nn.Module):
 
 
 def field_visits(embedding, categories, weights):
-    """Return `FieldEmbedding.rows`, and of `weights` of impressions, (B,), those of the first axis of it."""
+    """Return `FieldEmbedding.rows`, and of `weights` of impressions, (B,), those of the first axis of it.
+
+    What is in a history has been visited before: these rows weigh nothing.
+    """
+    rows = embedding.rows(categories)
+    if not isinstance(categories, CategoriesWithHistories):
+        return rows, _own_weights(categories, weights)
+    own = categories.own
+    of_own = _own_weights(own, weights)
+    if not isinstance(own, CategoriesWithLists):
+        of_own = of_own[:, None].expand(own.shape).flatten()
+    return rows, torch.cat([of_own, of_own.new_zeros(len(rows) - len(of_own))])
+
+
+def _own_weights(categories, weights):
     if isinstance(categories, CategoriesWithLists):
         of_alone = weights[:, None].expand(categories.alone.shape).flatten()
-        weights = torch.cat([of_alone, weights[categories.owners % len(weights)]])
-    return embedding.rows(categories), weights
+        return torch.cat([of_alone, weights[categories.owners % len(weights)]])
+    return weights
 
 
 def known_rows(shapes, embedding):

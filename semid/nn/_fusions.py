@@ -179,7 +179,7 @@ class FieldFusion(nn.Module):
     """A fusion of each group of fields; the others pass unchanged.
 
     `groups` are slices of the field axis; `fusion` is a key of `FUSIONS` or a class that is constructed and called like
-    those. With a `query`, the position of a field, it is `QueriedAttentionFusion`.
+    those. With a `query`, the position of a field, as in models of 0.1.0 alone, it is `QueriedAttentionFusion`.
 
     Shape: (B, F, d) → (B, F, d)
     """
@@ -197,6 +197,20 @@ class FieldFusion(nn.Module):
             parts += [e[:, done : group.start], fusion(e[:, group], *query)]
             done = group.stop
         return torch.cat([*parts, e[:, done:]], dim=1) if parts else e
+
+    def of_items(self, e, fields):
+        """Return embeddings of items, (I, K, d), fused as those of the candidate in `fields` are.
+
+        A group of which an item has not all fields, and one whose fusion a field of the impression asks for, is not.
+        """
+        fields = list(fields)
+        for group, fusion in zip(self.groups, self.fusions, strict=True):
+            of_group = list(range(group.start, group.stop))
+            if self.query is None and set(of_group) <= set(fields):
+                first = fields.index(group.start)
+                fused = fusion(e[:, first : first + len(of_group)])
+                e = torch.cat([e[:, :first], fused, e[:, first + len(of_group) :]], dim=1)
+        return e
 
 
 def _zero_linear(width_in, width_out):

@@ -1,6 +1,6 @@
 """Terms that a quantized autoencoder may learn from beside reconstruction. One function per term.
 
-Letters: B rows of a batch, D width of the latent, N codebooks, d width of a code vector, A width of a second embedding.
+Letters: B rows of a batch, D width of the latent, A width of a second embedding.
 """
 
 import torch
@@ -56,19 +56,3 @@ def alignment_loss(quantized, other):
     similarities = torch.addmm(offsets, F.normalize(quantized, dim=1), other.T, alpha=1 / TEMPERATURE)  # (B, B)
     losses = F.cross_entropy(similarities, torch.arange(len(known), device=known.device), reduction="none")
     return torch.where(known, losses, 0.0).sum() / known.sum().clamp(min=1)
-
-
-def diversity_loss(inputs):
-    """Mean squared correlation between what different codebooks see: 0 where each sees something else.
-
-    Parameters
-    ----------
-    inputs : sequence of N Tensors of shape (B, d)
-
-    Returns
-    -------
-    loss : scalar Tensor in [0, 1]
-    """
-    standardized = [F.normalize(x - x.mean(0), dim=0) for x in inputs]
-    pairs = [(a.T @ b).square().mean() for n, a in enumerate(standardized) for b in standardized[:n]]
-    return torch.stack(pairs).mean() if pairs else inputs[0].sum() * 0.0

@@ -94,11 +94,10 @@ class ResidualQuantizer(nn.Module):
     code vectors. With a `beam_size` above 1, `encode` looks for the codes jointly.
     """
 
-    def __init__(self, sizes, dim, *, learnable=False, beam_size=1, gradient_estimator="straight_through"):
+    def __init__(self, sizes, dim, *, learnable=False, beam_size=1):
         super().__init__()
         self.sizes = list(sizes)
         self.beam_size = beam_size
-        self.estimate = GRADIENT_ESTIMATORS[gradient_estimator]
         self.codebooks = nn.ModuleList(Codebook(size, dim, learnable=learnable) for size in sizes)
 
     def forward(self, z):
@@ -114,7 +113,7 @@ class ResidualQuantizer(nn.Module):
             # Detached, so that every level's commitment loss reaches the encoder.
             residual = residual - code_vectors.detach()
         codebook_loss, commitment_loss = map(sum, zip(*losses, strict=True))
-        quantized = self.estimate(z, total)
+        quantized = straight_through(z, total)
         return QuantizerOutput(
             quantized, quantized, torch.stack(codes, 1), codebook_loss, commitment_loss, tuple(inputs)
         )
@@ -200,7 +199,7 @@ class ParallelQuantizer(nn.Module):
     The multi-codebook quantizer of Mixture-of-Codes (Zhang et al., 2024, arXiv:2410.09560v1). With a
     `projection_dim`, each codebook quantizes a linear projection of its own of the latent, and its code vectors are
     projected back before the mean; without, all of them quantize the latent itself. Without `average`, a decoder
-    gets the N vectors side by side, (B, N, D). `forward` can be told to hand on the first few codebooks alone.
+    gets the N vectors side by side, (B, N, D).
     """
 
     def __init__(
@@ -210,12 +209,10 @@ class ParallelQuantizer(nn.Module):
         *,
         projection_dim=None,
         learnable=False,
-        gradient_estimator="straight_through",
         average=True,
     ):
         super().__init__()
         self.sizes = list(sizes)
-        self.estimate = GRADIENT_ESTIMATORS[gradient_estimator]
         self.average = average
         width = dim if projection_dim is None else projection_dim
         self.codebooks = nn.ModuleList(Codebook(size, width, learnable=learnable) for size in sizes)
@@ -239,7 +236,7 @@ class ParallelQuantizer(nn.Module):
             down.weight.copy_(torch.eye(dim)[(cards + cards // lcm(n_codebooks, dim)) % dim])
             up.weight.copy_(down.weight.T)
 
-    def forward(self, z, n_first=None):
+    def forward(self, z):
         codes, inputs, parts, losses = [], [], [], []
         for codebook, down, up in zip(self.codebooks, self.down, self.up, strict=True):
             x = down(z)
@@ -247,9 +244,8 @@ class ParallelQuantizer(nn.Module):
             code_vectors = codebook.code_vectors[code]
             losses.append(_losses(x, code_vectors))
             codes.append(code)
-            inputs.append(x)
-            parts.append(up(self.estimate(x, code_vectors.detach())))
-        parts = parts[:n_first]
+            inputs.append(x.detach())
+            parts.append(up(straight_through(x, code_vectors.detach())))
         quantized = sum(parts) / len(parts)
         codebook_loss, commitment_loss = map(sum, zip(*losses, strict=True))
         return QuantizerOutput(
@@ -326,25 +322,3 @@ def _losses(x, code_vectors):
 def straight_through(z, code_vectors):
     """The value of `code_vectors` with the gradient of `z` (Bengio et al., 2013, arXiv:1308.3432)."""
     return z + (code_vectors - z).detach()
-
-
-def rotation(z, code_vectors):
-    """The value of `code_vectors` as a rotation and scaling of `z` that is constant for the gradient.
-
-    The rotation trick (Fifty et al., 2024, arXiv:2410.06424, section 4, from memory): the gradient turns with the
-    vector, so that points on either side of the code vector are not pushed the same way.
-    """
-    with torch.no_grad():
-        z_norm, e_norm = z.norm(dim=1, keepdim=True), code_vectors.norm(dim=1, keepdim=True)
-        z_unit, e_unit = z / z_norm.clamp(min=1e-12), code_vectors / e_norm.clamp(min=1e-12)
-        half_way = nn.functional.normalize(z_unit + e_unit, dim=1)
-        scale = e_norm / z_norm.clamp(min=1e-12)
-        # Opposite or vanishing vectors have no rotation between them: straight through there.
-        usable = ((z_unit * e_unit).sum(1, keepdim=True) > -0.99) & (z_norm > 1e-6) & (e_norm > 1e-6)
-    along_half_way = (z * half_way).sum(1, keepdim=True)
-    along_z = (z * z_unit).sum(1, keepdim=True)
-    rotated = scale * (z - 2 * along_half_way * half_way + 2 * along_z * e_unit)
-    return torch.where(usable, rotated, straight_through(z, code_vectors))
-
-
-GRADIENT_ESTIMATORS = {"straight_through": straight_through, "rotation": rotation}

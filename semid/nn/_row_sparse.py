@@ -93,8 +93,7 @@ class LazyAdam:
 
         With `visits`, rows are (B, C), and `weights` those of the impressions, (B,).
         """
-        distinct = _distinct if rows.device.type == "cpu" else _distinct_without_waiting
-        self.rows, places, self.slots = distinct(rows)
+        self.rows, places, self.slots = distinct_on(rows.device)(rows)
         self.values, self.moments, self.averages = self._caught_up(self.rows)
         self.counts = None
         if self.visits is not None:
@@ -119,7 +118,7 @@ class LazyAdam:
             pull = self.visits.prior.index_select(0, self.rows) * counts
             gradient[:, self.widths[0] :].addcmul_(pull, values[:, self.widths[0] :])
         squares = self._mean_squares(gradient)
-        moments = self._with_gradient(self.moments, squares)
+        moments = self.moments * _BETA2 + squares * (1 - _BETA2)
         step = self.group["lr"] / (self._normaliser(moments, squares) + _EPSILON)  # (U, G)
         forgetting = self.forgetting
         if isinstance(forgetting, torch.Tensor):
@@ -130,7 +129,7 @@ class LazyAdam:
         values.addcmul_(gradient, self._by_column(step), value=-1.0)
         self.table.index_copy_(0, self.rows, values)
         self.second_moments.index_copy_(0, self.rows, moments)
-        rates = self._resting_rate(step)
+        rates = step * self.group["weight_decay"]
         rates[:, : 1 if self.has_prior else None].add_(forgetting)
         self.resting_rates.index_copy_(0, self.rows, rates)
         self._mark(self.rows)
@@ -189,7 +188,7 @@ class LazyAdam:
             values[:, : self.n_forgetting].mul_(left.to(values.dtype))
         else:
             values.mul_(self._by_column(left.to(values.dtype)))
-        return values, self._rested(moments, n), averages
+        return values, moments * (_BETA2**n).to(moments.dtype), averages
 
     def _mean_squares(self, gradient):
         means = [part.square().mean(1, keepdim=True) for part in gradient.split(self.widths, dim=1)]
@@ -201,34 +200,6 @@ class LazyAdam:
             return amounts
         parts = [part.expand(-1, width) for part, width in zip(amounts.split(1, dim=1), self.widths, strict=True)]
         return torch.cat(parts, dim=1)
-
-    def _resting_rate(self, step):
-        return step * self.group["weight_decay"]
-
-    def _rested(self, moments, n):
-        return moments * (_BETA2**n).to(moments.dtype)
-
-    def _with_gradient(self, moments, mean_squares):
-        return moments * _BETA2 + mean_squares * (1 - _BETA2)
-
-
-class RowwiseAdagrad(LazyAdam):
-    """Adagrad with one sum of squares per row (Naumov et al., 2019, "DLRM", arXiv:1906.00091, from memory).
-
-    v ← v + <g²>, e ← e - lr g / (√v + ε); rows at rest stay as they are, L2 acts on those that are touched.
-    """
-
-    def _resting_rate(self, step):
-        return torch.zeros_like(step)
-
-    def _rested(self, moments, n):
-        return moments
-
-    def _with_gradient(self, moments, mean_squares):
-        return moments + mean_squares
-
-    def _normaliser(self, moments, squares):
-        return moments.sqrt()
 
 
 def forgetting_rates(shares, n_steps, pace):
@@ -257,6 +228,11 @@ class DistinctRows(NamedTuple):
     slots: torch.Tensor | None  # whose gradient a row takes, where it is not its own
 
 
+def distinct_on(device):
+    """Return what gives the `DistinctRows` of a tensor of rows on `device`."""
+    return _distinct if device.type == "cpu" else _distinct_without_waiting
+
+
 def _distinct(rows):
     return DistinctRows(*torch.unique(rows, return_inverse=True), None)
 
@@ -267,6 +243,8 @@ def _distinct_without_waiting(rows):
     A GPU that has to tell how many rows are distinct makes the host wait for all it was given to do. Here what is left
     over repeats the last row, with its gradient, and so writes what is written there anyway.
     """
+    if not rows.numel():
+        return DistinctRows(rows.flatten(), rows, rows.flatten())
     ordered, order = rows.flatten().sort()
     is_new = torch.ones_like(ordered, dtype=torch.bool)
     is_new[1:] = ordered[1:] != ordered[:-1]

@@ -38,12 +38,16 @@ def as_index(ids: Any) -> pd.Index:
     return pd.Index(ids)
 
 
-def split_columns(X: pd.DataFrame | np.ndarray) -> tuple[list, list[pd.Series]]:
-    """Return the names and the columns, as pandas Series, of a DataFrame or a 2-D array."""
+def split_columns(X: pd.DataFrame | np.ndarray, *, plain_lists: bool = True) -> tuple[list, list[pd.Series]]:
+    """Return the names and the columns, as pandas Series, of a DataFrame or a 2-D array.
+
+    Columns of Arrow's lists become objects with `plain_lists`, and stay what they are without.
+    """
     if not isinstance(X, pd.DataFrame):
         X = pd.DataFrame(X)
         X = X.infer_objects()
-    return list(X.columns), [_plain_lists(X.iloc[:, position]) for position in range(X.shape[1])]
+    columns = [X.iloc[:, position] for position in range(X.shape[1])]
+    return list(X.columns), [_plain_lists(column) for column in columns] if plain_lists else columns
 
 
 def _plain_lists(column):

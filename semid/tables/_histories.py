@@ -306,6 +306,14 @@ def is_history(column: Any) -> bool:
     return isinstance(getattr(column, "dtype", None), HistoryDtype)
 
 
+def holds_histories(column: pd.Series) -> bool:
+    """Return whether a column is one of histories, or its first value that is not missing is a list."""
+    if column.dtype != object:
+        return is_history(column) or _is_arrow(column)
+    present = column[column.notna().to_numpy()]
+    return len(present) > 0 and isinstance(present.iloc[0], SEQUENCES)
+
+
 def _restore(kind, state):
     *bounds, codes, has_ids, item = state
     return kind(*bounds, codes=codes, has_ids=has_ids, item=item)

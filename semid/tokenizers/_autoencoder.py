@@ -1,6 +1,6 @@
 """What the learned tokenizers share: a quantized autoencoder, started as PCA and k-means, trained by gradients."""
 
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -14,15 +14,17 @@ from semid.engine._autoencoder_training import TrainingOptions, train_quantized_
 from semid.engine._catalogue import ENCODE_ROWS, ROWS_PER_CODE, Catalogue
 from semid.engine._checkpoints import Checkpoint, NoCheckpoint, check_checkpoint_dir, fingerprint_of, n_bytes_of
 from semid.engine._ranks import current_ranks
-from semid.nn._additive import least_squares_code_vectors
 from semid.nn._autoencoder import LinearPlusMLP, QuantizedAutoencoder, start_as_pca
-from semid.nn._quantizers import GRADIENT_ESTIMATORS
 from semid.tokenizers._base import BaseTokenizer
 from semid.tokenizers._rows import distinct_rows, row_hashes
 
 _INITIAL_KMEANS_ITERATIONS = 15
-# Of the least-squares code vectors beside the decoder, in items: enough that a code of few items adds little.
-_OUTPUT_RIDGE = 20.0
+
+
+STOPPING_PARAMETERS = {
+    "early_stopping": "Use validation=0.1 in the place of early_stopping=True, validation=None in that of False.",
+    "validation_fraction": "Use validation, the share that is held out; None holds nothing out.",
+}
 
 
 class BaseAutoencoderTokenizer(BaseTokenizer):
@@ -32,13 +34,18 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         "codebook_size",
         "latent_dim",
         "hidden_layer_sizes",
-        "codebook_update",
-        "gradient_estimator",
-        "output_codebooks",
     )
-    # Terms that only some subclasses have as parameters.
-    diversity_weight = 0.0
-    nested_dropout = 0.0
+    _former_architecture: tuple[str, ...] = ("output_codebooks",)
+    _removed_parameters: ClassVar = {
+        **STOPPING_PARAMETERS,
+        "codebook_update": (
+            "Code vectors are moving averages. RQVAETokenizer(codebook_update='gradient') learns them by gradient, "
+            "also with n_codebooks=1."
+        ),
+        "gradient_estimator": "Gradients pass the codes straight through: leave it out.",
+        "output_codebooks": "It reconstructed the items of fit better, others hardly: use a wider latent_dim.",
+    }
+    codebook_update = "ema"
 
     @all_or_nothing
     def fit(
@@ -142,6 +149,11 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
 
     def _check_same_architecture(self):
         """Raise if a parameter that decides shapes has changed since the codebooks were made."""
+        if self._architecture.get("output_codebooks"):
+            raise ValueError(
+                "output_codebooks=True, of semid 0.1.0, must not be followed by another fit with warm_start or by "
+                "partial_fit: its vectors belong to what was learned then. Clone the tokenizer and fit it anew."
+            )
         fitted = self._architecture | {"n_codebooks": len(self.codebook_sizes_)}
         for name, value in fitted.items():
             now = getattr(self, name, value)
@@ -156,19 +168,16 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         self._check_latent()
         check_layer_sizes("hidden_layer_sizes", self.hidden_layer_sizes)
         check_option("codebook_update", self.codebook_update, ("ema", "gradient"))
-        check_option("gradient_estimator", self.gradient_estimator, tuple(GRADIENT_ESTIMATORS))
         check_option("assignment", self.assignment, ("nearest", "sinkhorn"))
-        check_option("output_codebooks", self.output_codebooks, (False, True))
-        check_option("early_stopping", self.early_stopping, (False, True))
-        check_number("validation_fraction", self.validation_fraction, 0, 1, open_minimum=True, open_maximum=True)
+        if self.validation is not None:
+            check_number("validation", self.validation, 0, 1, open_minimum=True, open_maximum=True)
         check_integer("n_iter_no_change", self.n_iter_no_change, 1)
         check_option("warm_start", self.warm_start, (False, True))
         check_integer("max_iter", self.max_iter, 1)
         check_integer("batch_size", self.batch_size, 1)
         check_number("learning_rate", self.learning_rate, 0, open_minimum=True)
-        for name in ("commitment_weight", "separation_weight", "alignment_weight", "diversity_weight"):
+        for name in ("commitment_weight", "separation_weight", "alignment_weight"):
             check_number(name, getattr(self, name), 0)
-        check_number("nested_dropout", self.nested_dropout, 0, 1)
         check_number("mixup", self.mixup, 0, 1)
         check_checkpoint_dir(self.checkpoint_dir, self.random_state)
 
@@ -193,10 +202,7 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         return LinearPlusMLP(sizes)
 
     def _quantizer_options(self):
-        return {
-            "learnable": self._architecture["codebook_update"] == "gradient",
-            "gradient_estimator": self._architecture["gradient_estimator"],
-        }
+        return {"learnable": self._architecture.get("codebook_update") == "gradient"}
 
     def _remedy_of_collapse(self):
         if self.assignment == "sinkhorn":
@@ -219,10 +225,8 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
             assignment=self.assignment,
             separation_weight=self.separation_weight,
             alignment_weight=self.alignment_weight,
-            diversity_weight=self.diversity_weight,
-            nested_dropout=self.nested_dropout,
             mixup=self.mixup,
-            n_iter_no_change=self.n_iter_no_change if self.early_stopping else None,
+            n_iter_no_change=self.n_iter_no_change if self.validation is not None else None,
             verbose=bool(self.verbose),
         )
 
@@ -255,9 +259,6 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
             saved=saved,
             ranks=ranks,
         )
-        if module.output_codebooks:
-            _fit_output_codebooks(module, *catalogue.sample(generator))
-            ranks.copy_from_first(module.output_codebooks)
         warn_of_collapse(history, module.quantizer.sizes, len(catalogue), self._remedy_of_collapse())
         if not start:
             history = _append_history(self.history_, history)
@@ -291,20 +292,34 @@ class BaseAutoencoderTokenizer(BaseTokenizer):
         module.quantizer.initialize(z, weights, generator, _INITIAL_KMEANS_ITERATIONS)
 
     def _hold_out(self, catalogue, alignment, generator):
-        n_held_out = max(1, round(self.validation_fraction * len(catalogue)))
+        n_held_out = max(1, round(self.validation * len(catalogue)))
         n_left, n_left_at_least = len(catalogue) - n_held_out, max(2, *self.codebook_sizes_)
         if n_left < n_left_at_least:
             raise ValueError(
-                "early_stopping must leave at least 2 distinct items and as many as there are codes in a codebook, "
-                f"{n_left_at_least}; validation_fraction={self.validation_fraction} leaves {n_left} of "
-                f"{len(catalogue)}. Pass early_stopping=False, a smaller validation_fraction or codebook_size, or more "
-                "items."
+                "validation must leave at least 2 distinct items and as many as there are codes in a codebook, "
+                f"{n_left_at_least}; validation={self.validation} leaves {n_left} of {len(catalogue)}. Pass "
+                "validation=None, a smaller share or codebook_size, or more items."
             )
         order = torch.randperm(len(catalogue), generator=generator).numpy()
         held_out, kept = np.sort(order[:n_held_out]), np.sort(order[n_held_out:])
         if alignment is not None:
             alignment = alignment[torch.from_numpy(kept).to(alignment.device)]
         return catalogue.subset(kept), catalogue.subset(held_out), alignment
+
+    @classmethod
+    def _in_place_of_removed(cls, former: dict[str, Any]) -> dict[str, Any]:
+        today: dict[str, Any] = {}
+        if former.get("early_stopping"):
+            today["validation"] = former["validation_fraction"]
+        if "_architecture" in former:
+            today["_architecture"] = cls._architecture_of_today(former["_architecture"])
+        return today
+
+    @classmethod
+    def _architecture_of_today(cls, former: dict[str, Any]) -> dict[str, Any]:
+        """Return what the module of a former version is built from, without the names that are gone."""
+        kept = {*cls._architecture_parameters, *cls._former_architecture}
+        return {name: value for name, value in former.items() if name in kept}
 
 
 def _starting_point(module, generator):
@@ -328,22 +343,6 @@ def _size_of_state(module, n_items):
 def _linear_maps(decoder):
     """The linear parts of a decoder, or of the decoders that are averaged."""
     return [part.linear for part in decoder.modules() if isinstance(part, LinearPlusMLP)]
-
-
-@torch.no_grad()
-def _fit_output_codebooks(module, x, weights):
-    """Set the code vectors beside the decoder to the ridge regression of what the decoder leaves over on the codes."""
-    rests, codes = [], []
-    for block in x.split(ENCODE_ROWS):
-        output = module.quantizer(module.encoder(block))
-        rests.append(block - module.decoder(output.decoder_input))
-        codes.append(output.codes)
-    # On what the present code vectors leave, so that codes without items here keep theirs.
-    tables, codes = list(module.output_codebooks), torch.cat(codes)
-    rests = torch.cat(rests) - sum(table[code] for table, code in zip(tables, codes.T, strict=True))
-    steps = least_squares_code_vectors(rests, weights, codes, tables, ridge=_OUTPUT_RIDGE)
-    for table, step in zip(tables, steps, strict=True):
-        table += step
 
 
 def _check_whole_rows(alignment):

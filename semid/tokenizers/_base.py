@@ -22,13 +22,16 @@ from semid.base._checks import (
     warn,
     warn_of_packed_bits,
 )
+from semid.base._documentation import fill_in
 from semid.base._live_module import LiveModule, build_seeded, export_state, resolve_device
+from semid.base._search_space import HasSearchSpace
 from semid.base._versioned import Versioned
 from semid.engine._catalogue import ENCODE_ROWS, Catalogue, mean_and_scale
 from semid.metrics import reconstruction_r2
 from semid.tables._ids import is_called_id
 from semid.tables._vectors import from_tensor
 from semid.tokenizers._alignment import best_labels, check_pair
+from semid.tokenizers._documentation import SHARED_PARTS
 from semid.tokenizers._rows import distinct_rows
 
 # A code is taken from float32 arithmetic where the nearest code vector leads the next by more than this share of the
@@ -44,6 +47,11 @@ class EmbeddingsToCodes(Versioned, TransformerMixin, BaseEstimator):
     """What follows from `transform`, `inverse_transform` and ``codebook_sizes_`` alone."""
 
     codebook_sizes_: list[int]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Fill in the parts of a tokenizer's docstring that several share."""
+        super().__init_subclass__(**kwargs)
+        fill_in(cls, SHARED_PARTS)
 
     @on_snapshot
     def score(self, X: ArrayLike, y: ArrayLike | None = None) -> float:
@@ -170,7 +178,7 @@ def _is_number(text):
     return True
 
 
-class BaseTokenizer(EmbeddingsToCodes):
+class BaseTokenizer(HasSearchSpace, EmbeddingsToCodes):
     """Contract of all tokenizers: item embeddings in, codes out.
 
     A subclass gives ``_check_parameters``, ``_build_module`` and ``_learn``. The fitted model is ``state_``, numpy
@@ -180,6 +188,7 @@ class BaseTokenizer(EmbeddingsToCodes):
 
     state_: dict[str, np.ndarray]
     _architecture_parameters: tuple[str, ...] = ()
+    _former_architecture: tuple[str, ...] = ()  # what modules of former versions may have been built from besides
     _codes_are_nearest = True  # whether codes are those of nearest code vectors, and any combination of them may occur
 
     @all_or_nothing

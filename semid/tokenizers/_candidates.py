@@ -5,6 +5,7 @@ import torch
 
 from semid.base._live_module import resolve_device
 
+BLOCK = 512  # rows that are placed, decoded or asked for codes at once
 _ENCODE_ROWS = 128
 _BEAM_NUMBERS = 2**17  # costs in float64 held at once: 1 MB, of which a search has about ten copies
 _FLOAT64_TIE = 1e-9  # wide enough for a step per place in a list of candidates to exceed rounding

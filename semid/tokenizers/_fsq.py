@@ -13,7 +13,14 @@ from semid.base._checks import check_codebook_sizes, check_integer
 from semid.base._live_module import resolve_device
 from semid.base._typing import RandomState, StrPath
 from semid.nn._finite_scalar_quantizer import FiniteScalarQuantizer
-from semid.tokenizers._autoencoder import BaseAutoencoderTokenizer
+from semid.tokenizers._annotations import (
+    CodebookSize,
+    LearningRate,
+    Mixup,
+    NCodebooks,
+    SeparationWeight,
+)
+from semid.tokenizers._autoencoder import STOPPING_PARAMETERS, BaseAutoencoderTokenizer
 
 _MOST_LEVELS = 16
 _TYPICAL_LEVELS = 6  # of a scalar in the paper's table of recommended levels, which this number reproduces
@@ -34,50 +41,15 @@ class FSQTokenizer(BaseAutoencoderTokenizer):
     ----------
     n_codebooks : int, default 4
         Number of codes per item.
-    codebook_size : int, list of int, or "graded", default 256
-        Number of codes per codebook: one int for all, one int per codebook, or ``"graded"`` for sizes from coarse to
-        fine (see `graded_sizes`), moved to the nearest that are products of levels.
+    {codebook_size}
     levels : "auto" or sequence of int, default "auto"
         Levels of the scalars of each code; their product is `codebook_size`. ``"auto"`` factorises each size into
         levels from 2 to 16, as even as can be and about six, as the paper recommends: 256 = 8·8·4, 240 = 8·6·5,
-        1000 = 8·5·5·5. A size with a prime factor above 16 has no levels and is refused.
-    hidden_layer_sizes : sequence of int, default (512, 256, 128)
-        Widths of the encoder's hidden layers; the decoder mirrors them.
-    separation_weight : float, default 0.0
-        Weight of a term that pushes apart the latents of items that shared all codes in the last epoch. Between 1 and
-        10, it trades reconstruction for codes of their own.
-    alignment_weight : float, default 0.1
-        Weight of the contrastive term with a second embedding; read where `fit` is given ``alignment``.
-    max_iter : int, default 30
-        Number of epochs.
-    batch_size : int, default 512
-        Items per gradient step.
-    learning_rate : float, default 0.003
-        Of AdamW at the first step; falls to zero along a half cosine.
-    mixup : float, default 0.4
-        How far an embedding moves towards another random item's in training, as a share of the way at most (mixup,
-        arXiv:1710.09412). Items that were not there in `fit` lie between those that were: more of it brings their
-        reconstruction closer to that of the fitted items, which gets worse.
-    early_stopping : bool, default False
-        Whether to hold items out, stop when their reconstruction gets no better, and keep the best epoch.
-    validation_fraction : float, default 0.1
-        Share of the items held out; read with ``early_stopping=True`` only.
-    n_iter_no_change : int, default 5
-        Epochs without a better held-out reconstruction after which training stops; read with ``early_stopping=True``.
-    warm_start : bool, default False
-        Whether `fit` goes on from the fitted codebooks instead of starting anew.
-    checkpoint_dir : str, path-like or None, default None
-        Folder in which `fit` keeps its state after every epoch. Killed at any moment, the same call on the same data
-        goes on after the last complete epoch and ends with the same codes; `random_state` must be an int. The file,
-        about four times as large as the weights, is removed when the fit completes. One fit at a time: that of other
-        parameters or data is refused as long as the file is there.
-    device : str, default "auto"
-        ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
-    random_state : int, RandomState instance or None, default None
-        Seed of the MLPs and the batches. An int makes codes the same in every run with as many threads, by which sums
-        are rounded; on CUDA up to the rounding of its sums. See `distributed_fit`.
-    verbose : bool, default False
-        Show a progress bar with the loss, R² and mean codebook usage.
+        1000 = 8·5·5·5. A size with a prime factor above 16 has no levels and is refused; those of ``"graded"`` move to
+        the nearest that have some.
+    {hidden}
+    {terms}
+    {training}
 
     Attributes
     ----------
@@ -90,7 +62,7 @@ class FSQTokenizer(BaseAutoencoderTokenizer):
     history_ : dict of ndarray
         Per epoch: ``loss`` and ``reconstruction_loss``, which are one here (of standardised embeddings, means over
         items), ``r2``, ``usage`` and ``perplexity`` (n_epochs, n_codebooks), the share and the effective number of
-        codes met; with ``early_stopping=True`` also ``validation_r2``. All but the last are as met in training, of
+        codes met; with `validation` also ``validation_r2``. All but the last are as met in training, of
         embeddings that `mixup` has moved: `score` has the R² of the items themselves.
     n_iter_ : int
         Number of epochs run.
@@ -102,6 +74,10 @@ class FSQTokenizer(BaseAutoencoderTokenizer):
     See Also
     --------
     RQVAETokenizer : Learned codebooks from coarse to fine around the same autoencoder.
+
+    Notes
+    -----
+    {cost without codebooks}
 
     Examples
     --------
@@ -117,28 +93,26 @@ class FSQTokenizer(BaseAutoencoderTokenizer):
 
     _architecture_parameters = ("codebook_size", "levels", "hidden_layer_sizes")
     _codes_are_nearest = False  # a code is a cell of a grid
+    _removed_parameters = STOPPING_PARAMETERS
     # What the training asks of codebooks that learn, and there are none.
     codebook_update = "gradient"
     commitment_weight = 0.0
-    gradient_estimator = "straight_through"
     assignment = "nearest"
-    output_codebooks = False
 
     def __init__(
         self,
-        n_codebooks: int = 4,
-        codebook_size: int | Sequence[int] | Literal["graded"] = 256,
+        n_codebooks: NCodebooks = 4,
+        codebook_size: CodebookSize = 256,
         *,
         levels: Sequence[int] | Literal["auto"] = "auto",
         hidden_layer_sizes: Sequence[int] = (512, 256, 128),
-        separation_weight: float = 0.0,
+        separation_weight: SeparationWeight = 0.0,
         alignment_weight: float = 0.1,
         max_iter: int = 30,
         batch_size: int = 512,
-        learning_rate: float = 3e-3,
-        mixup: float = 0.4,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
+        learning_rate: LearningRate = 3e-3,
+        mixup: Mixup = 0.4,
+        validation: float | None = None,
         n_iter_no_change: int = 5,
         warm_start: bool = False,
         checkpoint_dir: StrPath | None = None,
@@ -156,8 +130,7 @@ class FSQTokenizer(BaseAutoencoderTokenizer):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.mixup = mixup
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
+        self.validation = validation
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
         self.checkpoint_dir = checkpoint_dir

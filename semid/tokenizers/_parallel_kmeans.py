@@ -1,10 +1,8 @@
 """Independent clusterings of the embedding itself."""
 
-from collections.abc import Sequence
-from typing import Literal
-
 from semid.base._typing import RandomState
 from semid.nn._quantizers import ParallelQuantizer
+from semid.tokenizers._annotations import CodebookSize, NCodebooks
 from semid.tokenizers._kmeans import BaseKMeansTokenizer
 
 
@@ -26,29 +24,26 @@ class ParallelKMeansTokenizer(BaseKMeansTokenizer):
     max_iter : int, default 25
         Number of Lloyd iterations per codebook at most; embeddings of 128 and more features are clustered in their 64
         leading components before, for as many.
-    device : str, default "auto"
-        ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
-    random_state : int, RandomState instance or None, default None
-        Seed of the k-means starts. An int makes codes the same in every run with as many threads, by which sums are
-        rounded; on CUDA up to the rounding of its sums.
-    verbose : bool, default False
-        Show a progress bar with R² and codebook usage.
+    {kmeans}
 
     Attributes
     ----------
     codebooks_ : list of ndarray of shape (codebook_size, n_features), float32
         Cluster centers in the units of the embeddings. An item's reconstruction is the mean of its centers.
-    codebook_sizes_ : list of int
-        Number of codes per codebook after cutting to the number of distinct items.
+    {sizes}
     history_ : dict of ndarray of shape (n_iterations, n_codebooks)
         Per Lloyd iteration and clustering: ``reconstruction_loss`` (mean squared error of standardised embeddings),
         ``r2``, and ``usage``, the share of codes in use. Codebooks that stopped early repeat their last value.
     n_iter_ : int
         Number of iterations of the codebook that took most.
-    n_features_in_ : int
-        Width of the embeddings seen in `fit`.
-    state_ : dict of ndarray
-        The fitted model by name.
+    {state}
+
+    Notes
+    -----
+    Letters: n items of F features, N codebooks of K codes, I Lloyd iterations.
+    Cost: O(I n N K F) time to fit, O(n N K F) to encode; O(n F) memory, of the embeddings no more than 512 MB: of
+    more, k-means sees a sample. Distances to all code vectors, one matrix product, bound it.
+    {no going on}
 
     Examples
     --------
@@ -64,8 +59,8 @@ class ParallelKMeansTokenizer(BaseKMeansTokenizer):
 
     def __init__(
         self,
-        n_codebooks: int = 7,
-        codebook_size: int | Sequence[int] | Literal["graded"] = "graded",
+        n_codebooks: NCodebooks = 7,
+        codebook_size: CodebookSize = "graded",
         *,
         max_iter: int = 25,
         device: str = "auto",

@@ -1,14 +1,15 @@
 """Product quantization of the embedding itself."""
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from semid.base._checks import check_option, warn
+from semid.base._search_space import Options
 from semid.base._typing import RandomState
 from semid.nn._product_quantizer import ProductQuantizer, block_widths
+from semid.tokenizers._annotations import CodebookSize, NCodebooks
 from semid.tokenizers._kmeans import BaseKMeansTokenizer
 
 
@@ -25,22 +26,14 @@ class ProductQuantizationTokenizer(BaseKMeansTokenizer):
     n_codebooks : int, default 4
         Number of codes per item, the number of blocks. It need not divide the width of the embeddings: the first blocks
         then are wider by one, as in `numpy.array_split`.
-    codebook_size : int, list of int, or "graded", default 256
-        Number of codes per codebook: one int for all, one int per codebook, or ``"graded"`` for sizes from coarse to
-        fine (see `graded_sizes`).
+    {codebook_size}
     rotation : {"opq", "pca_balanced", None}, default "opq"
         What is cut into blocks: the coordinates of ``"opq"``, codebooks and rotation fitted in turn; principal
         components, dealt out so that the blocks carry the same amount of information (``"pca_balanced"``, a fraction of
         the time, less is kept); or the embedding as it is (None, the original PQ).
     max_iter : int, default 25
         Number of Lloyd iterations per codebook at most, and for ``"opq"`` number of rounds of codebooks and rotation.
-    device : str, default "auto"
-        ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
-    random_state : int, RandomState instance or None, default None
-        Seed of the k-means starts. An int makes codes the same in every run with as many threads, by which sums are
-        rounded; on CUDA up to the rounding of its sums.
-    verbose : bool, default False
-        Show a progress bar with R² and codebook usage.
+    {kmeans}
 
     Attributes
     ----------
@@ -58,14 +51,19 @@ class ProductQuantizationTokenizer(BaseKMeansTokenizer):
         value. The rounds of ``"opq"`` come before and are not counted.
     n_iter_ : int
         Number of iterations of the codebook that took most.
-    n_features_in_ : int
-        Width of the embeddings seen in `fit`.
-    state_ : dict of ndarray
-        The fitted model by name.
+    {state}
 
     See Also
     --------
     ResidualKMeansTokenizer : Codebooks in a row, which keep more and tell of coarse before fine.
+
+    Notes
+    -----
+    Letters: n items of F features, N codebooks of K codes, I Lloyd iterations or rounds.
+    Cost: O(I n K F) time to fit, each codebook seeing F / N features, and O(n F (K + F)) to encode; ``"opq"`` adds
+    O(I (n F² + F³)) for its rotations, which bound it for wide embeddings. O(n F + F²) memory, of the embeddings no
+    more than 512 MB.
+    {no going on}
 
     Examples
     --------
@@ -84,10 +82,10 @@ class ProductQuantizationTokenizer(BaseKMeansTokenizer):
 
     def __init__(
         self,
-        n_codebooks: int = 4,
-        codebook_size: int | Sequence[int] | Literal["graded"] = 256,
+        n_codebooks: NCodebooks = 4,
+        codebook_size: CodebookSize = 256,
         *,
-        rotation: Literal["opq", "pca_balanced"] | None = "opq",
+        rotation: Annotated[Literal["opq", "pca_balanced"] | None, Options(("opq", "pca_balanced"))] = "opq",
         max_iter: int = 25,
         device: str = "auto",
         random_state: RandomState | None = None,

@@ -27,9 +27,7 @@ class RandomTokenizer(BaseTokenizer):
     ----------
     n_codebooks : int, default 7
         Number of codes per item.
-    codebook_size : int, list of int, or "graded", default 256
-        Number of codes per codebook: one int for all, one int per codebook, or ``"graded"`` for sizes from coarse to
-        fine (see `graded_sizes`).
+    {codebook_size}
     device : str, default "auto"
         Where `inverse_transform` computes; ``"auto"`` is CUDA where there is one, else the CPU.
     random_state : int, RandomState instance or None, default None
@@ -39,14 +37,20 @@ class RandomTokenizer(BaseTokenizer):
     ----------
     codebooks_ : list of ndarray of shape (codebook_size, n_features), float32
         Mean embedding of the items that have each code. The reconstruction of an item is the mean of its rows.
-    codebook_sizes_ : list of int
-        Number of codes per codebook after cutting to the number of distinct items.
+    {sizes}
     n_features_in_ : int
         Width of the embeddings seen in `fit`.
     seed_ : int
         The seed in use.
     state_ : dict of ndarray
         The fitted model by name.
+
+    Notes
+    -----
+    Letters: n items of F features, N codebooks of K codes.
+    Cost: O(n N F) time to fit, the means of each code's items; O(n (F + N)) to encode, a hash of each embedding, which
+    reading it bounds. O(N K F) memory.
+    Going on: nothing to go on with. The codes of new items are exactly those that a fit with them would give.
 
     Examples
     --------

@@ -1,17 +1,18 @@
 """Residual quantization of the embedding itself."""
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
 from semid.base._checks import check_integer
+from semid.base._search_space import Options
 from semid.base._typing import RandomState
 from semid.engine._catalogue import ENCODE_ROWS, ROWS_PER_CODE
 from semid.nn._additive import least_squares_code_vectors, refine
 from semid.nn._quantizers import ResidualQuantizer
+from semid.tokenizers._annotations import CodebookSize, NCodebooks
 from semid.tokenizers._kmeans import BaseKMeansTokenizer, r2_of
 
 
@@ -25,9 +26,7 @@ class ResidualKMeansTokenizer(BaseKMeansTokenizer):
     ----------
     n_codebooks : int, default 3
         Number of codes per item, the levels of the chain.
-    codebook_size : int, list of int, or "graded", default 256
-        Number of codes per codebook: one int for all, one int per codebook, or ``"graded"`` for sizes from coarse to
-        fine (see `graded_sizes`).
+    {codebook_size}
     beam_size : int, default 1
         How many beginnings of an item's codes are kept at each level. 1 takes the nearest code vector level by level;
         more look further ahead: better reconstruction, slower encoding.
@@ -39,31 +38,30 @@ class ResidualKMeansTokenizer(BaseKMeansTokenizer):
     max_iter : int, default 7
         Number of Lloyd iterations per codebook at most; embeddings of 128 and more features are clustered in their 64
         leading components before, for as many.
-    device : str, default "auto"
-        ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
-    random_state : int, RandomState instance or None, default None
-        Seed of the k-means starts. An int makes codes the same in every run with as many threads, by which sums are
-        rounded; on CUDA up to the rounding of its sums.
-    verbose : bool, default False
-        Show a progress bar with R² and codebook usage.
+    {kmeans}
 
     Attributes
     ----------
     codebooks_ : list of ndarray of shape (codebook_size, n_features), float32
         Code vectors in the units of the embeddings. Those of the first level carry the mean, so that an item's
         reconstruction is the sum of its code vectors.
-    codebook_sizes_ : list of int
-        Number of codes per codebook after cutting to the number of distinct items.
+    {sizes}
     history_ : dict of ndarray of shape (n_iterations, n_codebooks)
         Per Lloyd iteration: ``reconstruction_loss`` (mean squared error of standardised embeddings), ``r2`` after each
         level, and ``usage``, the share of codes in use. Codebooks that stopped early repeat their last value. With
         `n_refinements`, also ``refinement_r2`` (n_refinements,).
     n_iter_ : int
         Number of iterations of the codebook that took most.
-    n_features_in_ : int
-        Width of the embeddings seen in `fit`.
-    state_ : dict of ndarray
-        The fitted model by name.
+    {state}
+
+    Notes
+    -----
+    Letters: n items of F features, N codebooks of K codes, I Lloyd iterations.
+    Cost: O(I n N K F) time to fit, O(n N K F) to encode; O(n F) memory, of the embeddings no more than 512 MB: of
+    more, k-means sees a sample. Distances to all code vectors, one matrix product, bound it.
+    A beam multiplies the time to encode by its size; a round of refinement takes O(n N K (F + N)) and solves for all
+    code vectors at once, O((N K)³).
+    {no going on}
 
     Examples
     --------
@@ -79,10 +77,10 @@ class ResidualKMeansTokenizer(BaseKMeansTokenizer):
 
     def __init__(
         self,
-        n_codebooks: int = 3,
-        codebook_size: int | Sequence[int] | Literal["graded"] = 256,
+        n_codebooks: NCodebooks = 3,
+        codebook_size: CodebookSize = 256,
         *,
-        beam_size: int = 1,
+        beam_size: Annotated[int, Options((1, 4, 16))] = 1,
         n_refinements: int = 0,
         max_iter: int = 7,
         device: str = "auto",

@@ -1,7 +1,7 @@
 """Codes that no two items share, on top of any tokenizer."""
 
 from math import prod
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,26 +17,15 @@ from semid.base._checks import (
     check_sample_weight,
     warn,
 )
-from semid.tokenizers._auction import assign
 from semid.tokenizers._base import EmbeddingsToCodes
-from semid.tokenizers._candidates import gives_candidates, nearest_codes
+from semid.tokenizers._candidates import BLOCK, gives_candidates
 from semid.tokenizers._nearness import PlacedItems
-from semid.tokenizers._occupancy import (
-    contains,
-    distinct_free_after,
-    free_after,
-    to_codes,
-    to_numbers,
-    union,
-)
+from semid.tokenizers._occupancy import contains, to_numbers, union
+from semid.tokenizers._placement_report import PlacementReport, report_of
+from semid.tokenizers._reassignment import FreeCodes
 from semid.tokenizers._rows import distinct_rows, row_hashes
+from semid.tokenizers._suffixes import ranks_within_equal, size_with_room, with_suffix
 
-# Asked for one after the other, by the items that found nothing free before; the last two of small codebooks only,
-# where they take no longer than 256 of large ones.
-_N_CANDIDATES = (16, 64, 256, 1024, 4096)
-_LARGEST_SEARCH = 2**16  # candidates times codes, of one item
-_CHEAP_SEARCH = 2**26  # candidates times codes, of all items together
-_SMALLEST_SUFFIX_SIZE = 16
 _TAKEN = (
     ", or no less than half of that to another one. They are taken for the nearest, and have its codes. Look codes up "
     "by item id with SemanticIDEncoder, or fit on these items together, so that each has codes of its own."
@@ -45,25 +34,6 @@ _PLACED = (
     ". They are placed, and have codes of their own. If they are items that have codes, embed them as before, or look "
     "codes up by item id with SemanticIDEncoder."
 )
-_BLOCK = 512  # rows that are encoded, searched for or decoded at once
-
-
-class PlacementReport(NamedTuple):
-    """What it cost to give every item codes of its own; of the items that one call placed.
-
-    Rows that are one item count as one, but in `n_items`. The regret of an item is what its squared error
-    ``‖x - x̂‖²`` grew by against the codes of the inner tokenizer.
-    """
-
-    n_items: int  # rows of weight above 0 in that call, those placed before included
-    n_distinct: int  # of them that are no item of an earlier row
-    n_moved: int  # distinct items whose codes are not those of the inner tokenizer (suffix: not 0)
-    share_moved: float  # n_moved / n_distinct
-    mean_regret: float  # over the moved items, 0 without any; negative where they came out nearer
-    max_regret: float  # over the moved items, 0 without any
-    relative_regret: float  # summed regret, as a share of the summed squared error of the inner codes
-    r2_before: float  # R² of the inner codes, over the distinct items
-    r2_after: float  # R² of the unique codes
 
 
 class UniqueTokenizer(EmbeddingsToCodes):
@@ -127,6 +97,12 @@ class UniqueTokenizer(EmbeddingsToCodes):
     16. Those left after that, as happens among hundreds of near-duplicates, take the next free codes counted up from
     their own, the last codebook the fastest, whatever the error.
 
+    Letters: n items of F features, m of them sharing codes, N codebooks of K codes, C candidates of an item.
+    Cost: that of the tokenizer, and O(n F + n log n) time to tell items apart; ``"reassign"`` adds O(m C N K) for the
+    nearest codes, which bound it, and the auction. O(n (F + N)) memory: embeddings and codes of all items are kept.
+    Going on: `partial_fit` is exact in that codes, once given, never change; a fit of all items at once would share
+    the codes out otherwise.
+
     Examples
     --------
     >>> from semid.datasets import make_items
@@ -144,6 +120,8 @@ class UniqueTokenizer(EmbeddingsToCodes):
     >>> UniqueTokenizer(inner, strategy="suffix").fit(items.embeddings).codebook_sizes_
     [32, 32, 16]
     """
+
+    report_: PlacementReport  # by this name pickles of 0.1.0 find it in this module
 
     def __init__(
         self,
@@ -197,12 +175,13 @@ class UniqueTokenizer(EmbeddingsToCodes):
         inner_codes = self._inner_codes(rows)
         self.codebook_sizes_ = list(self.tokenizer_.codebook_sizes_)
         if self._strategy == "suffix":
-            self.codebook_sizes_.append(self._suffix_size_for(inner_codes))
+            room = size_with_room(inner_codes, self.tokenizer_.codebook_sizes_)
+            self.codebook_sizes_.append(room if self.suffix_size == "auto" else int(self.suffix_size))
         self._check_capacity(self.tokenizer_.codebook_sizes_, len(rows))
         self.hashes_ = np.empty(0, dtype=np.uint64)
         self.embeddings_ = np.empty((0, X.shape[1]), dtype=np.float32)
         self.codes_ = np.empty((0, len(self.codebook_sizes_)), dtype=np.int64)
-        self._neighbors = {}
+        self._neighbors: dict[str, Any] = {}
         self._taken = to_numbers(self.codes_, self.codebook_sizes_)
         self._place(rows, inner_codes, weights, np.count_nonzero(item_weights))
         return self
@@ -271,7 +250,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
             If no codes are free for a new item.
         """
         check_is_fitted(self)
-        vars(self).setdefault("_neighbors", {})  # of this object, for later calls as well
+        self.__dict__.setdefault("_neighbors", {})  # of this object, for later calls as well
         return snapshot(self)._transform(X)
 
     def _transform(self, X):
@@ -279,13 +258,14 @@ class UniqueTokenizer(EmbeddingsToCodes):
         places = self._places(X)
         codes = self.codes_[places]
         new = np.flatnonzero(places < 0)
-        for start in range(0, len(new), _BLOCK):
-            block = new[start : start + _BLOCK]
+        for start in range(0, len(new), BLOCK):
+            block = new[start : start + BLOCK]
             inner_codes = self.tokenizer_.transform(X[block])
             if self._strategy == "suffix":
-                codes[block] = self._with_suffix(inner_codes, 0)
+                codes[block] = with_suffix(inner_codes, 0, self.codebook_sizes_, self._taken)
             else:
-                codes[block] = self._nearest_free(X[block], inner_codes)
+                self._check_capacity(self.codebook_sizes_, len(self.codes_) + 1)
+                codes[block] = FreeCodes(self.tokenizer_, self._taken).nearest(X[block], inner_codes)
         return codes
 
     @on_snapshot
@@ -364,7 +344,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
         self.embeddings_ = kept
 
     def _inner_codes(self, X):
-        blocks = [X[start : start + _BLOCK] for start in range(0, len(X), _BLOCK)]
+        blocks = [X[start : start + BLOCK] for start in range(0, len(X), BLOCK)]
         return np.concatenate([self.tokenizer_.transform(block) for block in blocks])
 
     def _check_parameters(self):
@@ -398,20 +378,13 @@ class UniqueTokenizer(EmbeddingsToCodes):
                 "codebooks, or pass strategy='suffix'."
             )
 
-    def _suffix_size_for(self, inner_codes):
-        """Return `suffix_size` as a number, for a catalogue of these codes."""
-        if self.suffix_size != "auto":
-            return int(self.suffix_size)
-        needed = 1 + _ranks_within_equal(to_numbers(inner_codes, self.tokenizer_.codebook_sizes_)).max()
-        return max(_SMALLEST_SUFFIX_SIZE, 2 ** int(2 * needed - 1).bit_length())
-
     def _place(self, rows, inner_codes, weights, n_items):
         """Give codes to new items, in order of their content, and record them."""
         if self._strategy == "suffix":
-            ranks = _ranks_within_equal(to_numbers(inner_codes, self.tokenizer_.codebook_sizes_))
-            codes = self._with_suffix(inner_codes, ranks)
+            ranks = ranks_within_equal(to_numbers(inner_codes, self.tokenizer_.codebook_sizes_))
+            codes = with_suffix(inner_codes, ranks, self.codebook_sizes_, self._taken)
         else:
-            codes = self._reassign(rows, inner_codes, weights)
+            codes = FreeCodes(self.tokenizer_, self._taken).reassign(rows, inner_codes, weights)
         hashes = row_hashes(rows)  # in increasing order
         places = np.searchsorted(self.hashes_, hashes)
         self.hashes_, self.codes_ = (
@@ -420,109 +393,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
         )
         self.embeddings_ = np.insert(self.embeddings_, places, rows, axis=0) if len(self.embeddings_) else rows
         self._taken = union(self._taken, to_numbers(codes, self.codebook_sizes_))
-        self.report_ = self._report(rows, inner_codes, codes, n_items)
-
-    def _with_suffix(self, inner_codes, ranks):
-        """Append the suffix that the item of this rank, among the new ones of the same codes, gets."""
-        size = self.codebook_sizes_[-1]
-        # Suffixes are given without gaps: the first free one is the number of those taken.
-        first = to_numbers(np.pad(inner_codes, ((0, 0), (0, 1))), self.codebook_sizes_)
-        n_taken = np.searchsorted(self._taken, first + size) - np.searchsorted(self._taken, first)
-        suffixes = n_taken + ranks
-        if suffixes.max() >= size:
-            codes = inner_codes[suffixes.argmax()].tolist()
-            raise ValueError(
-                f"suffix_size must be at least the number of items that share codes, got {size}, and item "
-                f"{suffixes.max() + 1} of codes {codes}. Fit again with a larger suffix_size, or larger codebooks."
-            )
-        return np.column_stack([inner_codes, suffixes])
-
-    def _reassign(self, rows, inner_codes, weights):
-        """Return codes that nobody else has: the inner ones where they are free and nobody shares them."""
-        numbers = to_numbers(inner_codes, self.codebook_sizes_)
-        _, inverse, counts = np.unique(numbers, return_inverse=True, return_counts=True)
-        is_settled = (counts[inverse] == 1) & ~contains(self._taken, numbers)
-        taken = union(self._taken, numbers[is_settled])
-        left = np.flatnonzero(~is_settled)
-        for n_candidates in self._numbers_of_candidates(len(left)):
-            if len(left) == 0:
-                break
-            found, is_placed = self._bid(rows[left], weights[left], n_candidates, taken)
-            numbers[left[is_placed]] = found
-            taken = union(taken, found)
-            left = left[~is_placed]
-        numbers[left] = distinct_free_after(taken, numbers[left], prod(self.codebook_sizes_))
-        return to_codes(numbers, self.codebook_sizes_)
-
-    def _bid(self, rows, weights, n_candidates, taken):
-        """Return the numbers of the codes that items got among their nearest, and which items got any."""
-        candidates, regrets = self._candidates(rows, n_candidates)
-        regrets *= weights[:, None]
-        is_complete = candidates.shape[1] == prod(self.codebook_sizes_)
-        outside = np.full(len(rows), np.inf) if is_complete else regrets[:, -1]
-        choices = assign(np.where(contains(taken, candidates), np.inf, regrets), candidates, outside)
-        is_placed = choices >= 0
-        return candidates[is_placed, choices[is_placed]], is_placed
-
-    def _nearest_free(self, X, inner_codes):
-        """Return for each item alone its inner codes if they are free, else the nearest free ones."""
-        n_numbers = prod(self.codebook_sizes_)
-        self._check_capacity(self.codebook_sizes_, len(self.codes_) + 1)
-        numbers = to_numbers(inner_codes, self.codebook_sizes_)
-        left = np.flatnonzero(contains(self._taken, numbers))
-        # Not as many as these items could afford: what one item gets is not to depend on the others.
-        for n_candidates in self._numbers_of_candidates():
-            if len(left) == 0:
-                break
-            candidates, _ = self._candidates(X[left], n_candidates)
-            is_free = ~contains(self._taken, candidates)
-            first, found = is_free.argmax(axis=1), is_free.any(axis=1)
-            numbers[left[found]] = candidates[found, first[found]]
-            left = left[~found]
-        numbers[left] = free_after(self._taken, numbers[left], n_numbers)
-        return to_codes(numbers, self.codebook_sizes_)
-
-    def _numbers_of_candidates(self, n_items=None):
-        """How many candidates to ask for, round by round; few items start with more, for a better assignment."""
-        largest = max(self.codebook_sizes_)
-        least = _N_CANDIDATES[0]
-        if n_items:
-            least = np.clip(_CHEAP_SEARCH // (n_items * largest), least, 256)
-        return [n for n in _N_CANDIDATES if least // 4 < n <= max(256, _LARGEST_SEARCH // largest)]
-
-    def _candidates(self, X, n_candidates):
-        numbers, regrets = [], []
-        for start in range(0, len(X), _BLOCK):
-            codes, more = nearest_codes(self.tokenizer_, X[start : start + _BLOCK], n_candidates)
-            numbers.append(to_numbers(codes, self.codebook_sizes_))
-            regrets.append(more)
-        return np.concatenate(numbers), np.concatenate(regrets)
-
-    def _report(self, rows, inner_codes, codes, n_items):
-        has_moved = (codes != np.pad(inner_codes, ((0, 0), (0, codes.shape[1] - inner_codes.shape[1])))).any(axis=1)
-        mean = rows.mean(axis=0, dtype=np.float64)
-        spread, before, after = (np.empty(len(rows)) for _ in range(3))
-        for start in range(0, len(rows), _BLOCK):
-            some = slice(start, start + _BLOCK)
-            spread[some] = _squared_errors(rows[some], mean)
-            before[some] = _squared_errors(rows[some], self.tokenizer_.inverse_transform(inner_codes[some]))
-            after[some] = before[some]
-            moved = start + np.flatnonzero(has_moved[some])
-            if len(moved) and self._strategy == "reassign":  # a suffix says nothing of the embedding
-                after[moved] = _squared_errors(rows[moved], self.inverse_transform(codes[moved]))
-        regrets = (after - before)[has_moved]
-        total = before.sum()
-        return PlacementReport(
-            n_items=int(n_items),
-            n_distinct=len(rows),
-            n_moved=int(has_moved.sum()),
-            share_moved=float(has_moved.mean()),
-            mean_regret=float(regrets.mean()) if len(regrets) else 0.0,
-            max_regret=float(regrets.max()) if len(regrets) else 0.0,
-            relative_regret=float(regrets.sum() / total) if total > 0 else 0.0,
-            r2_before=_r2(total, spread.sum()),
-            r2_after=_r2(after.sum(), spread.sum()),
-        )
+        self.report_ = report_of(self.tokenizer_, rows, inner_codes, codes, n_items)
 
 
 def _distinct_items(X, weights):
@@ -542,20 +413,3 @@ def _warn_of_doubt(rows, found, is_doubtful, consequence):
             f"X has {is_doubtful.sum()} rows that may be a placed item or not, such as row {rows[first]}, at "
             f"{found.distances[first]:.1e} of its norm from the nearest one: more than rounding explains{consequence}"
         )
-
-
-def _ranks_within_equal(numbers):
-    """Return how many of the same number came before each: 0 for the first of its kind."""
-    order = np.argsort(numbers, kind="stable")
-    in_order = numbers[order]
-    ranks = np.empty(len(numbers), dtype=np.int64)
-    ranks[order] = np.arange(len(numbers)) - np.searchsorted(in_order, in_order)
-    return ranks
-
-
-def _squared_errors(X, reconstruction):
-    return np.square(X.astype(np.float64) - reconstruction).sum(axis=1)
-
-
-def _r2(error, variance):
-    return float(1 - error / variance) if variance > 0 else float(error == 0)

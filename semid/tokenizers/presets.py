@@ -147,8 +147,8 @@ def ranking(**parameters: Any) -> MixtureOfCodesTokenizer:
     --------
     >>> from semid.tokenizers import presets
     >>> tokenizer = presets.ranking(random_state=0)
-    >>> tokenizer.codebook_size, tokenizer.projection
+    >>> tokenizer.codebook_size, tokenizer.projection_dim
     ('graded', None)
     """
-    recipe: dict[str, Any] = {"n_codebooks": 7, "codebook_size": "graded", "projection": None, "latent_dim": 64}
+    recipe: dict[str, Any] = {"n_codebooks": 7, "codebook_size": "graded", "projection_dim": None, "latent_dim": 64}
     return MixtureOfCodesTokenizer(**recipe | parameters)

@@ -10,8 +10,8 @@ from semid.ctr._encoding import ImpressionEncoder
 from semid.nn._fields import FIRST_CATEGORY, UNKNOWN
 
 
-def _encoder(categorical="auto", code="auto", min_frequency=1, vector="auto", hash_buckets=None, vector_fields=1):
-    return ImpressionEncoder(categorical, code, vector, min_frequency, hash_buckets, vector_fields)
+def _encoder(categorical="auto", code="auto", min_frequency=1, vector="auto", vector_fields=1):
+    return ImpressionEncoder(categorical, code, vector, min_frequency, vector_fields)
 
 
 def _frame():
@@ -284,12 +284,15 @@ COLUMNS = {
 }
 
 
-@pytest.mark.parametrize("hash_buckets", [None, 10_000])
+@pytest.mark.parametrize("n_buckets", [None, 10_000])
 @pytest.mark.parametrize("kind", COLUMNS)
-def test_a_row_alone_is_read_as_in_its_table(kind, hash_buckets):
+def test_a_row_alone_is_read_as_in_its_table(kind, n_buckets):
     X = pd.DataFrame({"x": COLUMNS[kind], "other": 0.5})
-    encoder = _encoder(hash_buckets=hash_buckets)
+    encoder = _encoder()
     fitted = encoder.fit_encode(X, np.ones(len(X)))
+    if n_buckets is not None:  # as a model of 0.1.0 may have
+        encoder.vocabularies_ = [n_buckets]
+        fitted = encoder.encode(X)
     for row in range(len(X)):
         alone = encoder.encode(X[row : row + 1])
         if fitted.lists:
@@ -416,25 +419,17 @@ def test_decimals_say_what_to_do():
     np.testing.assert_allclose(_encoder().fit_encode(X.astype(float), np.ones(2)).numbers[:, 0], [-1, 1])
 
 
-def test_numpy_integers_are_bucket_counts():
-    X = pd.DataFrame({"user": [1, 2], "item": [3, 4]})
-    assert _fitted(X, hash_buckets=np.int64(9)).shapes.vocabulary_sizes == (11, 11)
-    assert _fitted(X, hash_buckets={"item": np.int64(9)}).shapes.vocabulary_sizes == (4, 11)
-
-
-def test_hashed_categories_need_no_vocabulary_and_do_not_depend_on_the_dtype():
-    encoder = _fitted(pd.DataFrame({"user": ["7", "8"], "item": [1, 2]}), hash_buckets={"user": 1000})
-    assert encoder.vocabularies_[0] == 1000
+def test_hashed_categories_of_former_models_need_no_vocabulary_and_do_not_depend_on_the_dtype():
+    encoder = _fitted(pd.DataFrame({"user": ["7", "8"], "item": [1, 2]}))
+    encoder.vocabularies_[0] = 1000  # as a model of 0.1.0 may have
     assert encoder.shapes.vocabulary_sizes == (1002, 4)
     as_text = encoder.encode(pd.DataFrame({"user": ["7", "none such"], "item": [1, 2]})).categories[:, 0]
     as_numbers = encoder.encode(pd.DataFrame({"user": [7.0, np.nan], "item": [1, 2]})).categories[:, 0]
     assert as_text[0] == as_numbers[0] >= 2
     assert as_text[1] >= 2
     assert as_numbers[1] == 0
-    everything = _fitted(pd.DataFrame({"user": ["7"], "code0": [1]}), hash_buckets=5)
-    assert everything.shapes.vocabulary_sizes == (7, 3)
-    with pytest.raises(ValueError, match=r"hash_buckets must name categorical columns, got \['p'\]"):
-        _fitted(pd.DataFrame({"p": [0.5, 1.5]}), hash_buckets={"p": 3})
+    encoder.extend_encode(pd.DataFrame({"user": ["9"], "item": [3]}))
+    assert encoder.shapes.vocabulary_sizes == (1002, 5)
 
 
 def test_more_categories_never_move_those_that_are_known():

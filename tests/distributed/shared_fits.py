@@ -31,16 +31,14 @@ def fits():
     """Yield the name of each case and its tokenizer, fitted."""
     yield "RQ-VAE", RQVAETokenizer(**_SMALL, random_state=0).fit(X)
     separated = RQVAETokenizer(
-        **_SMALL, random_state=0, separation_weight=0.5, assignment="sinkhorn", mixup=0.2, early_stopping=True
+        **_SMALL, random_state=0, separation_weight=0.5, assignment="sinkhorn", mixup=0.2, validation=0.1
     )
     yield "RQ-VAE, balanced, separated, mixed, stopped early", separated.fit(X)
-    by_gradient = RQVAETokenizer(**_SMALL, random_state=0, codebook_update="gradient", gradient_estimator="rotation")
+    by_gradient = RQVAETokenizer(**_SMALL, random_state=0, codebook_update="gradient")
     yield "RQ-VAE by gradient", by_gradient.fit(X)
     yield "Mixture-of-Codes, aligned", MixtureOfCodesTokenizer(**_SMALL, random_state=0).fit(X, alignment=ALIGNMENT)
-    nested = MixtureOfCodesTokenizer(
-        **_SMALL, random_state=0, nested_dropout=0.5, diversity_weight=0.1, output_codebooks=True
-    )
-    yield "Mixture-of-Codes, nested, diverse", nested.fit(X, sample_weight=np.arange(len(X)) % 3)
+    whole = MixtureOfCodesTokenizer(**_SMALL, random_state=0, projection_dim=None)
+    yield "Mixture-of-Codes, no projections, weighted", whole.fit(X, sample_weight=np.arange(len(X)) % 3)
     yield "VQ-VAE, seeds drawn", VQVAETokenizer(**_SMALL).fit(X)
     yield "FSQ, twice", FSQTokenizer(max_iter=2, random_state=0).fit(X).partial_fit(X)
     yield "unique", UniqueTokenizer(RQVAETokenizer(**_SMALL, random_state=0)).fit(X)

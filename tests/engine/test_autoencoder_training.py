@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from semid.engine._autoencoder_training import CodebookAverages, Training, TrainingOptions, train_quantized_autoencoder
+from semid.engine._autoencoder_training import Training, TrainingOptions, train_quantized_autoencoder
 from semid.engine._catalogue import Catalogue
+from semid.engine._codebook_updates import CodebookAverages
 from semid.nn._autoencoder import LinearPlusMLP, QuantizedAutoencoder
 from semid.nn._quantizers import Codebook, ResidualQuantizer
 

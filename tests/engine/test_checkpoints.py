@@ -36,23 +36,22 @@ LEARNED = [
     if "checkpoint_dir" in tokenizer.get_params()
 ]
 VARIANTS = [
-    clone(RQVAE).set_params(codebook_update="gradient", assignment="sinkhorn", output_codebooks=True),
+    clone(RQVAE).set_params(codebook_update="gradient", assignment="sinkhorn"),
     clone(RQVAE).set_params(separation_weight=1.0, mixup=0.0),
-    clone(RQVAE).set_params(early_stopping=True, n_iter_no_change=2, learning_rate=0.02, max_iter=12),
+    clone(RQVAE).set_params(validation=0.1, n_iter_no_change=2, learning_rate=0.02, max_iter=12),
     MixtureOfCodesTokenizer(
-        3, 8, latent_dim=6, hidden_layer_sizes=(16,), max_iter=N_EPOCHS, batch_size=64, nested_dropout=0.5,
-        decoder="per_codebook", random_state=0,
+        3, 8, latent_dim=6, hidden_layer_sizes=(16,), max_iter=N_EPOCHS, batch_size=64, projection_dim=None,
+        random_state=0,
     ),
 ]  # fmt: skip
 SMALL = {"embedding_dim": 4, "hidden_layer_sizes": (8,), "max_iter": N_EPOCHS, "batch_size": 512, "random_state": 0}
 CLASSIFIERS = [
     DeepFMClassifier(**SMALL),
-    DeepFMClassifier(embedding_optimizer="dense_adam", **SMALL),
-    DeepFMClassifier(embedding_optimizer="rowwise_adagrad", early_stopping=False, **SMALL),
-    DeepFMClassifier(dropout=0.3, early_stopping=False, **SMALL),
+    DeepFMClassifier(forgetting=0.0, validation=None, **SMALL),
+    DeepFMClassifier(dropout=0.3, validation=None, **SMALL),
     DeepFMClassifier(callbacks=[LRScheduler("StepLR", step_size=3, gamma=0.3)], **SMALL),
-    DeepFMClassifier(early_stopping=True, n_iter_no_change=9, learning_rate=0.02, **SMALL),  # best in an early epoch
-    DCNv2Classifier(early_stopping=False, **SMALL),
+    DeepFMClassifier(validation=0.1, n_iter_no_change=9, learning_rate=0.02, **SMALL),  # best in an early epoch
+    DCNv2Classifier(validation=None, **SMALL),
 ]
 ESTIMATORS = [*LEARNED, *VARIANTS, *CLASSIFIERS]
 
@@ -137,7 +136,7 @@ def test_only_the_epochs_that_are_missing_are_run(estimator, data_of, tmp_path):
     estimator = clone(estimator).set_params(checkpoint_dir=tmp_path)
     _killed_in_step(3 * n + 1, estimator, data)
     # One epoch of four, and where a part was held out a last one over all impressions.
-    left = n if not (is_classifier(estimator) and estimator.early_stopping) else 2 * n + 2
+    left = n if not (is_classifier(estimator) and estimator.validation) else 2 * n + 2
     with stopped_in_step(left):
         estimator.fit(**data)
 
@@ -227,14 +226,14 @@ def test_a_process_killed_while_it_writes_leaves_the_state_before(estimator, dat
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("kind", ["tokenizer", "lazy_adam", "dense_adam"])
+@pytest.mark.parametrize("kind", ["tokenizer", "click model"])
 def test_kill_9_at_twenty_random_moments_costs_nothing_but_time(kind, items, tmp_path):
     # Of some seconds: what a new process needs before its first epoch is to be a small part.
     if kind == "tokenizer":
         estimator, data = RQVAETokenizer(3, 64, max_iter=30, random_state=0), {"X": make_items(4000).embeddings}
     else:
         clicks = make_clicks(items, n_impressions=40_000, n_users=1000, random_state=0).frame
-        estimator = DeepFMClassifier(embedding_optimizer=kind, max_iter=12, early_stopping=False, random_state=0)
+        estimator = DeepFMClassifier(max_iter=12, validation=None, random_state=0)
         data = {"X": clicks[FIELDS], "y": clicks["click"]}
     clone(estimator).set_params(max_iter=1).fit(**data)  # what is slow once only is over then, as in the child
     start = time.perf_counter()
@@ -402,14 +401,14 @@ def test_ctrl_c_leaves_a_tokenizer_of_the_complete_epochs(estimator, data_of):
     assert np.isfinite(fitted.inverse_transform(fitted.transform(data["X"]))).all()
 
 
-@pytest.mark.parametrize("early_stopping", [False, True])
-def test_ctrl_c_leaves_the_classifier_of_the_complete_epochs(early_stopping, data_of):
-    model = clone(CLASSIFIERS[0]).set_params(early_stopping=early_stopping)
+@pytest.mark.parametrize("validation", [None, 0.1])
+def test_ctrl_c_leaves_the_classifier_of_the_complete_epochs(validation, data_of):
+    model = clone(CLASSIFIERS[0]).set_params(validation=validation)
     data = data_of(model)
     with stopped_in_step(19, KeyboardInterrupt), pytest.warns(ConvergenceWarning, match="after 2 of 4 epochs"):
         interrupted = clone(model).fit(**data)
     complete = model.set_params(max_iter=2).fit(**data)
-    if early_stopping:  # the last epoch, over all impressions, is not run then
+    if validation:  # the last epoch, over all impressions, is not run then
         np.testing.assert_array_equal(interrupted.history_["valid_auc"], complete.history_["valid_auc"])
     else:
         _assert_same(interrupted, complete, data["X"])

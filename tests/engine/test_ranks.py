@@ -20,9 +20,8 @@ TERMS = {
     "averages": PLAIN,
     "gradient": PLAIN._replace(codebook_update="gradient"),
     "balanced and separated": PLAIN._replace(assignment="sinkhorn", separation_weight=0.5),
-    "diverse, mixed": PLAIN._replace(diversity_weight=0.5, mixup=0.3),
+    "mixed": PLAIN._replace(mixup=0.3),
     "aligned": PLAIN._replace(alignment_weight=0.5),
-    "nested": PLAIN._replace(nested_dropout=1.0),
 }
 
 
@@ -46,8 +45,7 @@ def _training(options, is_parallel, ranks):
 def _cases():
     for name, options in TERMS.items():
         for is_parallel in (False, True):
-            if is_parallel or not (options.nested_dropout or options.diversity_weight):
-                yield pytest.param(options, is_parallel, id=f"{name}, {'parallel' if is_parallel else 'residual'}")
+            yield pytest.param(options, is_parallel, id=f"{name}, {'parallel' if is_parallel else 'residual'}")
 
 
 @pytest.mark.parametrize("n_shares", [2, 3, 7])

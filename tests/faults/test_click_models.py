@@ -25,7 +25,7 @@ CLASSIFIERS = [
     DeepFMClassifier(hidden_layer_sizes=(4,), **_SMALL),
     DeepIMClassifier(hidden_layer_sizes=(4,), **_SMALL),
     FactorizationMachineClassifier(**_SMALL),
-    MLPCTRClassifier(hidden_layer_sizes=(4,), hash_buckets=5, **_SMALL),
+    MLPCTRClassifier(hidden_layer_sizes=(4,), min_frequency=2, **_SMALL),
 ]
 N_ROWS = 9
 ORDINARY = plain_table(N_ROWS, np.random.default_rng(0))
@@ -133,7 +133,7 @@ def test_weights_of_any_kind_are_used_or_refused(profile):
             assert state_of(fitted) == state
         check_probabilities(fitted.predict_proba(ORDINARY), N_ROWS)
         eval_set = (ORDINARY, Y, weights)
-        outcome(clone(CLASSIFIERS[4]).set_params(early_stopping=True).fit, ORDINARY, Y, eval_set=eval_set)
+        outcome(clone(CLASSIFIERS[4]).set_params(validation=0.1).fit, ORDINARY, Y, eval_set=eval_set)
 
     run(profile, case)
 
@@ -144,7 +144,7 @@ def test_columns_may_be_named_in_any_way_or_are_refused(profile):
     values = st.one_of(
         odd_arrays(), st.lists(st.sampled_from(["user_id", "price", 0, -1, 7, 1.0, None, True, ("a",)]), max_size=5)
     )
-    parameters = st.sampled_from(["categorical_features", "code_features", "vector_features", "hash_buckets"])
+    parameters = st.sampled_from(["categorical_features", "code_features", "vector_features", "validation"])
 
     @given(parameters, values)
     def case(parameter, value):

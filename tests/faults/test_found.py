@@ -10,6 +10,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from conftest import as_of_0_1_0
 from strategies import plain_table
 
 from semid.cli import main
@@ -374,7 +375,7 @@ def test_arrow_floats_named_like_ids_are_looked_at():
 
 def test_bytes_that_are_no_text_are_hashed():
     table = TABLE.assign(user_id=[b"a", b"b\xff", b"c"] * 3)
-    model = FactorizationMachineClassifier(hash_buckets=5, max_iter=1, random_state=0).fit(table, Y)
+    model = as_of_0_1_0(FactorizationMachineClassifier(max_iter=1, random_state=0), table, Y, buckets={"user_id": 5})
     assert np.isfinite(model.predict_proba(table)).all()
     table["user_id"] = [b"ann", b"bob", b"eve"] * 3  # those that are text have the bucket of their text
     as_text = table.assign(user_id=table["user_id"].str.decode("ascii"))

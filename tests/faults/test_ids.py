@@ -218,7 +218,7 @@ def test_a_click_model_knows_the_values_that_a_dict_knows(profile):
     @given(pairs(least=1))
     def case(pair):
         known, asked = pair
-        encoder = ImpressionEncoder(["item_id"], None, None, 1, None, 1)
+        encoder = ImpressionEncoder(["item_id"], None, None, 1, 1)
         met = encoder.fit_encode(known.held.to_frame("item_id"), np.ones(len(known.plain))).categories[:, 0]
         category = dict(zip(known.plain, met.tolist(), strict=True))
         assert len(set(category.values())) == len(category)

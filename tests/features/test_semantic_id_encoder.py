@@ -5,14 +5,12 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.spatial.distance import pdist
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from semid.ctr import DeepFMClassifier
 from semid.features import ItemTable, SemanticIDEncoder, _semantic_id_encoder, interaction_embeddings
 from semid.tables._code_columns import CodeVectors, code_vectors_of
 from semid.tokenizers import MixtureOfCodesTokenizer, ResidualKMeansTokenizer
@@ -197,7 +195,7 @@ def test_a_fitted_encoder_needs_no_embeddings(items, clicks, tmp_path):
 
 def test_ids_that_cannot_be_compared_are_refused(encoder, clicks):
     encoder.fit(clicks[["item_id"]])
-    with pytest.raises(TypeError, match=r"ids must be text or numbers, got \['item.*a list.*\.explode\(\)"):
+    with pytest.raises(TypeError, match=r"'item_id' must hold single ids, .*got lists such as \['item.*\.explode\("):
         encoder.transform(pd.DataFrame({"item_id": [["item00001"]]}))
 
 
@@ -214,7 +212,7 @@ def test_warnings_point_at_the_users_line(encoder):
     assert caught[0].filename == __file__
 
 
-def test_code_vectors_travel_with_the_codes_to_the_click_model(encoder, clicks):
+def test_code_vectors_travel_with_the_codes(encoder, clicks):
     encoder = clone(encoder).set_params(code_vectors=True)
     fields = ["user_id", "item_id"]
     features = ColumnTransformer(
@@ -226,16 +224,6 @@ def test_code_vectors_travel_with_the_codes_to_the_click_model(encoder, clicks):
         np.testing.assert_array_equal(code_vectors_of(X[f"item_id_code{n}"]), codebook)
     plain = clone(encoder).set_params(code_vectors=False).fit(clicks[["item_id"]]).transform(clicks[["item_id"]])
     np.testing.assert_array_equal(X[["item_id_code0", "item_id_code1"]].astype(int), plain)
-
-    options = {"learning_rate": 1e-12, "embedding_forgetting": 0, "early_stopping": False, "max_iter": 1}
-    model = DeepFMClassifier(code_embedding_init="codebooks", random_state=0, **options).fit(X, clicks["click"])
-    first_rows = np.cumsum([0, *model.fields_.shapes.vocabulary_sizes])
-    codes = model.encoder_.vocabularies_[2]
-    e = model.state_["embedding.table"][first_rows[2] + 2 : first_rows[3]][:, :16]
-    # Seven components of eight centred code vectors say all: distances between embeddings are those of the vectors.
-    kept = e[codes >= 0][:, : min(e.shape[1], codebooks[0].shape[1], len(codebooks[0]))]
-    of_vectors = pdist(codebooks[0][codes[codes >= 0]])
-    np.testing.assert_allclose(pdist(kept) / pdist(kept).mean(), of_vectors / of_vectors.mean(), rtol=1e-3)
 
 
 def test_an_array_cannot_carry_code_vectors(encoder, clicks):
@@ -310,13 +298,7 @@ def test_users_are_passed_through_a_pipeline(table, log):
     ("parameters", "columns", "y", "message"),
     [
         ({"user": "who"}, ["user_id", "item_id"], "click", "user must name columns of X.*, got 'who'"),
-        ({"user": "user_id"}, ["user_id"], "click", "user must go with one item-id column, got 0 beside 'user_id'"),
-        (
-            {"user": "user_id"},
-            ["user_id", "item_id", "click"],
-            "click",
-            "got 2 beside 'user_id'. Give each an encoder of its own",
-        ),
+        ({"user": "user_id"}, ["user_id"], "click", "user must go with a column of single item ids.*got none beside"),
         ({"user": "user_id"}, ["user_id", "item_id"], "one", r"got 1: \[1\]. Take more rows or a stratified split"),
         ({"user": "user_id"}, ["user_id", "item_id"], None, "y must be given with user='user_id'"),
         ({"user": "user_id"}, ["user_id", "item_id"], "user_id", "y must have two kinds of labels.*label_clicks makes"),

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import safetensors.numpy
 import torch
-from conftest import UNIQUE_TOKENIZERS
+from conftest import UNIQUE_TOKENIZERS, as_of_0_1_0
 from make_corpus import make_estimators, make_inputs, question
 from sklearn.base import BaseEstimator, clone
 from sklearn.compose import ColumnTransformer
@@ -173,7 +173,9 @@ def test_tables_of_texts_come_back(tmp_path):
         DeepFMClassifier(embedding_dim=4, hidden_layer_sizes=(8,), max_iter=1, random_state=0),
         DeepFMClassifier(embedding_dim=4, hidden_layer_sizes=[8], n_embedding_sets=2, max_iter=1, random_state=0),
         DCNv2Classifier(embedding_dim=4, hidden_layer_sizes=(8,), low_rank=2, dropout=0.1, max_iter=1, random_state=0),
-        AutoIntClassifier(embedding_dim=4, fusion="attention", fusion_scope="all", max_iter=1, random_state=0),
+        AutoIntClassifier(
+            embedding_dim=4, fusion="attention", code_features=["user_id", "item_id"], max_iter=1, random_state=0
+        ),
     ],
     ids=["DeepFM", "embedding sets", "DCNv2", "AutoInt"],
 )
@@ -187,6 +189,28 @@ def test_click_models_give_equal_probabilities(classifier, clicks, tmp_path):
     np.testing.assert_array_equal(restored.representation(X, ["item_id"]), classifier.representation(X, ["item_id"]))
     again = clone(restored).fit(X, y)
     np.testing.assert_array_equal(again.predict_proba(X), classifier.predict_proba(X))
+
+
+FORMER = [
+    (DeepFMClassifier(), {"buckets": {"user_id": 5, "item_id": 1000}}),
+    (DeepFMClassifier(code_features=["item_id", "hour"], fusion="attention"), {"fusion_query": 0, "fusion_rank": 3}),
+    (DCNv2Classifier(low_rank=2), {"structure": "stacked", "n_experts": 3, "embedding_init_std": 0.01}),
+    (AutoIntClassifier(), {"n_heads": 3, "attention_dim": 9}),
+]
+
+
+@pytest.mark.parametrize(
+    ("classifier", "former"), FORMER, ids=lambda value: "-".join(value) if type(value) is dict else ""
+)
+def test_what_0_1_0_could_build_comes_back_and_goes_on(classifier, former, clicks, tmp_path):
+    X, y = clicks.drop(columns="click"), clicks["click"]
+    small = {"embedding_dim": 4, "hidden_layer_sizes": (8,), "max_iter": 1, "random_state": 0}
+    model = as_of_0_1_0(clone(classifier).set_params(**small), X, y, **former)
+    restored = _there_and_back(model, tmp_path)
+    np.testing.assert_array_equal(restored.predict_proba(X), model.predict_proba(X))
+    assert np.ptp(restored.predict_proba(X)) > 0
+    expected = model.partial_fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(restored.partial_fit(X, y).predict_proba(X), expected)
 
 
 def _odd_columns(n_rows, rng):
@@ -212,7 +236,7 @@ def _odd_columns(n_rows, rng):
 def test_columns_of_all_kinds_come_back(classifier, labels, rng, tmp_path):
     X = _odd_columns(200, rng)
     y = np.array(labels)[rng.integers(2, size=200)]
-    classifier.set_params(hash_buckets={"user_id": 5}).fit(X, y)
+    classifier.fit(X, y)
     restored = _there_and_back(classifier, tmp_path)
     np.testing.assert_array_equal(restored.predict_proba(X), classifier.predict_proba(X))
     np.testing.assert_array_equal(restored.predict(X), classifier.predict(X))
@@ -249,7 +273,6 @@ def test_pipelines_from_impressions_to_clicks_come_back(
         learned if user else clone(KMEANS), table, code_vectors=code_vectors, user=user, handle_unknown=handle_unknown
     )
     columns = _columns(encoder, ["item_id"] if user is None else [user, "item_id"])
-    classifier.set_params(code_embedding_init="codebooks" if code_vectors else "random")
     X, y = clicks.drop(columns="click"), clicks["click"]
     pipeline = make_pipeline(columns, classifier).fit(X, y)
     restored = _there_and_back(pipeline, tmp_path)

@@ -17,7 +17,7 @@ TRUSTED = {
     "UniqueTokenizer": [
         _STATE,
         _KMEANS,
-        "semid.tokenizers._unique.PlacementReport",
+        "semid.tokenizers._placement_report.PlacementReport",
         "semid.tokenizers._unique.UniqueTokenizer",
     ],
     "SemanticIDEncoder": [

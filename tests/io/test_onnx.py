@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import as_of_0_1_0
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -19,6 +20,7 @@ from semid.ctr import (
     DCNv2Classifier,
     DeepFMClassifier,
     DeepIMClassifier,
+    DINClassifier,
     FactorizationMachineClassifier,
     MLPCTRClassifier,
 )
@@ -26,6 +28,7 @@ from semid.datasets import make_items
 from semid.io._onnx import encode_for_onnx, to_onnx
 from semid.io._onnx_graph import Graph
 from semid.nn._fusions import FUSIONS, GateFusion
+from semid.tables._histories import HistoryArray
 from semid.tokenizers import (
     FSQTokenizer,
     MixtureOfCodesTokenizer,
@@ -52,7 +55,7 @@ TOKENIZERS = {
     "MultiEmbedding": MultiEmbeddingTokenizer(3, 32, **_LATENT),
     "MixtureOfCodes": MixtureOfCodesTokenizer(3, 32, **_LATENT),
     "MixtureOfCodes with prices": MixtureOfCodesTokenizer(
-        3, [4, 8, 32], projection=None, decoder="per_codebook", assignment="sinkhorn", output_codebooks=True, **_LATENT
+        3, [4, 8, 32], projection_dim=None, assignment="sinkhorn", **_LATENT
     ),
     "FSQ": FSQTokenizer(3, [256, 60, 2], **_NETWORK),
     "FSQ with levels": FSQTokenizer(2, 12, levels=(2, 6), **_NETWORK),
@@ -237,37 +240,50 @@ CLASSIFIERS = {
     "DeepFM": DeepFMClassifier(**_DEEP),
     "DeepFM with several sets": DeepFMClassifier(n_embedding_sets=3, **_DEEP),
     "DCNv2": DCNv2Classifier(dropout=0.1, **_DEEP),
-    "DCNv2, stacked": DCNv2Classifier(structure="stacked", **_DEEP),
-    "DCNv2, low rank": DCNv2Classifier(low_rank=3, n_experts=2, **_DEEP),
+    "DCNv2, low rank": DCNv2Classifier(low_rank=3, **_DEEP),
     "DCNv2 with several sets": DCNv2Classifier(n_embedding_sets=2, **_DEEP),
     "AutoInt": AutoIntClassifier(attention_dim=8, **_DEEP),
-    "AutoInt, one width": AutoIntClassifier(attention_dim=6, n_heads=3, n_attention_layers=2, **_DEEP),
+    "AutoInt, one width": AutoIntClassifier(attention_dim=6, n_attention_layers=2, **_DEEP),
     "DeepIM": DeepIMClassifier(interaction_order=5, **_DEEP),
     "FM": FactorizationMachineClassifier(**_SMALL),
     "MLP": MLPCTRClassifier(**_DEEP),
     "MLP with several sets": MLPCTRClassifier(n_embedding_sets=2, **_DEEP),
     "MLP without hidden layers": MLPCTRClassifier(hidden_layer_sizes=(), **_SMALL),
-    "without adapter": DeepFMClassifier(adapter_width=0, vector_fields=3, **_DEEP),
-    "with buckets": DeepFMClassifier(hash_buckets=5, min_frequency=40, **_DEEP),
-    "with a query": DeepFMClassifier(fusion="attention", fusion_query="user_id", **_DEEP),
-    "with everything fused": DeepFMClassifier(fusion_scope="all", **_DEEP),
-} | {f"fusion={fusion}": DeepFMClassifier(fusion=fusion, fusion_rank=5, **_DEEP) for fusion in FUSIONS}
+    "with rare categories left out": DeepFMClassifier(min_frequency=40, vector_fields=3, **_DEEP),
+    "with a user among the codes": DeepFMClassifier(code_features=["user_id", "code0", "code1"], **_DEEP),
+} | {f"fusion={fusion}": DeepFMClassifier(fusion=fusion, **_DEEP) for fusion in FUSIONS}
+FORMER = {  # what models of 0.1.0 could be besides
+    "DCNv2, stacked": (CLASSIFIERS["DCNv2"], {"structure": "stacked"}),
+    "DCNv2, two experts": (CLASSIFIERS["DCNv2, low rank"], {"n_experts": 2}),
+    "AutoInt, three heads": (CLASSIFIERS["AutoInt, one width"], {"n_heads": 3}),
+    "without adapter": (DeepFMClassifier(vector_fields=3, **_DEEP), {"adapter_width": 0}),
+    "with buckets": (CLASSIFIERS["DeepFM"], {"buckets": {"user_id": 5, "tags": 3}}),
+    "with a query": (CLASSIFIERS["fusion=attention"], {"fusion_query": 0}),
+    "with a narrow bottleneck": (CLASSIFIERS["fusion=gate"], {"fusion_rank": 5}),
+}
 
 
 def _fitted_with_all_weights_at_work(classifier, X, y):
     """Fit, then move the embeddings and fusions away from zero, where they start and two epochs left them."""
-    classifier = clone(classifier).fit(X, y)
+    return _with_all_weights_at_work(clone(classifier).fit(X, y))
+
+
+def _with_all_weights_at_work(classifier, scale=0.3):
     rng = np.random.default_rng(0)
     for name, array in classifier.state_.items():
         if "fusions" in name or name == "embedding.table":
-            array += 0.3 * rng.standard_normal(array.shape).astype(array.dtype)
+            array += scale * rng.standard_normal(array.shape).astype(array.dtype)
     classifier._live = _live_module.LiveModule()
     return classifier
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("name", [*CLASSIFIERS, *FORMER])
 def test_click_probabilities_equal_those_of_predict_proba(name, tmp_path):
-    classifier = _fitted_with_all_weights_at_work(CLASSIFIERS[name], *_impressions(1500))
+    if name in FORMER:
+        classifier, former = FORMER[name]
+        classifier = _with_all_weights_at_work(as_of_0_1_0(classifier, *_impressions(1500), **former), scale=1.0)
+    else:
+        classifier = _fitted_with_all_weights_at_work(CLASSIFIERS[name], *_impressions(1500))
     X, _ = _impressions(1000, seed=1)
     X.loc[:50, "user_id"] = "unheard of"
     expected = classifier.predict_proba(X)[:, 1]
@@ -282,6 +298,52 @@ def test_click_probabilities_equal_those_of_predict_proba(name, tmp_path):
     assert got.dtype == np.float32
     assert np.ptp(expected) > 0.05  # or the comparison says little
     assert session.run(None, {key: array[:0] for key, array in inputs.items()})[0].shape == (0,)
+
+
+HISTORIES = {
+    "mean": DeepFMClassifier(**_DEEP),
+    "attention": DeepFMClassifier(history_pooling="attention", **_DEEP),
+    "attention, several sets": MLPCTRClassifier(history_pooling="attention", n_embedding_sets=2, **_DEEP),
+    "of residual codes": AutoIntClassifier(fusion="residual", attention_dim=8, **_DEEP),
+    "with ids fused": DCNv2Classifier(code_features=["user_id", "brand"], history_pooling="attention", **_DEEP),
+    "DIN": DINClassifier(**_DEEP),
+}
+
+
+def _with_histories(X, seed=0, n_items=9):
+    """Return `X` with histories of items whose codes are those of the column ``code<n>``, and of the ids alone."""
+    rng = np.random.default_rng(seed)
+    X = X.rename(columns={f"code{n}": f"brand_code{n}" for n in range(3)}).drop(columns=["history", "age"])
+    starts, lengths = rng.integers(0, 20, len(X)), rng.integers(0, 6, len(X))
+    brands = np.array([f"{letter}" for letter in "abcdefghi"][:n_items])
+    codes = np.random.default_rng(1).integers(-1, 4, (n_items, 3))
+    entries = rng.integers(n_items, size=30)
+    X["seen"] = HistoryArray(entries, brands, starts, starts + lengths, codes=codes, item="brand")
+    X["bought"] = HistoryArray(entries, brands, starts, starts + lengths // 2, item="brand")
+    return X
+
+
+@pytest.mark.parametrize("name", HISTORIES)
+def test_click_probabilities_with_histories_equal_those_of_predict_proba(name, tmp_path):
+    X, y = _impressions(1000)
+    classifier = _fitted_with_all_weights_at_work(HISTORIES[name], _with_histories(X), y)
+    for key, array in classifier.state_.items():
+        if "poolings" in key:
+            array += np.random.default_rng(0).standard_normal(array.shape).astype(array.dtype)
+    X = _with_histories(_impressions(300, seed=1)[0], seed=1)
+    expected = classifier.predict_proba(X)[:, 1]
+    to_onnx(classifier, tmp_path / "model.onnx")
+    session = _session(tmp_path / "model.onnx")
+    for rows in (slice(0, 300), slice(5, 6), slice(7, 40)):
+        (got,) = session.run(None, encode_for_onnx(classifier, X[rows]))
+        np.testing.assert_allclose(got, expected[rows], rtol=0, atol=1e-5)
+    inputs = encode_for_onnx(classifier, X)
+    longer = inputs | {"histories": np.pad(inputs["histories"], ((0, 0), (0, 0), (0, 7)))}
+    np.testing.assert_allclose(session.run(None, longer)[0], expected, rtol=0, atol=1e-5)
+    assert session.run(None, {key: array[:0] for key, array in inputs.items()})[0].shape == (0,)
+    names = json.loads(session.get_modelmeta().custom_metadata_map["histories"])
+    assert names == ["seen: brand", *(f"seen: brand_code{n}" for n in range(3)), "bought: brand"]
+    assert np.ptp(expected) > 0.05
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from semid.nn._losses import alignment_loss, diversity_loss, separation_loss
+from semid.nn._losses import alignment_loss, separation_loss
 
 
 def _randn(*shape, seed=0):
@@ -37,15 +37,3 @@ def test_alignment_is_the_cross_entropy_of_cosine_similarities_and_skips_unknown
         total -= logits.log_softmax(0)[known.index(i)]
     torch.testing.assert_close(alignment_loss(quantized, other), total / 4)
     assert alignment_loss(quantized, torch.full((5, 4), torch.nan)) == 0
-
-
-def test_diversity_is_the_mean_squared_correlation():
-    inputs = [_randn(50, 2, seed=n) for n in range(3)]
-    expected = []
-    for n in range(3):
-        for m in range(n):
-            stacked = torch.cat([inputs[n], inputs[m]], 1)
-            expected.append(torch.corrcoef(stacked.T)[:2, 2:].square().mean())
-    torch.testing.assert_close(diversity_loss(inputs), torch.stack(expected).mean())
-    copies = [inputs[0][:, :1]] * 2
-    assert float(diversity_loss(copies)) == pytest.approx(1.0, rel=1e-5)

@@ -9,7 +9,6 @@ from semid.nn._quantizers import (
     CopiedCodeQuantizer,
     ParallelQuantizer,
     ResidualQuantizer,
-    rotation,
     straight_through,
 )
 
@@ -159,32 +158,6 @@ def test_residual_codebooks_start_as_k_means_of_all_data_level_by_level():
         result = kmeans(residual, weights, K, max_iter=10, generator=generator)
         torch.testing.assert_close(codebook.code_vectors.detach(), result.centers)
         residual = residual - result.centers[result.labels]
-
-
-def test_the_rotation_estimator_has_the_value_of_the_code_vectors_and_turns_the_gradient():
-    z = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)).double().requires_grad_()
-    e = torch.randn(5, 3, generator=torch.Generator().manual_seed(1)).double()
-    g = torch.randn(5, 3, generator=torch.Generator().manual_seed(2)).double()
-    out = rotation(z, e)
-    torch.testing.assert_close(out, e)
-    (out * g).sum().backward()
-    for i in range(5):
-        # The rotation in the plane of z and e, as a matrix: Rodrigues' formula.
-        a, b = z[i].detach() / z[i].detach().norm(), e[i] / e[i].norm()
-        cross = torch.linalg.cross(a, b)
-        x, y, w = cross.tolist()
-        skew = torch.tensor([[0, -w, y], [w, 0, -x], [-y, x, 0]]).double()
-        matrix = torch.eye(3).double() + skew + skew @ skew / (1 + a @ b)
-        expected = e[i].norm() / z[i].detach().norm() * matrix.T @ g[i]
-        torch.testing.assert_close(z.grad[i], expected)
-
-
-def test_the_rotation_estimator_goes_straight_through_where_there_is_no_rotation():
-    z = torch.tensor([[1.0, 0.0], [0.0, 0.0]], requires_grad=True)
-    out = rotation(z, torch.tensor([[-2.0, 0.0], [1.0, 1.0]]))
-    torch.testing.assert_close(out, torch.tensor([[-2.0, 0.0], [1.0, 1.0]]))
-    out.sum().backward()
-    torch.testing.assert_close(z.grad, torch.ones(2, 2))
 
 
 @pytest.mark.parametrize("n_codes", [1, 2])

@@ -18,7 +18,7 @@ def rq_vae():
         hidden_layer_sizes=(16,),
         latent_dim=6,
         max_iter=4,
-        early_stopping=True,
+        validation=0.1,
         n_iter_no_change=4,
         random_state=0,
     )
@@ -50,7 +50,7 @@ def test_a_click_models_history_is_log_loss_and_auc(clicks):
     for name in ("train_loss", "valid_loss", "valid_auc"):
         np.testing.assert_array_equal(display.lines_[name][0].get_ydata(), history[name])
     assert _legend(display, "loss") == ["training", "validation"]
-    model.set_params(early_stopping=False).fit(clicks[["user_id", "item_id"]], clicks["click"])
+    model.set_params(validation=None).fit(clicks[["user_id", "item_id"]], clicks["click"])
     assert HistoryDisplay.from_estimator(model).panels == ["loss"]
 
 

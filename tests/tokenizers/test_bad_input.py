@@ -150,7 +150,10 @@ def test_float_codes_of_whole_numbers_are_accepted(items):
         ({"device": "abacus"}, ValueError, "device must be 'auto', 'cpu', 'cuda'"),
         ({"device": "meta"}, ValueError, "device must be 'auto', 'cpu', 'cuda' or 'cuda:<index>', got 'meta'"),
         ({"device": "cuda:99"}, ValueError, "device='cuda:99' must be there"),
-        ({"projection": "cubic"}, ValueError, "projection must be one of 'linear', None, got 'cubic'"),
+        ({"projection_dim": "wide"}, TypeError, "projection_dim must be an integer, got 'wide'"),
+        ({"validation": True}, TypeError, "validation must be a number, got True"),
+        ({"validation": "last"}, TypeError, "validation must be a number, got 'last'"),
+        ({"validation": 1.0}, ValueError, r"validation must lie in \(0, 1\), got 1.0"),
         ({"projection_dim": 99}, ValueError, "projection_dim must be at most latent_dim=28, got 99"),
     ],
 )
@@ -207,26 +210,19 @@ def test_numbers_written_as_text_are_numbers(items):
         ResidualKMeansTokenizer(codebook_size=4).fit(written)
 
 
-@pytest.mark.parametrize("early_stopping", [True, False])
-def test_a_last_step_that_diverges_is_an_error_too(items, early_stopping):
-    tokenizer = RQVAETokenizer(codebook_size=8, learning_rate=1e30, max_iter=1, early_stopping=early_stopping)
+@pytest.mark.parametrize("validation", [0.1, None])
+def test_a_last_step_that_diverges_is_an_error_too(items, validation):
+    tokenizer = RQVAETokenizer(codebook_size=8, learning_rate=1e30, max_iter=1, validation=validation)
     with pytest.raises(ValueError, match=r"training diverged in epoch 1: the loss is .* with learning_rate=1e\+30"):
         tokenizer.fit(items.embeddings)
 
 
 def test_options_may_come_from_arrays(items):
-    options = {"assignment": ["nearest", "sinkhorn"], "early_stopping": [False], "batch_size": [64]}
+    options = {"assignment": ["nearest", "sinkhorn"], "validation": [0.1], "batch_size": [64]}
     grid = {name: np.array(values) for name, values in options.items()}
     tokenizer = RQVAETokenizer(codebook_size=8, hidden_layer_sizes=(8,), max_iter=1, random_state=0)
     search = GridSearchCV(tokenizer, grid, cv=2, error_score="raise").fit(items.embeddings)
     assert search.best_estimator_.transform(items.embeddings).shape == (300, 3)
-
-
-def test_a_projection_dim_that_is_not_read_is_not_checked(items):
-    tokenizer = MixtureOfCodesTokenizer(
-        2, 8, projection=None, projection_dim=64, latent_dim=8, hidden_layer_sizes=(8,), max_iter=1, random_state=0
-    )
-    assert tokenizer.fit(items.embeddings).codebooks_[0].shape == (8, 8)
 
 
 @pytest.mark.parametrize("arguments", [(2.5,), ("a",), (True,), (3, 1.5)])

@@ -185,7 +185,13 @@ def test_verbose_shows_a_progress_bar(tokenizer, items, capsys):
 
 def test_parameters_set_after_fit_wait_for_the_next_fit(tokenizer, items, tmp_path):
     codes = tokenizer.fit_transform(items.embeddings)
-    changes = {"codebook_size": 5, "n_codebooks": 2, "latent_dim": 3, "hidden_layer_sizes": (7,), "projection": None}
+    changes = {
+        "codebook_size": 5,
+        "n_codebooks": 2,
+        "latent_dim": 3,
+        "hidden_layer_sizes": (7,),
+        "projection_dim": None,
+    }
     tokenizer.set_params(**{name: value for name, value in changes.items() if name in tokenizer.get_params()})
     joblib.dump(tokenizer, tmp_path / "tokenizer.joblib")
     np.testing.assert_array_equal(joblib.load(tmp_path / "tokenizer.joblib").transform(items.embeddings), codes)

@@ -45,7 +45,7 @@ def tables(ids: list[str], X: np.ndarray, y: ArrayLike) -> None:
     encoder = SemanticIDEncoder(semid.ParallelKMeansTokenizer(), items=table, user="user_id")
     assert_type(encoder.fit([["item0", 1]], y), SemanticIDEncoder)
     assert_type(TextEmbedder(n_components=8).fit_transform(["red mug", "blue mug"]), np.ndarray)
-    model = DeepFMClassifier(fusion="gate", hash_buckets={"user_id": 1000}, categorical_features=["user_id", 3])
+    model = DeepFMClassifier(fusion="gate", validation="last", categorical_features=["user_id", 3])
     assert_type(model.fit(X, y, eval_set=(X, y)), DeepFMClassifier)
     assert_type(model.predict_proba(X), np.ndarray)
 

@@ -15,7 +15,7 @@ def misspelled(X: np.ndarray) -> None:
     semid.metrics.collisions(X)  # E: attr-defined
     RQVAETokenizer(n_codebook=3)  # E: call-arg
     RQVAETokenizer(assignment="balanced")  # E: arg-type
-    DeepFMClassifier(embedding_optimizer="adam")  # E: arg-type
+    DeepFMClassifier(validation="random")  # E: arg-type
     fetch_movielens("100K")  # E: arg-type
     make_items(1000, seed=0)  # E: call-arg
 

@@ -1,0 +1,129 @@
+"""Histories of an impression's user: earlier items, pooled to fields of the impression.
+
+Letters: B impressions, I distinct items of a batch, E entries of its histories, K fields of an item, d width of an
+embedding.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from semid.nn._fields import BatchHistory
+from semid.nn._row_sparse import distinct_on
+
+
+class HistoryColumn(NamedTuple):
+    """Histories of n impressions, slices of one sequence of entries."""
+
+    entries: torch.Tensor  # (n_entries,) int32, item of each
+    categories: torch.Tensor  # (n_items, K) int32; MISSING where an item has nothing
+    starts: torch.Tensor  # (n,) int64
+    stops: torch.Tensor  # (n,) int64
+
+    def lengths(self, rows):
+        return self.stops[rows] - self.starts[rows]
+
+
+def batch_history(column, rows, n_entries=None):
+    """Return the `BatchHistory` of the impressions `rows` (B,), whose histories have `n_entries` in all.
+
+    The cost is that of the entries, and items that occur several times are looked up once.
+    """
+    lengths = column.lengths(rows)
+    owners = torch.repeat_interleave(lengths, output_size=n_entries)
+    shifts = column.starts[rows] - (lengths.cumsum(0) - lengths)
+    places = torch.arange(len(owners), device=rows.device) + shifts[owners]
+    distinct = distinct_on(rows.device)(column.entries[places].long())  # as many as entries, on a GPU
+    return BatchHistory(column.categories[distinct.rows].long(), distinct.places, owners, lengths)
+
+
+def weighted_sums(items, history, weights):
+    """Return Σ over the entries of each history of weight · item, (B, ...), of `items` (I, ...), `weights` (E,).
+
+    No (E, ...) is held.
+    """
+    starts = history.lengths.cumsum(0) - history.lengths
+    sums = F.embedding_bag(history.entries, items.flatten(1), starts, mode="sum", per_sample_weights=weights)
+    return sums.view(-1, *items.shape[1:])
+
+
+class MeanPooling(nn.Module):
+    """The mean of a history's items, field by field; zeros for an empty history.
+
+    An item that a field does not know counts as a zero.
+
+    Shape: query (B, K, d), items (I, K, d), history of B impressions → (B, K, d)
+    """
+
+    def __init__(self, n_fields, dim):
+        super().__init__()
+
+    def forward(self, query, items, history):
+        shares = 1 / history.lengths.clamp(min=1).to(items.dtype)
+        return weighted_sums(items, history, shares[history.owners])
+
+
+class LocalActivationUnit(nn.Module):
+    """a(q, k) = <v, PReLU(W [q, k, q - k, q ∘ k])>, how much an item k of a history says of a candidate q.
+
+    Zhou et al., 2018, "Deep interest network for click-through rate prediction", KDD, arXiv:1706.06978, section 4.3,
+    from memory. W is linear in q and k, so what it makes of these is computed once per impression and once per distinct
+    item, that of q - k with them; only q ∘ k costs something per entry.
+
+    Shape: queries (B, D), items (I, D), history of B impressions → (E,)
+    """
+
+    def __init__(self, width, hidden_width=36):
+        super().__init__()
+        self.of_query = nn.Linear(width, hidden_width)
+        self.of_item = nn.Linear(width, hidden_width, bias=False)
+        self.of_product = nn.Linear(width, hidden_width, bias=False)
+        self.activation = nn.PReLU()
+        self.out = nn.Linear(hidden_width, 1)
+
+    def forward(self, queries, items, history):
+        owners, entries = history.owners, history.entries
+        hidden = self.of_product(queries.index_select(0, owners) * items.index_select(0, entries))
+        hidden += self.of_query(queries).index_select(0, owners)
+        hidden += self.of_item(items).index_select(0, entries)
+        return self.out(self.activation(hidden)).squeeze(1)
+
+
+class TargetAttention(nn.Module):
+    """Σ_i (1 + a(q, k_i)) k_i / n over the n items of a history, a `LocalActivationUnit` of its own.
+
+    As in DIN, there is no softmax: many items of one kind say more than one. The 1 and the 1 / n are not DIN's; with
+    v = 0 at the start, attention starts as the mean and only has to learn what to change of it.
+
+    Shape: query (B, K, d), items (I, K, d), history of B impressions → (B, K, d)
+    """
+
+    def __init__(self, n_fields, dim):
+        super().__init__()
+        self.unit = LocalActivationUnit(n_fields * dim)
+        nn.init.zeros_(self.unit.out.weight)
+        nn.init.zeros_(self.unit.out.bias)
+
+    def forward(self, query, items, history):
+        scores = self.unit(query.flatten(1), items.flatten(1), history)
+        shares = 1 / history.lengths.clamp(min=1).to(items.dtype)
+        return weighted_sums(items, history, (1 + scores) * shares[history.owners])
+
+
+class InterestPooling(nn.Module):
+    """Σ_i a(q, k_i) k_i over the items of a history: DIN as its paper has it, whose sum grows with the history.
+
+    Shape: query (B, K, d), items (I, K, d), history of B impressions → (B, K, d)
+    """
+
+    def __init__(self, n_fields, dim):
+        super().__init__()
+        self.unit = LocalActivationUnit(n_fields * dim)
+
+    def forward(self, query, items, history):
+        return weighted_sums(items, history, self.unit(query.flatten(1), items.flatten(1), history))
+
+
+POOLINGS = {"mean": MeanPooling, "attention": TargetAttention, "interest": InterestPooling}

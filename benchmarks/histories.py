@@ -169,7 +169,10 @@ class HandWritten:
         kind = torch.optim.SparseAdam if self.is_sparse else torch.optim.Adam
         fused = {} if self.is_sparse else {"fused": True}
         rate = self.settings["learning_rate"]
-        self.optimizers = kind([self.module.table.weight], lr=rate, **fused), torch.optim.Adam(dense, lr=rate, fused=True)
+        self.optimizers = (
+            kind([self.module.table.weight], lr=rate, **fused),
+            torch.optim.Adam(dense, lr=rate, fused=True),
+        )
         self.data = self._tensors(self.log.train)
 
     def train_epoch(self):
@@ -381,7 +384,14 @@ def tasks(options):
             setting = {"what": "auc", "lengths": "geometric", "with_codes": with_codes, "rows": options.auc_rows}
             for name in filter(lambda name: CONTENDERS[name].is_judged, names):
                 for rate in LEARNING_RATES:
-                    yield {"name": name, **setting, "learning_rate": rate, "seed": seed, "epochs": options.epochs, **same}
+                    yield {
+                        "name": name,
+                        **setting,
+                        "learning_rate": rate,
+                        "seed": seed,
+                        "epochs": options.epochs,
+                        **same,
+                    }
 
 
 def run(options, records):

@@ -66,7 +66,9 @@ class DeepCTRTorchDIN(DeepCTRTorch):
 
     def _columns(self, categories):
         columns = super()._columns(categories)
-        sequences = {f"hist_{target}": columns[name] for target, name in zip(targets(self), self._sequences, strict=True)}
+        sequences = {
+            f"hist_{target}": columns[name] for target, name in zip(targets(self), self._sequences, strict=True)
+        }
         lengths = np.count_nonzero(next(iter(sequences.values())), axis=1)
         return {name: columns[name] for name in self._fields} | sequences | {"length": lengths}
 

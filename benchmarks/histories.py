@@ -138,7 +138,7 @@ class Ours:
         train_module(self.classifier, self.module, self.impressions, None, 1, 0)
 
     def train(self, n_epochs):
-        self.classifier.set_params(max_iter=n_epochs, early_stopping=False)
+        self.classifier.set_params(max_iter=n_epochs, validation=None)
         self.classifier.fit(self._table(self.log.train), self.log.train.y)
 
     def predict(self, part):

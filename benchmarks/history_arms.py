@@ -15,7 +15,6 @@ import json
 import time
 from collections.abc import Iterator
 from itertools import product
-from pathlib import Path
 from typing import NamedTuple
 
 import defaults
@@ -68,7 +67,7 @@ def histories(data):
 
 
 def with_history(X, history, codes, kind):
-    """Return the fields `X` with a `history` of a `kind` of `HISTORIES`; `codes` (n_items, n_codes) or None, a row per id."""
+    """Return the fields `X` with a `history` of one of the kinds `HISTORIES`; `codes` are a table of items, or None."""
     if kind == "none":
         return X
     column = history.array

@@ -1,8 +1,8 @@
 """DIN of other projects, in the interface of `ctr_peers`.
 
-Fields are the user, the candidate's id and, if there are any, its codes; each sequence i is the history in the values of
-field i + 1, whose table it shares. The activation unit of all has `ATTENTION_SIZES` hidden units, and the project's own
-activation, Dice in all three.
+Fields are the user, the candidate's id and, if there are any, its codes; sequence i is the history in the values of
+field i + 1, whose table it shares. Activation units have `ATTENTION_SIZES` hidden units, and the project's own
+activation, which is Dice in all three.
 """
 
 import numpy as np

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +35,8 @@ from semid.ctr._training_data import check_training_data
 from semid.engine._click_training import Impressions
 from semid.tables._histories import HistoryArray
 
-DIM, SIZES, BATCH, MAX_LENGTH = 16, (256, 128), 4_096, 50
+DIM, SIZES, MAX_LENGTH = 16, (256, 128), 50
+BATCH, AUC_BATCH = 4_096, 512  # the second where it is steps that count, not how fast they are
 N_ITEMS, N_GROUPS, N_CODES, ROWS_PER_USER = 10_000, 50, 7, 3
 LENGTHS = ("full", "geometric")
 LEARNING_RATES = (0.001, 0.006)  # default of the others, and ours
@@ -68,7 +70,7 @@ def make_log(n_rows, lengths, n_items=N_ITEMS, seed=0):
     """
     rng = np.random.default_rng(seed)
     n_users, n = n_rows // ROWS_PER_USER, n_rows + 2 * (n_rows // 3)
-    groups = rng.integers(N_GROUPS, size=n_items)
+    groups = rng.permutation(n_items) % N_GROUPS
     likes = rng.random((n_users, N_GROUPS)).argsort(axis=1)[:, :3]
     draw = _ByPopularity(groups, rng)
     sequences = draw(likes, np.repeat(np.arange(n_users), MAX_LENGTH + 5), share=0.8)
@@ -123,7 +125,7 @@ class Ours:
         self.classifier = classifier.set_params(
             embedding_dim=DIM,
             hidden_layer_sizes=SIZES,
-            batch_size=BATCH,
+            batch_size=settings["batch_size"],
             learning_rate=settings["learning_rate"],
             random_state=settings["seed"],
             device="cpu",
@@ -176,7 +178,7 @@ class HandWritten:
         self.data = self._tensors(self.log.train)
 
     def train_epoch(self):
-        for rows in torch.randperm(len(self.log.train.y)).split(BATCH):
+        for rows in torch.randperm(len(self.log.train.y)).split(self.settings["batch_size"]):
             *columns, y = (column[rows] for column in self.data)
             loss = F.binary_cross_entropy_with_logits(self.module(*columns), y)
             loss.backward()
@@ -244,8 +246,8 @@ class Theirs:
         self.log, self.with_codes = log, settings["with_codes"]
         sizes = [len(log.codes), *(log.codes.max(axis=0) + 1)] if self.with_codes else [len(log.codes)]
         sizes = [int(size) + 2 for size in sizes]  # padding first, unknown last
-        same = {"embedding_dim": DIM, "hidden_layer_sizes": SIZES, "batch_size": BATCH, "seed": settings["seed"]}
-        same |= {"learning_rate": settings["learning_rate"], "n_threads": settings["threads"]}
+        same = {name: settings[name] for name in ("batch_size", "learning_rate", "seed")}
+        same |= {"embedding_dim": DIM, "hidden_layer_sizes": SIZES, "n_threads": settings["threads"]}
         sequences = [(size, MAX_LENGTH) for size in sizes]
         self.model = peer("DIN", [log.n_users + 2, *sizes], sequences=sequences, **same, **parameters)
 
@@ -374,24 +376,15 @@ def tasks(options):
     names = [name for name in options.only or CONTENDERS if CONTENDERS[name].is_there(options.zoo)]
     same = {"items": options.items, "threads": options.threads}
     for repeat in range(options.repeats):
-        for with_codes in options.codes:
-            for lengths in options.lengths:
-                setting = {"what": "rate", "lengths": lengths, "with_codes": with_codes, "rows": options.rows}
-                for name in names:
-                    yield {"name": name, **setting, "learning_rate": 0.001, "seed": repeat, "epochs": 1, **same}
+        rate = {"what": "rate", "seed": repeat, "rows": options.rows, "batch_size": BATCH, "learning_rate": 0.001}
+        for with_codes, lengths, name in product(options.codes, options.lengths, names):
+            yield {"name": name, **rate, "epochs": 1, "with_codes": with_codes, "lengths": lengths, **same}
+    judged = [name for name in names if CONTENDERS[name].is_judged]
     for seed in range(options.auc_seeds):
-        for with_codes in options.codes:
-            setting = {"what": "auc", "lengths": "geometric", "with_codes": with_codes, "rows": options.auc_rows}
-            for name in filter(lambda name: CONTENDERS[name].is_judged, names):
-                for rate in LEARNING_RATES:
-                    yield {
-                        "name": name,
-                        **setting,
-                        "learning_rate": rate,
-                        "seed": seed,
-                        "epochs": options.epochs,
-                        **same,
-                    }
+        auc = {"what": "auc", "seed": seed, "rows": options.auc_rows, "batch_size": AUC_BATCH, "lengths": "geometric"}
+        for with_codes, name, learning_rate in product(options.codes, judged, LEARNING_RATES):
+            setting = {"epochs": options.epochs, "with_codes": with_codes, "learning_rate": learning_rate}
+            yield {"name": name, **auc, **setting, **same}
 
 
 def run(options, records):
@@ -406,7 +399,10 @@ def run(options, records):
 def report(options, records):
     """Return the tables of what was measured as `options` ask for."""
     wanted = list(tasks(options))
-    sections = [describe_machine(options.threads), LEGEND.format(**vars(options), dim=DIM, sizes=SIZES, batch=BATCH)]
+    sections = [
+        describe_machine(options.threads),
+        LEGEND.format(**vars(options), dim=DIM, sizes=SIZES, batch=BATCH, auc_batch=AUC_BATCH),
+    ]
     for with_codes in options.codes:
         for lengths in options.lengths:
             setting = {"what": "rate", "lengths": lengths, "with_codes": with_codes}
@@ -476,8 +472,8 @@ main process; medians of {repeats} measurements, each in a process of its own, c
 hand-written loop pads histories to the longest of a batch and multiplies the activation unit out; with sparse rows, its
 table has sparse gradients and SparseAdam. Ours at their defaults: rows of the batch alone, averaged weights, codes
 fused. Others as they come (FuxiCTR with three loader processes, DeepCTR-Torch with L2 of 1e-6 and metrics, torch-rechub
-with batch norm and L2 of 1e-5) or their loop alone. *Test AUC*: {epochs} epochs of {auc_rows:,} impressions, histories
-of 10 on average, at the better learning rate of two on validation impressions; what users like shows in their histories
+with batch norm and L2 of 1e-5) or their loop alone. *Test AUC*: {epochs} epochs of {auc_rows:,} impressions, batches of
+{auc_batch}, histories of 10 on average, at the better learning rate of two on validation impressions; what users like shows in their histories
 alone, so that a model must beat the one without them."""
 
 
@@ -490,7 +486,7 @@ def parse_arguments(arguments=None):
     parser.add_argument("--rows", type=int, default=15 * BATCH, help="impressions of an epoch whose rate is measured")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--items", type=int, default=N_ITEMS)
-    parser.add_argument("--auc-rows", type=int, default=50 * BATCH)
+    parser.add_argument("--auc-rows", type=int, default=25 * BATCH)
     parser.add_argument("--auc-seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=8, help="of the fits whose AUC is measured")
     parser.add_argument("--threads", type=int, default=2)

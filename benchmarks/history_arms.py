@@ -109,7 +109,6 @@ def execute(run, data):
         **{name: _auc(y[chosen], probability[chosen]) for name, chosen in rows.items()},
         **{f"rows_{name}": int(chosen.sum()) for name, chosen in rows.items()},
         "mean_over_rate": float(probability.mean() / y.mean()),
-        "valid_auc": float(model.history_["valid_auc"].max()),
         "n_epochs": model.n_iter_,
         "seconds": seconds,
     }

@@ -11,6 +11,7 @@ import torch
 PACKAGES = [
     "semid", "numpy", "scipy", "scikit-learn", "torch",
     "faiss-cpu", "nanopq", "semantic-id", "rectokens", "vector-quantize-pytorch", "fuxictr", "deepctr-torch",
+    "torch-rechub",
 ]  # fmt: skip
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")

@@ -38,7 +38,7 @@ from semid.ctr import AutoIntClassifier, DCNv2Classifier, DeepFMClassifier, Deep
 from semid.ctr._encoding import ImpressionEncoder
 from semid.ctr._fitting import begin, train_module
 from semid.ctr._training_data import check_training_data
-from semid.engine._click_training import Impressions
+from semid.engine._impressions import Impressions
 
 CLASSIFIERS = {
     "DeepFM": DeepFMClassifier,

@@ -36,7 +36,7 @@ from torch import nn
 from semid.ctr import DCNv2Classifier
 from semid.engine import _catalogue
 from semid.engine._autoencoder_training import Training
-from semid.engine._click_training import ClickNet
+from semid.engine._click_net import ClickNet
 from semid.nn._quantizers import ParallelQuantizer
 from semid.tokenizers import MixtureOfCodesTokenizer, ResidualKMeansTokenizer, RQVAETokenizer
 

@@ -32,7 +32,7 @@ from torch import nn
 from semid.ctr import DeepFMClassifier, DINClassifier
 from semid.ctr._fitting import begin, train_module
 from semid.ctr._training_data import check_training_data
-from semid.engine._click_training import Impressions
+from semid.engine._impressions import Impressions
 from semid.tables._histories import HistoryArray
 
 DIM, SIZES, MAX_LENGTH = 16, (256, 128), 50
@@ -473,8 +473,8 @@ hand-written loop pads histories to the longest of a batch and multiplies the ac
 table has sparse gradients and SparseAdam. Ours at their defaults: rows of the batch alone, averaged weights, codes
 fused. Others as they come (FuxiCTR with three loader processes, DeepCTR-Torch with L2 of 1e-6 and metrics, torch-rechub
 with batch norm and L2 of 1e-5) or their loop alone. *Test AUC*: {epochs} epochs of {auc_rows:,} impressions, batches of
-{auc_batch}, histories of 10 on average, at the better learning rate of two on validation impressions; what users like shows in their histories
-alone, so that a model must beat the one without them."""
+{auc_batch}, histories of 10 on average, at the better learning rate of two on validation impressions; what users like
+shows in their histories alone, so that a model must beat the one without them."""
 
 
 def parse_arguments(arguments=None):

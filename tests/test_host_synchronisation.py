@@ -36,7 +36,7 @@ from semid.ctr import (
     _predicting,
 )
 from semid.ctr import _base as ctr_base
-from semid.engine import _autoencoder_training, _catalogue, _click_training
+from semid.engine import _autoencoder_training, _catalogue, _click_net, _click_training
 from semid.nn._fusions import FUSIONS
 from semid.nn._losses import alignment_loss
 from semid.tables._histories import HistoryArray
@@ -232,7 +232,7 @@ def card(monkeypatch):
 
         return run
 
-    for owner, name in ((_autoencoder_training.Training, "run_epoch"), (_click_training.ClickNet, "run_single_epoch")):
+    for owner, name in ((_autoencoder_training.Training, "run_epoch"), (_click_net.ClickNet, "run_single_epoch")):
         monkeypatch.setattr(owner, name, recorded(getattr(owner, name)))
     return card
 

@@ -28,7 +28,8 @@ from semid.ctr._modules import build_module
 from semid.ctr._parameters import check_parameters
 from semid.ctr._predicting import represented_fields, streamed
 from semid.ctr._training_data import check_classes, check_training_data
-from semid.engine._click_training import Calibration, Impressions
+from semid.engine._click_training import Calibration
+from semid.engine._impressions import Impressions
 
 _LEARNED_SHARE = 0.05  # least share of impressions whose hold-out a last epoch makes up for
 

@@ -14,7 +14,9 @@ from semid.ctr._modules import describe_fields
 from semid.ctr._parameters import check_unchanged
 from semid.ctr._suspects import warn_of_codes_without_names, warn_of_ids_as_numbers, warn_of_suspects
 from semid.engine._checkpoints import Checkpoint, NoCheckpoint, fingerprint_of
-from semid.engine._click_training import LEAST_GAIN, Batches, Calibration, NetOptions, train_click_model
+from semid.engine._click_net import LEAST_GAIN
+from semid.engine._click_training import Calibration, NetOptions, train_click_model
+from semid.engine._impressions import Batches
 from semid.nn._fields import grown_table, known_rows
 from semid.tables._frames import split_columns
 

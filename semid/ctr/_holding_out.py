@@ -4,7 +4,7 @@ import numpy as np
 
 from semid.base._live_module import resolve_device
 from semid.ctr._training_data import check_training_data
-from semid.engine._click_training import Impressions
+from semid.engine._impressions import Impressions
 
 _EARLY_STOPPING_ROWS = 1_000
 _HELD_OUT_SHARE, _HELD_OUT_ROWS = 0.1, 5_000  # at most; rows are of the rarer class

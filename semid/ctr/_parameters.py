@@ -7,7 +7,7 @@ from semid.base._checks import check_integer, check_layer_sizes, check_number, c
 from semid.base._live_module import resolve_device
 from semid.base._removed import defaults
 from semid.engine._checkpoints import check_checkpoint_dir
-from semid.engine._click_training import check_callbacks
+from semid.engine._click_net import check_callbacks
 from semid.nn._fusions import FUSIONS
 
 

@@ -6,7 +6,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from semid.base._live_module import resolve_device
-from semid.engine._click_training import Impressions
+from semid.engine._impressions import Impressions
 from semid.tables._frames import check_table
 
 _PREDICT_ROWS = 131_072  # impressions encoded and scored at once

@@ -20,7 +20,7 @@ from semid.ctr import (
 )
 from semid.ctr._encoding import ImpressionEncoder
 from semid.engine._checkpoints import fingerprint_of
-from semid.engine._click_training import Impressions
+from semid.engine._impressions import Impressions
 from semid.io import load, save
 from semid.tables._histories import HistoryArray, HistoryDtype
 

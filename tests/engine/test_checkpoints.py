@@ -21,7 +21,7 @@ from semid.ctr import DCNv2Classifier, DeepFMClassifier
 from semid.datasets import make_clicks, make_items
 from semid.engine._autoencoder_training import Training
 from semid.engine._checkpoints import Checkpoint, as_plain, digest, plain_entries
-from semid.engine._click_training import ClickNet
+from semid.engine._click_net import ClickNet
 from semid.tokenizers import MixtureOfCodesTokenizer, RQVAETokenizer
 
 FIELDS = ["user_id", "item_id", "hour"]

@@ -10,17 +10,9 @@ from skorch.callbacks import Callback, Checkpoint, EarlyStopping
 from skorch.history import History
 
 from semid.ctr._encoding import EncodedImpressions, EncodedLists
-from semid.engine._click_training import (
-    LEAST_GAIN,
-    Batches,
-    Impressions,
-    NetOptions,
-    StopWhenNoBetter,
-    TrainingEnds,
-    WeightAverage,
-    _visits,
-    train_click_model,
-)
+from semid.engine._click_net import LEAST_GAIN, StopWhenNoBetter, TrainingEnds, WeightAverage
+from semid.engine._click_training import NetOptions, _visits, train_click_model
+from semid.engine._impressions import Batches, Impressions
 from semid.nn._click_rates import click_rates
 from semid.nn._fields import FieldEmbedding, FieldShapes
 from semid.nn._mlp import SeededDropout

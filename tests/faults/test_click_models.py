@@ -14,6 +14,7 @@ from semid.ctr import (
     DCNv2Classifier,
     DeepFMClassifier,
     DeepIMClassifier,
+    DINClassifier,
     FactorizationMachineClassifier,
     MLPCTRClassifier,
 )
@@ -26,6 +27,7 @@ CLASSIFIERS = [
     DeepIMClassifier(hidden_layer_sizes=(4,), **_SMALL),
     FactorizationMachineClassifier(**_SMALL),
     MLPCTRClassifier(hidden_layer_sizes=(4,), min_frequency=2, **_SMALL),
+    DINClassifier(hidden_layer_sizes=(4,), **_SMALL),
 ]
 N_ROWS = 9
 ORDINARY = plain_table(N_ROWS, np.random.default_rng(0))

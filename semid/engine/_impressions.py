@@ -1,0 +1,101 @@
+"""Encoded impressions as tensors which stay where they are, and batches of them."""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch.utils.data import Dataset
+
+from semid.nn._click_rates import FieldEntries
+from semid.nn._fields import CategoriesWithHistories, entries_of_lists, lengths_of_lists, with_lists
+from semid.nn._histories import HistoryColumn, batch_history
+
+
+class Impressions(Dataset):
+    """Encoded impressions as tensors on one device; a part of them shares the tensors of the whole."""
+
+    def __init__(self, encoded, y, weights, device, dtype):
+        self.categories = torch.as_tensor(encoded.categories, device=device)  # (n, C) int32
+        self.lists = [tuple(torch.as_tensor(array, device=device) for array in column) for column in encoded.lists]
+        self.histories = [HistoryColumn(*(_tensor(a, device) for a in column)) for column in encoded.histories]
+        self.numbers = torch.as_tensor(encoded.numbers, dtype=dtype, device=device)  # (n, M + vector columns)
+        self.y = torch.as_tensor(y, dtype=dtype, device=device)  # (n,)
+        self.weights = torch.as_tensor(weights, dtype=dtype, device=device)  # (n,)
+        self.rows = None  # of a part
+        self.weight_scale = 1 / self.weights.double().mean().item()
+
+    def part(self, rows):
+        """Return the impressions of `rows` alone, an array of positions."""
+        part = copy.copy(self)
+        part.rows = torch.as_tensor(rows, device=self.y.device)
+        part.weight_scale = 1 / self.weights[part.rows].double().mean().item()
+        return part
+
+    def entries(self, field):
+        """Return the `FieldEntries` of a categorical field or, behind those, of a list."""
+        rows = torch.arange(len(self.y), device=self.y.device) if self.rows is None else self.rows
+        n_categorical = self.categories.shape[1]
+        if field < n_categorical:
+            categories = self.categories[rows, field].long()
+            impressions = torch.arange(len(rows), device=rows.device)
+            return FieldEntries(categories, impressions, torch.ones_like(categories, dtype=torch.float64))
+        entries, impressions, lengths = entries_of_lists(self.lists[field - n_categorical], rows)
+        return FieldEntries(entries, impressions, 1 / lengths.double()[impressions])
+
+    def labels_and_weights(self):
+        """Return labels, and weights as they were given."""
+        rows = slice(None) if self.rows is None else self.rows
+        return self.y[rows], self.weights[rows]
+
+    def tensors(self):
+        """Yield all that the batches are made of."""
+        yield from (self.categories, self.numbers, self.y, self.weights)
+        for column in (*self.lists, *self.histories):
+            yield from column
+        if self.rows is not None:
+            yield self.rows
+
+    def __len__(self):
+        return len(self.y) if self.rows is None else len(self.rows)
+
+    def __getitem__(self, rows):
+        """Return categories, with those of lists and histories, numbers, labels, and weights of mean 1."""
+        (batch,) = self.batches(rows, max(1, len(rows)))
+        return batch
+
+    def batches(self, rows, batch_size):
+        """Yield what `rows`, a tensor of positions, have, `batch_size` of them at a time."""
+        rows = rows if self.rows is None else self.rows[rows]
+        n_of_lists = _entries_per_batch([lengths_of_lists(column, rows) for column in self.lists], batch_size)
+        n_of_histories = _entries_per_batch([column.lengths(rows) for column in self.histories], batch_size)
+        for part in rows.split(batch_size):
+            categories = self.categories[part]
+            categories = with_lists(categories, self.lists, part, next(n_of_lists)) if self.lists else categories.long()
+            if self.histories:
+                batch = zip(self.histories, next(n_of_histories), strict=True)
+                categories = CategoriesWithHistories(categories, tuple(batch_history(c, part, n) for c, n in batch))
+            yield categories, self.numbers[part], self.y[part], self.weights[part] * self.weight_scale
+
+
+class Batches:
+    """Iterates over a dataset in slices; takes the place of the DataLoader in skorch."""
+
+    def __init__(self, dataset, batch_size, generator=None):
+        self.dataset, self.batch_size, self.generator = dataset, batch_size, generator
+
+    def __iter__(self):
+        order = torch.arange(len(self.dataset))
+        if self.generator is not None:
+            order = torch.randperm(len(self.dataset), generator=self.generator)
+        yield from self.dataset.batches(order.to(self.dataset.y.device), self.batch_size)
+
+
+def _entries_per_batch(columns, batch_size):
+    """Yield how many entries each batch has of each column, of `lengths` (n,) per row, read from the device at once."""
+    sums = [F.pad(lengths, (0, -len(lengths) % batch_size)).view(-1, batch_size).sum(1).tolist() for lengths in columns]
+    yield from zip(*sums, strict=True)
+
+
+def _tensor(array, device):
+    """Return a tensor of an array; of one that nobody may write, as a log's, a copy, which is all that torch takes."""
+    return torch.as_tensor(array if array.flags.writeable else array.copy(), device=device)

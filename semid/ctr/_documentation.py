@@ -43,8 +43,8 @@ _SETS = """\
 _HISTORIES = """\
     history_pooling : {"mean", "attention"}, default "mean"
         What becomes of a history, field by field. ``"mean"``: the mean of its items' embeddings. ``"attention"``: items
-        count by what a small network, the local activation unit of DIN (see `DINClassifier`), makes of them and of the
-        candidate; it starts as the mean. An item that is not known adds nothing, an empty history is zero.
+        count by how much they are like the candidate, by a softmax of scaled dot products that starts as the mean. An
+        item that is not known adds nothing, an empty history is zero.
 """
 
 _COLUMN_PARAMETERS = """\

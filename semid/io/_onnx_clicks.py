@@ -22,6 +22,7 @@ from semid.nn._click_module import ClickModule, InteractionHead, MultiEmbedding
 from semid.nn._fields import MISSING, UNKNOWN, FieldEmbedding, VectorAdapter
 from semid.nn._histories import InterestPooling, LocalActivationUnit, MeanPooling, TargetAttention
 
+_NO_ENTRY = 1e30  # taken from the score of what is behind the end of a history
 _END = np.iinfo(np.int64).max  # of a slice: to the end of the axis
 
 
@@ -143,7 +144,9 @@ def _mean_pooling(graph, module, query, items, history):
 
 @converts(TargetAttention)
 def _target_attention(graph, module, query, items, history):
-    return (convert(graph, module.unit, query, items) + 1.0) / history.lengths
+    scaled = query * graph.weights(module.scale.repeat_interleave(module.dim))
+    scores = (scaled.unsqueeze(1) * items).sum(2) + (history.is_entry - 1.0) * _NO_ENTRY
+    return scores.softmax(1)
 
 
 @converts(InterestPooling)

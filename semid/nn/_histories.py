@@ -92,24 +92,34 @@ class LocalActivationUnit(nn.Module):
 
 
 class TargetAttention(nn.Module):
-    """Σ_i (1 + a(q, k_i)) k_i / n over the n items of a history, a `LocalActivationUnit` of its own.
+    """Σ_i softmax_i(Σ_f s_f <q_f, k_if>) k_i: items of a history count by how much they are like the candidate.
 
-    As in DIN, there is no softmax: many items of one kind say more than one. The 1 and the 1 / n are not DIN's; with
-    v = 0 at the start, attention starts as the mean and only has to learn what to change of it.
+    Scaled dot products (Vaswani et al., 2017, "Attention is all you need", arXiv:1706.03762) of the embeddings
+    themselves, which candidate and history have from the same tables, with one scale s per field. These start at 0, so
+    that attention starts as the mean and only has to learn what to change of it. Not the unit of DIN, which
+    `InterestPooling` has: on three catalogues it ranked between this and the mean, and a hidden layer per entry costs
+    several times as much.
 
     Shape: query (B, K, d), items (I, K, d), history of B impressions → (B, K, d)
     """
 
     def __init__(self, n_fields, dim):
         super().__init__()
-        self.unit = LocalActivationUnit(n_fields * dim)
-        nn.init.zeros_(self.unit.out.weight)
-        nn.init.zeros_(self.unit.out.bias)
+        self.dim = dim
+        self.scale = nn.Parameter(torch.zeros(n_fields))
 
     def forward(self, query, items, history):
-        scores = self.unit(query.flatten(1), items.flatten(1), history)
-        shares = 1 / history.lengths.clamp(min=1).to(items.dtype)
-        return weighted_sums(items, history, (1 + scores) * shares[history.owners])
+        scaled = (query * self.scale[:, None]).flatten(1)
+        products = scaled.index_select(0, history.owners) * items.flatten(1).index_select(0, history.entries)
+        return weighted_sums(items, history, softmax_of_each(products.sum(1), history))
+
+
+def softmax_of_each(scores, history):
+    """Return the softmax of `scores` (E,) over the entries of each history."""
+    highest = scores.new_full((len(history.lengths),), -torch.inf)
+    highest = highest.scatter_reduce(0, history.owners, scores.detach(), "amax")
+    odds = (scores - highest.index_select(0, history.owners)).exp()
+    return odds / odds.new_zeros(len(highest)).index_add(0, history.owners, odds).index_select(0, history.owners)
 
 
 class InterestPooling(nn.Module):

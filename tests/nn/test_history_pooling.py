@@ -22,6 +22,7 @@ from semid.nn._histories import (
     MeanPooling,
     TargetAttention,
     batch_history,
+    softmax_of_each,
     weighted_sums,
 )
 
@@ -105,11 +106,30 @@ def test_mean_pooling_equals_the_mean_over_each_history_and_zero_for_an_empty_on
         torch.testing.assert_close(pooled[b], of_b.mean(0) if n else torch.zeros(2, 3))
 
 
-@pytest.mark.parametrize("kind", [TargetAttention, InterestPooling])
-def test_attention_equals_the_unit_of_the_paper_asked_for_each_entry(kind):
+def test_attention_equals_the_softmax_over_each_history():
     history = _batch(_column(), [3, 0, 8, 5, 3])
     torch.manual_seed(1)
-    attention = kind(2, 3).double()
+    attention = TargetAttention(2, 3).double()
+    torch.nn.init.normal_(attention.scale, std=300.0)  # beyond what exp takes
+    query, items = torch.randn(5, 2, 3).double(), torch.randn(len(history.categories), 2, 3).double()
+    pooled = attention(query, items, history)
+    for b, n in enumerate(history.lengths.tolist()):
+        of_b = items[history.entries[history.owners == b]]
+        scores = torch.einsum("kd,nkd,k->n", query[b], of_b, attention.scale)
+        expected = torch.einsum("n,nkd->kd", scores.softmax(0), of_b) if n else torch.zeros(2, 3).double()
+        torch.testing.assert_close(pooled[b], expected)
+
+
+def test_the_gradient_of_attention_is_that_of_the_softmax():
+    history = _batch(_column(), [3, 0, 8])
+    scores = torch.randn(len(history.entries)).double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda scores: softmax_of_each(scores, history), scores)
+
+
+def test_interests_equal_the_unit_of_the_paper_asked_for_each_entry():
+    history = _batch(_column(), [3, 0, 8, 5, 3])
+    torch.manual_seed(1)
+    attention = InterestPooling(2, 3).double()
     for parameter in attention.parameters():
         torch.nn.init.normal_(parameter)
     query, items = torch.randn(5, 2, 3).double(), torch.randn(len(history.categories), 2, 3).double()
@@ -118,14 +138,14 @@ def test_attention_equals_the_unit_of_the_paper_asked_for_each_entry(kind):
     w_query, w_item = unit.of_query.weight - w_difference, unit.of_item.weight + w_difference
     w = torch.cat([w_query, w_item, w_difference, unit.of_product.weight], dim=1)
     pooled = attention(query, items, history)
-    for b, n in enumerate(history.lengths.tolist()):
+    for b in range(5):
         q, total = query[b].flatten(), torch.zeros(2, 3).double()
         for entry in history.entries[history.owners == b]:
             k = items[entry].flatten()
             hidden = w @ torch.cat([q, k, q - k, q * k]) + unit.of_query.bias
             hidden = torch.where(hidden > 0, hidden, hidden * unit.activation.weight)
             score = unit.out.weight[0] @ hidden + unit.out.bias[0]
-            total += items[entry] * (score if kind is InterestPooling else (1 + score) / n)
+            total += items[entry] * score
         torch.testing.assert_close(pooled[b], total)
 
 

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Sequence
 from itertools import chain
 from numbers import Integral
+from types import MappingProxyType
 from typing import Literal, Self
 
 import joblib
@@ -28,7 +29,6 @@ from semid.base._versioned import Versioned
 from semid.features._interaction_embeddings import interaction_embeddings
 from semid.features._item_table import ItemTable
 from semid.features._labels import is_click
-from semid.tables._code_columns import with_code_vectors
 from semid.tables._frames import as_index, check_table, find_column, split_columns
 from semid.tables._histories import UNKNOWN_CODE, HistoryArray, HistoryDtype, holds_histories, is_history
 from semid.tables._ids import concat_ids, find_ids, id_index, like_those, of_other_kind, warn_of_other_kind
@@ -65,9 +65,6 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         for others a warning says so.
     handle_unknown : {"use_encoded_value", "error"}, default "use_encoded_value"
         What an id that is not in `items` becomes: the code -1 in every column, or an error.
-    code_vectors : bool, default False
-        Hand the code vectors over with the codes: the columns are categories that carry them, for
-        ``code_embedding_init="codebooks"`` of the click models. Needs ``set_output(transform="pandas")``.
     user : str or int, default None
         Column of the user, by name or position, to be passed beside the item-id columns. Then the clicks in `fit`,
         who clicked what in the first column of single ids, are a second view of the items (`interaction_embeddings`)
@@ -108,6 +105,10 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
     ['item_id_code0', 'item_id_code1', 'item_id_code2']
     """
 
+    _removed_parameters = MappingProxyType(
+        {"code_vectors": "Click models that began with them ranked no better; tokenizer_.codebooks_ has them."}
+    )
+
     def __init__(
         self,
         tokenizer: BaseEstimator,
@@ -115,14 +116,12 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         *,
         memory: str | joblib.Memory | None = None,
         handle_unknown: Literal["use_encoded_value", "error"] = "use_encoded_value",
-        code_vectors: bool = False,
         user: str | int | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.items = items
         self.memory = memory
         self.handle_unknown = handle_unknown
-        self.code_vectors = code_vectors
         self.user = user
 
     @all_or_nothing
@@ -149,7 +148,6 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
             than two users or known items.
         """
         check_option("handle_unknown", self.handle_unknown, ("use_encoded_value", "error"))
-        check_option("code_vectors", self.code_vectors, (True, False))
         _check_items(self.items)
         if not (hasattr(self.tokenizer, "fit") and hasattr(self.tokenizer, "transform")):
             raise TypeError(f"tokenizer must be an estimator with fit and transform, got {self.tokenizer!r}.")
@@ -172,7 +170,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         -------
         codes : ndarray of shape (n_impressions, n_id_columns * n_codebooks), int64
             The codes of the first id column, then those of the second, and so on; -1 for unknown items. With
-            `code_vectors`, a DataFrame of categories; with histories, a DataFrame in which they are a column each.
+            histories, a DataFrame in which they are a column each.
 
         Raises
         ------
@@ -180,7 +178,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
             If a column holds lists that held single ids in `fit`, or the other way round.
         ValueError
             If an id is not in the item table and ``handle_unknown="error"``, if `X` has other columns than in `fit`, or
-            if there are `code_vectors` or histories without ``set_output(transform="pandas")``.
+            if there are histories without ``set_output(transform="pandas")``.
         """
         check_is_fitted(self)
         self._index()  # of this object, for later calls as well
@@ -190,7 +188,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
             encoder._history_with_codes(name, column, names) if is_history(column) else encoder._codes_of(name, column)
             for name, column in zip(names, columns, strict=True)
         ]
-        if encoder._histories() or encoder.code_vectors:
+        if encoder._histories():
             return encoder._as_frame(made, X)
         return np.hstack(made)
 
@@ -398,21 +396,16 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         return f": {like_those(unknown, index, 'the table')}" if of_other_kind(index, unknown) else ""
 
     def _as_frame(self, made, X):
-        """Return blocks of codes and histories as a DataFrame, codes with their code vectors if asked to."""
+        """Return blocks of codes and histories as a DataFrame."""
         output = getattr(self, "_sklearn_output_config", {}).get("transform", get_config()["transform_output"])
         if output != "pandas":
-            what, lost = ("code_vectors=True", "none") if self.code_vectors else ("histories", "no codes of them")
-            raise ValueError(f"{what} must have set_output(transform='pandas'), got {output!r}: arrays carry {lost}.")
-        columns = chain.from_iterable([block] if is_history(block) else self._code_columns(block) for block in made)
+            raise ValueError(
+                f"histories must have set_output(transform='pandas'), got {output!r}: arrays carry no codes of them."
+            )
+        columns = chain.from_iterable([block] if is_history(block) else block.T for block in made)
         return pd.DataFrame(
             dict(zip(self.get_feature_names_out(), columns, strict=True)), index=getattr(X, "index", None)
         )
-
-    def _code_columns(self, codes):
-        if not self.code_vectors:
-            return list(codes.T)
-        codebooks = _last_step(self.tokenizer_).codebooks_
-        return [with_code_vectors(*column) for column in zip(codes.T, codebooks, strict=True)]
 
     def _fit_tokenizer(self, alignment):
         tokenizer = clone(self.tokenizer)

@@ -70,7 +70,6 @@ def _check_parameters(instance):
         on_cpu(instance)._check_parameters()
     if isinstance(instance, SemanticIDEncoder):
         check_option("handle_unknown", instance.handle_unknown, ("use_encoded_value", "error"))
-        check_option("code_vectors", instance.code_vectors, (True, False))
         if not isinstance(instance.items, ItemTable):
             raise TypeError(f"items must be an ItemTable, got {type(instance.items).__name__}.")
 
@@ -403,5 +402,4 @@ def _step_on_cpu(step):
 
 
 def _carries_histories(estimator):
-    encoders = [part for part in parts_of(estimator) if isinstance(part, SemanticIDEncoder)]
-    return any(part.code_vectors or part._histories() for part in encoders)
+    return any(isinstance(part, SemanticIDEncoder) and part._histories() for part in parts_of(estimator))

@@ -41,14 +41,9 @@ def test_what_a_cache_keeps_is_that_of_one_version(monkeypatch):
     assert joblib.hash(tokenizer) != before
 
 
-def test_pickles_find_modules_under_their_names_of_0_1_0(estimators, clicks):
-    moved = {b"semid.base._live_module": b"semid._state", b"semid.tables._code_columns": b"semid._code_columns"}
-    met = set()
-    coded = estimators[0].set_params(code_vectors=True).set_output(transform="pandas").transform(clicks[["item_id"]])
-    for kept in (*estimators, coded):
-        pickled = pickle.dumps(kept, protocol=2)  # in which names are lines
-        for name, former in moved.items():
-            met |= {name} if name in pickled else set()
-            pickled = pickled.replace(name, former)
-        assert type(pickle.loads(pickled)) is type(kept)
-    assert met == set(moved)
+def test_pickles_find_modules_under_their_names_of_0_1_0(estimators):
+    for estimator in estimators:
+        pickled = pickle.dumps(estimator, protocol=2)  # in which names are lines
+        assert b"semid.base._live_module" in pickled
+        former = pickled.replace(b"semid.base._live_module", b"semid._state")
+        assert type(pickle.loads(former)) is type(estimator)

@@ -125,13 +125,6 @@ def test_without_pandas_output_histories_are_refused_as_their_codes_would_be_los
         encoder.transform(X[["item_id", "history"]])
 
 
-def test_code_vectors_go_with_histories(encoder, X):
-    encoder.set_params(code_vectors=True)
-    made = encoder.fit_transform(X[["item_id", "history"]])
-    assert isinstance(made["item_id_code1"].dtype, pd.CategoricalDtype)
-    assert _codes_in(made["history"]) == _codes_of(encoder, X["history"])
-
-
 def test_users_go_with_histories_and_several_items_and_the_clicks_are_of_the_first_single_one(table, clicks):
     X, y = clicks[["user_id", "item_id"]], clicks["click"]
     one = SemanticIDEncoder(Recorder(), table, user="user_id").fit(X, y)

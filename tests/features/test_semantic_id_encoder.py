@@ -1,4 +1,3 @@
-import copy
 import pickle
 
 import joblib
@@ -12,7 +11,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from semid.features import ItemTable, SemanticIDEncoder, _semantic_id_encoder, interaction_embeddings
-from semid.tables._code_columns import CodeVectors, code_vectors_of
 from semid.tokenizers import MixtureOfCodesTokenizer, ResidualKMeansTokenizer
 
 
@@ -210,33 +208,6 @@ def test_warnings_point_at_the_users_line(encoder):
     with pytest.warns(UserWarning, match="100% of the rows") as caught:
         encoder.fit(pd.DataFrame({"item_id": [17, 18]}))
     assert caught[0].filename == __file__
-
-
-def test_code_vectors_travel_with_the_codes(encoder, clicks):
-    encoder = clone(encoder).set_params(code_vectors=True)
-    fields = ["user_id", "item_id"]
-    features = ColumnTransformer(
-        [("codes", encoder, ["item_id"]), ("fields", "passthrough", fields)], verbose_feature_names_out=False
-    ).set_output(transform="pandas")
-    X = features.fit_transform(clicks[fields])
-    codebooks = features["codes"].tokenizer_.codebooks_
-    for n, codebook in enumerate(codebooks):
-        np.testing.assert_array_equal(code_vectors_of(X[f"item_id_code{n}"]), codebook)
-    plain = clone(encoder).set_params(code_vectors=False).fit(clicks[["item_id"]]).transform(clicks[["item_id"]])
-    np.testing.assert_array_equal(X[["item_id_code0", "item_id_code1"]].astype(int), plain)
-
-
-def test_an_array_cannot_carry_code_vectors(encoder, clicks):
-    with pytest.raises(ValueError, match="code_vectors=True must have set_output"):
-        clone(encoder).set_params(code_vectors=True).fit(clicks[["item_id"]]).transform(clicks[["item_id"]])
-
-
-def test_code_vectors_are_equal_by_content_and_survive_pickling():
-    vectors = CodeVectors(np.eye(3))
-    assert vectors == CodeVectors(np.eye(3)) == pickle.loads(pickle.dumps(vectors))
-    assert vectors != CodeVectors(np.eye(4))
-    assert copy.deepcopy(vectors) is vectors
-    assert hash(vectors) == hash(CodeVectors(np.eye(3)))
 
 
 class Recorder(TransformerMixin, BaseEstimator):

@@ -260,18 +260,13 @@ def _columns(encoder, columns):
     return transformer.set_output(transform="pandas")
 
 
-@pytest.mark.parametrize("code_vectors", [False, True])
 @pytest.mark.parametrize("user", [None, "user_id"])
 @pytest.mark.parametrize("handle_unknown", ["use_encoded_value", "error"])
-def test_pipelines_from_impressions_to_clicks_come_back(
-    table, classifier, clicks, code_vectors, user, handle_unknown, tmp_path
-):
+def test_pipelines_from_impressions_to_clicks_come_back(table, classifier, clicks, user, handle_unknown, tmp_path):
     learned = MixtureOfCodesTokenizer(
         n_codebooks=2, codebook_size=8, latent_dim=6, hidden_layer_sizes=(8,), max_iter=2, random_state=0
     )
-    encoder = SemanticIDEncoder(
-        learned if user else clone(KMEANS), table, code_vectors=code_vectors, user=user, handle_unknown=handle_unknown
-    )
+    encoder = SemanticIDEncoder(learned if user else clone(KMEANS), table, user=user, handle_unknown=handle_unknown)
     columns = _columns(encoder, ["item_id"] if user is None else [user, "item_id"])
     X, y = clicks.drop(columns="click"), clicks["click"]
     pipeline = make_pipeline(columns, classifier).fit(X, y)

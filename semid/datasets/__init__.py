@@ -5,6 +5,7 @@ from semid.datasets._download import get_data_home
 from semid.datasets._fetch import fetch_amazon_reviews, fetch_movielens
 from semid.datasets._interactions import load_interactions
 from semid.datasets._labels import label_clicks
+from semid.datasets._lists import parse_lists
 from semid.datasets._log_data import LogData
 from semid.datasets._movielens import load_movielens
 from semid.datasets._negatives import add_negatives, sample_negatives
@@ -28,6 +29,7 @@ __all__ = [
     "load_movielens",
     "make_clicks",
     "make_items",
+    "parse_lists",
     "sample_negatives",
     "split_by_time",
 ]

@@ -52,6 +52,13 @@ def test_new_items_are_scored_by_their_codes_without_another_fit(run):
 
 
 @pytest.mark.slow
+def test_users_that_the_model_never_met_are_known_by_their_clicks(run):
+    aucs = {name: np.array(of_groups) for name, of_groups in run("plot_histories")["aucs"].items()}
+    for name in ("histories, mean", "histories, attention"):
+        assert (aucs[name][1:] > aucs["no histories"][1:] + 0.03).all()
+
+
+@pytest.mark.slow
 def test_a_path_down_the_tree_says_more_and_more_of_the_product(run):
     names = run("plot_code_tree")
     shares, by_chance = np.array(names["purities"]).T

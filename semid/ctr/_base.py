@@ -44,7 +44,6 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
     # Training in float64 is for the tests alone, where repeated and weighted rows must agree to seven digits.
     _dtype = torch.float32
     _has_first_order = False
-    _poolings: tuple[str, ...] = ("mean", "attention")  # of histories, keys of `POOLINGS`
     # What the module is built from, and what becomes of the columns: both stay when a fitted model goes on.
     _architecture_parameters: tuple[str, ...] = (
         "embedding_dim",
@@ -72,7 +71,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         fusion: str | type = "gate",
         *,
         n_embedding_sets: int = 1,
-        history_pooling: Literal["mean", "attention"] = "mean",
+        history_pooling: Literal["mean", "attention"] = "attention",
         categorical_features: Columns = "auto",
         code_features: Columns = "auto",
         vector_features: Columns = "auto",

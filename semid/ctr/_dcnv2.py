@@ -89,7 +89,7 @@ class DCNv2Classifier(BaseCTRClassifier):
         fusion: str | type = "gate",
         *,
         n_embedding_sets: int = 1,
-        history_pooling: Literal["mean", "attention"] = "mean",
+        history_pooling: Literal["mean", "attention"] = "attention",
         categorical_features: Columns = "auto",
         code_features: Columns = "auto",
         vector_features: Columns = "auto",

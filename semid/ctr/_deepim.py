@@ -54,7 +54,7 @@ class DeepIMClassifier(BaseCTRClassifier):
         fusion: str | type = "gate",
         *,
         n_embedding_sets: int = 1,
-        history_pooling: Literal["mean", "attention"] = "mean",
+        history_pooling: Literal["mean", "attention"] = "attention",
         categorical_features: Columns = "auto",
         code_features: Columns = "auto",
         vector_features: Columns = "auto",

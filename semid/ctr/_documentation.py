@@ -41,7 +41,7 @@ _SETS = """\
 """
 
 _HISTORIES = """\
-    history_pooling : {"mean", "attention"}, default "mean"
+    history_pooling : {"mean", "attention"}, default "attention"
         What becomes of a history, field by field. ``"mean"``: the mean of its items' embeddings. ``"attention"``: items
         count by how much they are like the candidate, by a softmax of scaled dot products that starts as the mean. An
         item that is not known adds nothing, an empty history is zero.

@@ -60,7 +60,7 @@ class FactorizationMachineClassifier(BaseCTRClassifier):
         embedding_dim: int = 16,
         fusion: str | type = "gate",
         *,
-        history_pooling: Literal["mean", "attention"] = "mean",
+        history_pooling: Literal["mean", "attention"] = "attention",
         categorical_features: Columns = "auto",
         code_features: Columns = "auto",
         vector_features: Columns = "auto",

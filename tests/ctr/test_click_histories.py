@@ -32,7 +32,7 @@ SMALL = {"embedding_dim": 4, "max_iter": 2, "random_state": 0}
 CLASSIFIERS = [
     AutoIntClassifier(hidden_layer_sizes=(8,), attention_dim=8, n_attention_layers=1, **SMALL),
     DCNv2Classifier(hidden_layer_sizes=(8,), **SMALL),
-    DeepFMClassifier(hidden_layer_sizes=(8,), **SMALL),
+    DeepFMClassifier(hidden_layer_sizes=(8,), history_pooling="mean", **SMALL),
     DeepFMClassifier(hidden_layer_sizes=(8,), history_pooling="attention", **SMALL),
     DeepFMClassifier(hidden_layer_sizes=(8,), history_pooling="attention", n_embedding_sets=2, **SMALL),
     DeepFMClassifier(hidden_layer_sizes=(8,), code_features=["item", "item_code0"], fusion="residual", **SMALL),
@@ -44,7 +44,7 @@ CLASSIFIERS = [
 
 
 def _name(model):
-    changed = {"history_pooling": "mean", "n_embedding_sets": 1, "fusion": "gate"}
+    changed = {"history_pooling": "attention", "n_embedding_sets": 1, "fusion": "gate"}
     parts = [str(getattr(model, name, default)) for name, default in changed.items()]
     return "-".join([type(model).__name__, *(p for p, d in zip(parts, changed.values(), strict=True) if p != str(d))])
 
@@ -174,7 +174,8 @@ def _fields(model, X):
 @pytest.mark.parametrize("fusion", ["concat", "gate", "residual"])
 def test_pooled_fields_equal_the_loop_over_the_entries_of_each_history(fusion):
     X, y = _impressions()
-    model = DeepFMClassifier(hidden_layer_sizes=(8,), n_embedding_sets=2, fusion=fusion, **SMALL).fit(X, y)
+    options = {"n_embedding_sets": 2, "fusion": fusion, "history_pooling": "mean"}
+    model = DeepFMClassifier(hidden_layer_sizes=(8,), **options, **SMALL).fit(X, y)
     module, sets = _fields(model, X)
     encoder, d = model.encoder_, 4
     fields, first_rows = encoder.shapes.histories[0].fields, module.embedding.first_rows

@@ -301,7 +301,7 @@ def test_click_probabilities_equal_those_of_predict_proba(name, tmp_path):
 
 
 HISTORIES = {
-    "mean": DeepFMClassifier(**_DEEP),
+    "mean": DeepFMClassifier(history_pooling="mean", **_DEEP),
     "attention": DeepFMClassifier(history_pooling="attention", **_DEEP),
     "attention, several sets": MLPCTRClassifier(history_pooling="attention", n_embedding_sets=2, **_DEEP),
     "of residual codes": AutoIntClassifier(fusion="residual", attention_dim=8, **_DEEP),

@@ -78,7 +78,7 @@ def test_categories_and_floats_of_whole_numbers_are_codes_and_missing_ones_none(
 
 
 def test_codes_of_the_encoder_are_read_from_its_columns(encoder, table):
-    encoder.set_params(code_vectors=True).set_output(transform="pandas").fit(pd.DataFrame({"item_id": table.ids}))
+    encoder.set_output(transform="pandas").fit(pd.DataFrame({"item_id": table.ids}))
     frame = encoder.transform(pd.DataFrame({"item_id": [*table.ids[:5], "gone"]}))
     expected = encoder.tokenizer_.transform(table.embeddings[:5])
     assert read_mapping(frame).codes.tolist() == [*expected.tolist(), [-1, -1]]

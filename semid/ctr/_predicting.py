@@ -9,7 +9,8 @@ from semid.base._live_module import resolve_device
 from semid.engine._impressions import Impressions
 from semid.tables._frames import check_table
 
-_PREDICT_ROWS = 131_072  # impressions encoded and scored at once
+_PREDICT_ROWS = 131_072  # impressions encoded at once, and scored
+_WITH_HISTORIES = 4_096  # scored at once: their histories have many times as many entries
 
 
 def streamed(model, X, compute):
@@ -24,9 +25,11 @@ def streamed(model, X, compute):
         encoded = model.encoder_.encode(X.iloc[rows] if isinstance(X, pd.DataFrame) else X[rows])
         n_rows = len(encoded.categories)
         part = Impressions(encoded, np.zeros(n_rows), np.ones(n_rows), device, model._dtype)
+        n_at_once = _WITH_HISTORIES if model.encoder_.histories_ else _PREDICT_ROWS
         with torch.inference_mode():
-            categories, numbers, _, _ = part[torch.arange(n_rows, device=device)]
-            results.append(compute(module, categories, numbers).cpu().numpy())
+            for batch in torch.arange(n_rows, device=device).split(n_at_once):
+                categories, numbers, _, _ = part[batch]
+                results.append(compute(module, categories, numbers).cpu().numpy())
     return np.concatenate(results)
 
 

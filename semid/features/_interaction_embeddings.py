@@ -9,8 +9,11 @@ from sklearn.utils import check_random_state
 
 from semid.base._checks import check_integer, check_single_values
 from semid.base._typing import RandomState
+from semid.features._labels import is_click
 from semid.tables._frames import as_index
 from semid.tables._ids import factorize_ids, find_ids, id_index, like_those, of_other_kind
+
+_ALIGNMENT_DIM = 64  # of what clicks say of an item, if there are enough users and items
 
 
 def interaction_embeddings(
@@ -90,6 +93,41 @@ def interaction_embeddings(
         embeddings = (vectors[::-1].T * values[::-1]) * item_scales[:, None]
     embeddings[item_degrees == 0] = np.nan
     return embeddings.astype(np.float32)
+
+
+def alignment_of_clicks(users, items, y, item_ids, user):
+    """Return the `interaction_embeddings` of a catalogue from the impressions that were clicked.
+
+    Parameters
+    ----------
+    users : Series of shape (n_impressions,)
+    items : Index of shape (n_impressions,)
+    y : ndarray of shape (n_impressions,)
+        Labels of two kinds.
+    item_ids : ndarray of shape (n_items,)
+    user : str or int
+        Name of the users' column, for errors.
+
+    Raises
+    ------
+    ValueError
+        If `y` does not say which rows are clicks, no item is in the catalogue, or fewer than two users or items remain.
+    """
+    clicked = is_click(y, f"with user={user!r}")
+    is_known = find_ids(id_index(item_ids), items) >= 0
+    if not is_known.any():
+        raise ValueError(
+            f"user={user!r} must go with ids of the item table, got {like_those(items, item_ids, 'the table')}. "
+            "Is it the right column, and of the same type?"
+        )
+    log = pd.DataFrame({"user": users, "item": items})[clicked & is_known & users.notna().to_numpy()]
+    n_components = min(_ALIGNMENT_DIM, log["user"].nunique() - 1, log["item"].nunique() - 1)
+    if n_components < 1:
+        raise ValueError(
+            "user must name a column of at least two users who clicked at least two known items, "
+            f"got {user!r} with {log['user'].nunique()} and {log['item'].nunique()}."
+        )
+    return interaction_embeddings(log, item_ids, n_components=n_components, user="user", item="item", random_state=0)
 
 
 def _without(matrix, left, right):

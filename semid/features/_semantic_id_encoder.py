@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Sequence
 from itertools import chain
-from numbers import Integral
 from types import MappingProxyType
 from typing import Literal, Self
 
@@ -12,28 +11,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn import get_config
-from sklearn.base import BaseEstimator, TransformerMixin, clone
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import (
-    check_consistent_length,
-    check_is_fitted,
-    check_memory,
-    column_or_1d,
-    has_fit_parameter,
-)
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
-from semid import __version__
 from semid.base._all_or_nothing import all_or_nothing, snapshot
 from semid.base._checks import check_input_features, check_option
 from semid.base._versioned import Versioned
-from semid.features._interaction_embeddings import interaction_embeddings
+from semid.features._catalogue_codes import check_takes_alignment, fit_on_catalogue
+from semid.features._interaction_embeddings import alignment_of_clicks
 from semid.features._item_table import ItemTable
-from semid.features._labels import is_click
 from semid.tables._frames import as_index, check_table, find_column, split_columns
 from semid.tables._histories import UNKNOWN_CODE, HistoryArray, HistoryDtype, holds_histories, is_history
 from semid.tables._ids import concat_ids, find_ids, id_index, like_those, of_other_kind, warn_of_other_kind
 
-_INTERACTION_DIM = 64  # of what clicks say of an item, if there are enough users and items
 _TOLERATED_UNKNOWN = 0.5  # share of rows without codes that `fit` does not warn of
 
 
@@ -153,7 +143,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
             raise TypeError(f"tokenizer must be an estimator with fit and transform, got {self.tokenizer!r}.")
         columns = self._id_columns(X, reset=True)
         alignment = None if self.user is None else self._interactions(X, y, columns)
-        self.tokenizer_, self.codes_ = self._fit_tokenizer(alignment)
+        self.tokenizer_, self.codes_ = fit_on_catalogue(self.tokenizer, self.items, alignment, self.memory)
         self.ids_ = self.items.ids
         self._warn_of_unknown_ids(columns)
         return self
@@ -324,38 +314,14 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
                 f"user must go with a column of single item ids, whose clicks it is of, got "
                 f"{'histories alone' if id_columns else 'none'} beside {self.user!r}. Pass the item-id column too."
             )
-        items = single[0]
-        tokenizer = _last_step(self.tokenizer)
-        if not has_fit_parameter(tokenizer, "alignment"):
-            raise ValueError(
-                f"user must be None for {type(tokenizer).__name__}, whose fit takes no alignment, got "
-                f"{self.user!r}. Use a learned tokenizer, such as MixtureOfCodesTokenizer."
-            )
+        check_takes_alignment(self.tokenizer, self.user)
         if y is None:
             raise ValueError(f"y must be given with user={self.user!r}: clicks are what codes are aligned with.")
         y = column_or_1d(y)
         check_consistent_length(X, y)
-        clicked = is_click(y, f"with user={self.user!r}")
         names, columns = split_columns(check_table(self, X, reset=False))
         users = columns[self._user_position(names)].reset_index(drop=True)
-        log = pd.DataFrame({"user": users, "item": items})
-        is_known = find_ids(id_index(self.items.ids), items) >= 0
-        if not is_known.any():
-            raise ValueError(
-                f"user={self.user!r} must go with ids of the item table, got "
-                f"{like_those(items, self.items.ids, 'the table')}. Is it the right column, and of the same "
-                "type?"
-            )
-        log = log[clicked & is_known & users.notna().to_numpy()]
-        n_components = min(_INTERACTION_DIM, log["user"].nunique() - 1, log["item"].nunique() - 1)
-        if n_components < 1:
-            raise ValueError(
-                "user must name a column of at least two users who clicked at least two known items, "
-                f"got {self.user!r} with {log['user'].nunique()} and {log['item'].nunique()}."
-            )
-        return interaction_embeddings(
-            log, self.items.ids, n_components=n_components, user="user", item="item", random_state=0
-        )
+        return alignment_of_clicks(users, single[0], y, self.items.ids, self.user)
 
     def _id_names(self, input_features=None):
         """Return the names of the item-id columns, or ``x0``, ``x1``, ..."""
@@ -407,21 +373,6 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
             dict(zip(self.get_feature_names_out(), columns, strict=True)), index=getattr(X, "index", None)
         )
 
-    def _fit_tokenizer(self, alignment):
-        tokenizer = clone(self.tokenizer)
-        if self.memory is None:
-            return _fit_on_catalogue(tokenizer, None, self.items, alignment)
-        for name, value in tokenizer.get_params(deep=True).items():
-            if name.endswith("random_state") and not isinstance(value, Integral):
-                warnings.warn(
-                    f"memory keeps nothing for {name}={value!r}: each fit is to differ. Pass an int.",
-                    UserWarning,
-                    stacklevel=4,
-                )
-                return _fit_on_catalogue(tokenizer, None, self.items, alignment)
-        cached = check_memory(self.memory).cache(_fit_on_catalogue, ignore=["items"])
-        return cached(tokenizer, (__version__, self.items.fingerprint), self.items, alignment)
-
     def _warn_of_unknown_ids(self, columns):
         index = self._index()
         for name, column in zip(self._id_names(), columns, strict=True):
@@ -463,21 +414,3 @@ def _concat(known, new):
     if known.dtype == new.dtype or known.dtype.kind == new.dtype.kind == "U":
         return np.concatenate([known, new])
     return concat_ids(known, new).to_numpy()
-
-
-def _fit_on_catalogue(tokenizer, key, items, alignment):
-    """Return the fitted tokenizer and the codes of the catalogue; `key` stands for `items` in a cache."""
-    options = {} if alignment is None else {_alignment_parameter(tokenizer): alignment}
-    if isinstance(tokenizer, Pipeline):  # whose first steps, an embedder of texts above all, then work once
-        return tokenizer, np.asarray(tokenizer.fit_transform(items.content, **options))
-    return tokenizer, np.asarray(tokenizer.fit(items.content, **options).transform(items.content))
-
-
-def _last_step(tokenizer):
-    """Return the tokenizer itself, or that at the end of a Pipeline."""
-    return tokenizer.steps[-1][1] if isinstance(tokenizer, Pipeline) else tokenizer
-
-
-def _alignment_parameter(tokenizer):
-    """Return the name under which `fit` takes the alignment; a Pipeline wants that of its step before it."""
-    return f"{tokenizer.steps[-1][0]}__alignment" if isinstance(tokenizer, Pipeline) else "alignment"

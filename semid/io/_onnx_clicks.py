@@ -158,7 +158,7 @@ def _interest_pooling(graph, module, query, items, history):
 def _local_activation_unit(graph, module, query, items):
     hidden = convert(graph, module.of_product, query.unsqueeze(1) * items)
     hidden = hidden + convert(graph, module.of_query, query).unsqueeze(1) + convert(graph, module.of_item, items)
-    hidden = hidden.relu() - (-hidden).relu() * module.activation.weight
+    hidden = hidden.relu() - (-hidden).relu() * module.slope
     return convert(graph, module.out, hidden).squeeze(2)
 
 

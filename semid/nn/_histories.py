@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from semid.nn._entries import at_entries, entry_products, weighted_sums
 from semid.nn._fields import BatchHistory
 from semid.nn._row_sparse import distinct_on
 
@@ -39,16 +40,6 @@ def batch_history(column, rows, n_entries=None):
     return BatchHistory(column.categories[distinct.rows].long(), distinct.places, owners, lengths)
 
 
-def weighted_sums(items, history, weights):
-    """Return Σ over the entries of each history of weight · item, (B, ...), of `items` (I, ...), `weights` (E,).
-
-    No (E, ...) is held.
-    """
-    starts = history.lengths.cumsum(0) - history.lengths
-    sums = F.embedding_bag(history.entries, items.flatten(1), starts, mode="sum", per_sample_weights=weights)
-    return sums.view(-1, *items.shape[1:])
-
-
 class MeanPooling(nn.Module):
     """The mean of a history's items, field by field; zeros for an empty history.
 
@@ -70,7 +61,8 @@ class LocalActivationUnit(nn.Module):
 
     Zhou et al., 2018, "Deep interest network for click-through rate prediction", KDD, arXiv:1706.06978, section 4.3,
     from memory. W is linear in q and k, so what it makes of these is computed once per impression and once per distinct
-    item, that of q - k with them; only q ∘ k costs something per entry.
+    item, that of q - k with them; only q ∘ k costs something per entry. <v, PReLU(h)> is a mean of <v, ReLU(h)> and of
+    <v, h>, with the slope as weight, and the second needs no h: a slope's gradient in each h would cost half of a step.
 
     Shape: queries (B, D), items (I, D), history of B impressions → (E,)
     """
@@ -80,15 +72,20 @@ class LocalActivationUnit(nn.Module):
         self.of_query = nn.Linear(width, hidden_width)
         self.of_item = nn.Linear(width, hidden_width, bias=False)
         self.of_product = nn.Linear(width, hidden_width, bias=False)
-        self.activation = nn.PReLU()
+        self.slope = nn.Parameter(torch.tensor([0.25]))
         self.out = nn.Linear(hidden_width, 1)
 
     def forward(self, queries, items, history):
-        owners, entries = history.owners, history.entries
-        hidden = self.of_product(queries.index_select(0, owners) * items.index_select(0, entries))
-        hidden += self.of_query(queries).index_select(0, owners)
-        hidden += self.of_item(items).index_select(0, entries)
-        return self.out(self.activation(hidden)).squeeze(1)
+        of_queries, of_items, v = self.of_query(queries), self.of_item(items), self.out.weight
+        items, of_items, v_of_items = at_entries(history, items, of_items, F.linear(of_items, v))
+        products = queries.index_select(0, history.owners) * items
+        hidden = self.of_product(products)
+        hidden += of_queries.index_select(0, history.owners)
+        hidden += of_items
+        v_of_all = F.linear(products, v @ self.of_product.weight) + v_of_items
+        v_of_all += F.linear(of_queries, v).index_select(0, history.owners)
+        v_of_positive = F.linear(hidden.relu_(), v)
+        return (v_of_positive.lerp(v_of_all, self.slope) + self.out.bias).squeeze(1)
 
 
 class TargetAttention(nn.Module):
@@ -110,8 +107,8 @@ class TargetAttention(nn.Module):
 
     def forward(self, query, items, history):
         scaled = (query * self.scale[:, None]).flatten(1)
-        products = scaled.index_select(0, history.owners) * items.flatten(1).index_select(0, history.entries)
-        return weighted_sums(items, history, softmax_of_each(products.sum(1), history))
+        scores = entry_products(scaled, items.flatten(1), history)
+        return weighted_sums(items, history, softmax_of_each(scores, history))
 
 
 def softmax_of_each(scores, history):

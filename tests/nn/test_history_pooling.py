@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from semid.nn import _entries
+from semid.nn._entries import at_entries, entry_products, weighted_sums
 from semid.nn._fields import (
     MISSING,
     CategoriesWithHistories,
@@ -23,7 +25,6 @@ from semid.nn._histories import (
     TargetAttention,
     batch_history,
     softmax_of_each,
-    weighted_sums,
 )
 
 
@@ -97,6 +98,29 @@ def test_weighted_sums_equal_the_loop_over_entries_and_so_do_their_gradients():
     torch.testing.assert_close(gradients, expected)
 
 
+@pytest.mark.parametrize("part", [2**19, 7], ids=["at once", "in parts"])
+@pytest.mark.parametrize("rows", [[3, 0, 8, 5, 3], [0, 1]], ids=["several", "all empty"])
+def test_entry_products_equal_the_loop_over_entries_and_so_do_their_gradients(part, rows, monkeypatch):
+    monkeypatch.setattr(_entries, "_PART", part)
+    history = _batch(_column(), rows)
+    torch.manual_seed(0)
+    queries = torch.randn(len(rows), 3, dtype=torch.float64, requires_grad=True)
+    items = torch.randn(len(history.categories), 3, dtype=torch.float64, requires_grad=True)
+    products = entry_products(queries, items, history)
+    expected = [(queries[o] @ items[e]).detach().item() for o, e in zip(history.owners, history.entries, strict=True)]
+    torch.testing.assert_close(products, torch.tensor(expected, dtype=torch.float64))
+    assert torch.autograd.gradcheck(lambda q, k: entry_products(q, k, history), (queries, items))
+
+
+def test_tables_at_entries_are_their_rows_and_gradients_add_up_over_the_entries_of_an_item():
+    history = _batch(_column(), [3, 0, 8, 5, 3])
+    torch.manual_seed(0)
+    tables = [torch.randn(len(history.categories), w, dtype=torch.float64, requires_grad=True) for w in (2, 3)]
+    for table, found in zip(tables, at_entries(history, *tables), strict=True):
+        assert torch.equal(found, table[history.entries])
+    assert torch.autograd.gradcheck(lambda *tables: at_entries(history, *tables), tables)
+
+
 def test_mean_pooling_equals_the_mean_over_each_history_and_zero_for_an_empty_one():
     history = _batch(_column(), [3, 0, 8, 5, 3])
     items = torch.randn(len(history.categories), 2, 3)
@@ -143,7 +167,7 @@ def test_interests_equal_the_unit_of_the_paper_asked_for_each_entry():
         for entry in history.entries[history.owners == b]:
             k = items[entry].flatten()
             hidden = w @ torch.cat([q, k, q - k, q * k]) + unit.of_query.bias
-            hidden = torch.where(hidden > 0, hidden, hidden * unit.activation.weight)
+            hidden = torch.where(hidden > 0, hidden, hidden * unit.slope)
             score = unit.out.weight[0] @ hidden + unit.out.bias[0]
             total += items[entry] * score
         torch.testing.assert_close(pooled[b], total)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from inspect import cleandoc
 from textwrap import dedent
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -56,11 +56,11 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
     _column_parameters = ("categorical_features", "code_features", "vector_features", "min_frequency", "vector_fields")
     _changeable_parameters = ("dropout",)  # which acts on the steps to come
     # What nobody needs to choose is kept beside the parameters, since a model that is loaded may have chosen it.
-    _architecture_constants: Mapping[str, int | float] = MappingProxyType(
+    _architecture_constants: Mapping[str, int | float | str] = MappingProxyType(
         {"fusion_rank": 32, "adapter_width": 64, "embedding_init_std": 0.05}
     )
     _averaged_epochs = 0.75  # whose weights are averaged to predict; 0 for the last weights, in tests alone
-    _removed_parameters = REMOVED
+    _removed_parameters: ClassVar[Mapping[str, str]] = REMOVED
     _poolings: tuple[str, ...] = ("mean", "attention")  # of histories, keys of `POOLINGS`
     _later_parameters = ("history_pooling",)  # that models of version 0.1.0 do not have
 
@@ -71,7 +71,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         fusion: str | type = "gate",
         *,
         n_embedding_sets: int = 1,
-        history_pooling: Literal["mean", "attention"] = "attention",
+        history_pooling: Literal["mean", "attention", "interest"] = "attention",
         categorical_features: Columns = "auto",
         code_features: Columns = "auto",
         vector_features: Columns = "auto",
@@ -183,7 +183,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         module, encoded = resume(self, X, seed) if continues else begin(self, X, y, weights, seed)
         impressions = Impressions(encoded, y, weights, resolve_device(self.device), self._dtype)
         train, held_out = split_impressions(self, impressions, y, eval_set, random_state)
-        is_worth_learning = eval_set is None and held_out is not None and len(held_out) >= _LEARNED_SHARE * len(y)
+        is_worth_learning = eval_set is None and held_out is not None and len(held_out) >= _LEARNED_SHARE * len(weights)
         everything = impressions if is_worth_learning else None
         zero_untrained(self, module.embedding, train, before)
         # That of former weights says nothing of these; a held-out part will give another.

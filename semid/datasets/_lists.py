@@ -47,15 +47,15 @@ def parse_lists(column: ArrayLike, separator: str | None = None) -> pd.Series:
     >>> parse_lists(["['a', 'b']", None]).tolist()
     [['a', 'b'], []]
     """
-    column = column if isinstance(column, pd.Series) else pd.Series(column, dtype=object)
+    printed = column if isinstance(column, pd.Series) else pd.Series(column, dtype=object)
     if separator is not None and (not isinstance(separator, str) or not separator):
         raise ValueError(f"separator must be text between the entries, such as '|', or None, got {separator!r}.")
-    texts = column.astype(object).where(column.notna(), "")
+    texts = printed.astype(object).where(printed.notna(), "")
     wrong = next((text for text in texts if not isinstance(text, str)), None)
     if wrong is not None:
         raise TypeError(f"column must hold text, got {wrong!r:.80}. What is a list already need not be parsed.")
     lists = texts.map(_printed_list) if separator is None else _separated(texts, separator)
-    return pd.Series(lists, index=column.index, name=column.name, dtype=object)
+    return pd.Series(lists, index=printed.index, name=printed.name, dtype=object)
 
 
 def _separated(texts, separator):

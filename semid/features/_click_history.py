@@ -162,12 +162,12 @@ class ClickHistory:
             If there are times here and none in the log, or `max_length` is less than 1.
         """
         check_integer("max_length", max_length, 1)
-        users = _series(users)
-        wanted = None if times is None else self._wanted(times, len(users))
-        starts, stops = np.empty(len(users), dtype=np.int64), np.empty(len(users), dtype=np.int64)
-        for begin in range(0, len(users), _BLOCK):
+        asked = _series(users)
+        wanted = None if times is None else self._wanted(times, len(asked))
+        starts, stops = np.empty(len(asked), dtype=np.int64), np.empty(len(asked), dtype=np.int64)
+        for begin in range(0, len(asked), _BLOCK):
             block = slice(begin, begin + _BLOCK)
-            first, last = self._bounds(self._rows(users.iloc[block]))
+            first, last = self._bounds(self._rows(asked.iloc[block]))
             if wanted is not None:
                 last = _first_not_below(self._times, first, last, wanted[0][block])
                 last = np.where(wanted[1][block], first, last)

@@ -6,6 +6,7 @@ the folds of a cross-validation, share both. It carries codes of its items to th
 whose dtype survives a ColumnTransformer.
 """
 
+import builtins
 from itertools import chain
 from typing import Any, Self
 
@@ -57,7 +58,7 @@ class HistoryDtype(ExtensionDtype):
         raise TypeError(f"Cannot construct a 'HistoryDtype' from {string!r}")
 
     @classmethod
-    def construct_array_type(cls) -> type["HistoryArray"]:
+    def construct_array_type(cls) -> "builtins.type[HistoryArray]":
         """Return `HistoryArray`."""
         return HistoryArray
 
@@ -257,7 +258,7 @@ class HistoryArray(ExtensionArray):
         """Return False for each: who clicked nothing has an empty history."""
         return np.zeros(len(self), dtype=bool)
 
-    def take(self, indices, *, allow_fill=False, fill_value=None) -> Self:
+    def take(self, indices: Any, *, allow_fill: bool = False, fill_value: Any = None) -> Self:
         """Return the histories at `indices`, an empty one or `fill_value` for -1 with `allow_fill`."""
         indices = np.asarray(indices, dtype=np.intp)
         if not allow_fill:

@@ -255,8 +255,7 @@ class ImpressionEncoder:
         item, array = column.dtype.item, column.array
         fields = {names[p]: field for field, p in enumerate(self.categorical_)}
         wanted = {item: -1} if array.has_ids and item is not None else {}
-        if item is not None and array.codes is not None:
-            wanted |= {f"{item}_code{n}": n for n in range(array.codes.shape[1])}
+        wanted |= {name: n for n, name in enumerate(array.columns_of_codes())}
         shared = [(fields[name], n) for name, n in wanted.items() if name in fields]
         if not shared and not array.has_ids:
             raise ValueError(

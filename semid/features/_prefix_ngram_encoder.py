@@ -13,7 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from semid.base._checks import check_input_features, check_integer, check_option
 from semid.base._versioned import Versioned
+from semid.features._history_frames import frame_of_blocks
 from semid.tables._frames import check_table, split_columns
+from semid.tables._histories import is_history
 
 _CODE_COLUMN = re.compile(r"(?P<prefix>(?:.*_)?)code\d+")
 _MOST_BUCKETS = 2**63 - 1  # they are counted in int64
@@ -25,7 +27,9 @@ class PrefixNGramEncoder(Versioned, TransformerMixin, BaseEstimator):
 
     A code of a deep level says little without those above it, so residual codes are read as prefixes: level 1, levels
     1-2, levels 1-2-3. Parallel codes are read in pairs. Every combination has a field and `n_buckets` embeddings;
-    combinations that share a bucket share an embedding.
+    combinations that share a bucket share an embedding. A history whose items have codes, as `SemanticIDEncoder` makes
+    it, gets the same combinations, which a click model looks up in the tables of the candidate's. Ask for
+    ``set_output(transform="pandas")`` then.
 
     Zheng et al., 2025, "Enhancing embedding representation stability in recommendation systems with semantic ID",
     arXiv:2504.02137, and Singh et al., 2023, "Better generalization with semantic IDs", arXiv:2306.08121 (both from
@@ -40,8 +44,10 @@ class PrefixNGramEncoder(Versioned, TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
+    histories_ : list of int
+        Which of the columns are histories.
     n_features_in_ : int
-        Number of code columns seen in `fit`.
+        Number of columns seen in `fit`.
     feature_names_in_ : ndarray of str
         Their names, if they had names of type str.
 
@@ -67,7 +73,7 @@ class PrefixNGramEncoder(Versioned, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_rows, n_codebooks)
-            Columns of codes, of one item.
+            Columns of codes, of one item, and of histories with as many codes.
         y : None
             Ignored, present for Pipelines.
 
@@ -80,21 +86,27 @@ class PrefixNGramEncoder(Versioned, TransformerMixin, BaseEstimator):
         TypeError
             If a column does not hold numbers.
         ValueError
-            If a parameter is out of its range, or the columns are of several items or hold infinity.
+            If a parameter is out of its range, the columns are of several items or hold infinity, or a history has
+            another number of codes.
         """
         check_option("ngrams", self.ngrams, ("prefix", "pairs"))
         if check_integer("n_buckets", self.n_buckets, 1) > _MOST_BUCKETS:
             raise ValueError(f"n_buckets must be at most 2**63 - 1, got {self.n_buckets}.")
-        X = check_table(self, X, reset=True)
-        _check_one_item(split_columns(X)[0])
-        if self.ngrams == "pairs" and self.n_features_in_ < 2:
+        names, columns = split_columns(check_table(self, X, reset=True), plain_lists=False)
+        self.histories_ = [place for place, column in enumerate(columns) if is_history(column)]
+        names, columns, histories = self._parts(names, columns)
+        _check_one_item(names)
+        if self.ngrams == "pairs" and len(columns) < 2:
             raise ValueError(
-                "ngrams='pairs' must have at least two columns of codes, got n_features = 1. Use ngrams='prefix'."
+                f"ngrams='pairs' must have at least two columns of codes, got n_features = {len(columns)}. Use "
+                "ngrams='prefix'."
             )
-        _code_values(X)
+        _code_values(names, columns)
+        for history in histories:
+            _check_codes_of(history, len(columns))
         return self
 
-    def transform(self, X: pd.DataFrame | ArrayLike) -> np.ndarray:
+    def transform(self, X: pd.DataFrame | ArrayLike) -> np.ndarray | pd.DataFrame:
         """Return the bucket of each combination of codes in each row.
 
         Parameters
@@ -105,17 +117,34 @@ class PrefixNGramEncoder(Versioned, TransformerMixin, BaseEstimator):
         Returns
         -------
         buckets : ndarray of shape (n_rows, n_combinations), int64
-            From 0 to ``n_buckets - 1``; -1 where a code of the combination is unknown.
+            From 0 to ``n_buckets - 1``; -1 where a code of the combination is unknown. With histories, a DataFrame in
+            which they follow.
 
         Raises
         ------
         TypeError
             If a column does not hold numbers.
         ValueError
-            If `X` has other columns than in `fit`, or holds infinity.
+            If `X` has other columns than in `fit`, or holds infinity, a history has another number of codes, or there
+            are histories without ``set_output(transform="pandas")``.
         """
         check_is_fitted(self)
-        codes, is_known = _code_values(check_table(self, X, reset=False))
+        names, columns, histories = self._parts(*split_columns(check_table(self, X, reset=False), plain_lists=False))
+        buckets = self._buckets(*_code_values(names, columns))
+        if not self._histories():
+            return buckets
+        made = tuple(self.get_feature_names_out()[: buckets.shape[1]])
+        return frame_of_blocks(self, [buckets, *(self._of_history(history, made) for history in histories)], X)
+
+    def _of_history(self, history, names):
+        """Return a history with the combinations of its codes, which are the columns `names` of the candidate."""
+        _check_codes_of(history, self._n_codes())
+        array, codes = history.array, history.array.codes
+        buckets = self._buckets(codes.view(np.uint64), codes >= 0)
+        return array.with_codes(buckets, array.item, names)
+
+    def _buckets(self, codes, is_known):
+        """Return the buckets, (n, n_combinations) int64, of `codes` (n, n_codebooks) uint64."""
         combinations = self._combinations()
         buckets = np.empty((len(codes), len(combinations)), dtype=np.int64)
         for field, columns in enumerate(combinations):
@@ -143,13 +172,15 @@ class PrefixNGramEncoder(Versioned, TransformerMixin, BaseEstimator):
             default = [f"x{i}" for i in range(self.n_features_in_)]
             input_features = getattr(self, "feature_names_in_", default)
         check_input_features(self, input_features)
-        match = _CODE_COLUMN.fullmatch(str(input_features[0]))
+        names = [name for place, name in enumerate(input_features) if place not in self._histories()]
+        histories = [name for place, name in enumerate(input_features) if place in self._histories()]
+        match = _CODE_COLUMN.fullmatch(str(names[0]))
         prefix = match["prefix"] if match else ""
         if self.ngrams == "prefix":
             names = [f"{prefix}prefix{len(columns)}" for columns in self._combinations()]
         else:
             names = [f"{prefix}pair{i}_{j}" for i, j in self._combinations()]
-        return np.array(names, dtype=object)
+        return np.array([*names, *histories], dtype=object)
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "n_features_in_")
@@ -162,8 +193,27 @@ class PrefixNGramEncoder(Versioned, TransformerMixin, BaseEstimator):
         tags.requires_fit = True
         return tags
 
+    def _histories(self):
+        """Return which of the columns are histories; encoders of earlier versions know none."""
+        return getattr(self, "histories_", ())
+
+    def _n_codes(self):
+        return self.n_features_in_ - len(self._histories())
+
+    def _parts(self, names, columns):
+        """Return names and columns of the codes, and the histories."""
+        places = [place for place in range(len(columns)) if place not in self._histories()]
+        for place in self._histories():
+            if not is_history(columns[place]):
+                raise TypeError(
+                    f"column {names[place]!r} must hold histories, as in fit, got {columns[place].dtype}. Pass it "
+                    "through the encoders that made the column of fit."
+                )
+        histories = [columns[place] for place in self._histories()]
+        return [names[place] for place in places], [columns[place] for place in places], histories
+
     def _combinations(self):
-        n_columns = self.n_features_in_
+        n_columns = self._n_codes()
         if self.ngrams == "prefix":
             return [tuple(range(n)) for n in range(1, n_columns + 1)]
         return list(combinations(range(n_columns), 2))
@@ -181,13 +231,23 @@ def _check_one_item(names):
         )
 
 
-def _code_values(X):
+def _check_codes_of(history, n_codes):
+    """Raise unless the items of a history have as many codes as the candidate."""
+    codes = history.array.codes
+    n_given = 0 if codes is None else codes.shape[1]
+    if n_given != n_codes or n_codes == 0:
+        raise ValueError(
+            f"column {history.name!r} must be of items with as many codes as the candidate, got {n_given} and "
+            f"{n_codes}. Pass both columns, the candidate's ids and the histories, through one SemanticIDEncoder."
+        )
+
+
+def _code_values(names, columns):
     """Return 64 bits for each code, (n_rows, n_codebooks) uint64, and whether the code is known.
 
     Whole numbers are themselves whatever their dtype; any other number stands for its bits.
     """
-    names, columns = split_columns(X)
-    values = np.zeros((len(X), len(columns)), dtype=np.uint64)
+    values = np.zeros((len(columns[0]) if columns else 0, len(columns)), dtype=np.uint64)
     is_known = np.zeros(values.shape, dtype=bool)
     for position, column in enumerate(columns):
         try:

@@ -10,7 +10,6 @@ import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn import get_config
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
@@ -18,6 +17,7 @@ from semid.base._all_or_nothing import all_or_nothing, snapshot
 from semid.base._checks import check_input_features, check_option
 from semid.base._versioned import Versioned
 from semid.features._catalogue_codes import check_takes_alignment, fit_on_catalogue
+from semid.features._history_frames import frame_of_blocks
 from semid.features._interaction_embeddings import alignment_of_clicks
 from semid.features._item_table import ItemTable
 from semid.tables._frames import as_index, check_table, find_column, split_columns
@@ -179,7 +179,7 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
             for name, column in zip(names, columns, strict=True)
         ]
         if encoder._histories():
-            return encoder._as_frame(made, X)
+            return frame_of_blocks(encoder, made, X)
         return np.hstack(made)
 
     @all_or_nothing
@@ -360,18 +360,6 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         """Return what an error adds where ids are unknown since they are of another type."""
         index = self._index()
         return f": {like_those(unknown, index, 'the table')}" if of_other_kind(index, unknown) else ""
-
-    def _as_frame(self, made, X):
-        """Return blocks of codes and histories as a DataFrame."""
-        output = getattr(self, "_sklearn_output_config", {}).get("transform", get_config()["transform_output"])
-        if output != "pandas":
-            raise ValueError(
-                f"histories must have set_output(transform='pandas'), got {output!r}: arrays carry no codes of them."
-            )
-        columns = chain.from_iterable([block] if is_history(block) else block.T for block in made)
-        return pd.DataFrame(
-            dict(zip(self.get_feature_names_out(), columns, strict=True)), index=getattr(X, "index", None)
-        )
 
     def _warn_of_unknown_ids(self, columns):
         index = self._index()

@@ -85,10 +85,12 @@ class HistoryArray(ExtensionArray):
     has_ids : bool, default True
         Whether the ids are a field of the history, else its codes alone.
     item : str or None, default None
-        Column of the candidate item; its codes are the columns ``<item>_code0``, ``<item>_code1``, ...
+        Column of the candidate item.
+    code_names : sequence of str or None, default None
+        Columns of the candidate that hold what `codes` do; None for ``<item>_code0``, ``<item>_code1``, ...
     """
 
-    def __init__(self, entries, items, starts, stops, *, codes=None, has_ids=True, item=None):
+    def __init__(self, entries, items, starts, stops, *, codes=None, has_ids=True, item=None, code_names=None):
         self.entries = np.asarray(entries, dtype=np.int32)
         self.items = np.asarray(items)
         self.starts = np.asarray(starts, dtype=np.int64)
@@ -96,6 +98,7 @@ class HistoryArray(ExtensionArray):
         self.codes = None if codes is None else np.asarray(codes, dtype=np.int64)
         self.has_ids = bool(has_ids)
         self.item = item
+        self.code_names = None if code_names is None else tuple(code_names)
         if self.starts.shape != self.stops.shape or self.starts.ndim != 1:
             raise ValueError(
                 f"starts and stops must be of one length, got shapes {self.starts.shape} and {self.stops.shape}."
@@ -120,12 +123,18 @@ class HistoryArray(ExtensionArray):
         """Number of entries of each history, (n,) int64."""
         return self.stops - self.starts
 
-    def with_codes(self, codes: np.ndarray, item: str | None) -> Self:
+    def with_codes(self, codes: np.ndarray, item: str | None, names: tuple[str, ...] | None = None) -> Self:
         """Return the same histories with codes, a row for each of `items`, like those of the candidate's column `item`.
 
-        Entries are shared.
+        Entries are shared. `names` are the columns of the candidate's codes.
         """
-        return self._like(self.starts, self.stops, codes=codes, item=item)
+        return self._like(self.starts, self.stops, codes=codes, item=item, code_names=names)
+
+    def columns_of_codes(self) -> list[str]:
+        """Return the names of the candidate's columns that hold what each column of `codes` does."""
+        if self.codes is None or self.item is None:
+            return []
+        return list(self.code_names or (f"{self.item}_code{n}" for n in range(self.codes.shape[1])))
 
     def with_item(self, item: str | None) -> Self:
         """Return the same histories beside another column of candidates."""
@@ -156,9 +165,8 @@ class HistoryArray(ExtensionArray):
         numbers = np.cumsum(has_item) - 1
         codes = None if self.codes is None else self.codes[has_item]
         starts, stops = places[self.starts], places[self.stops]
-        return type(self)(
-            numbers[entries], self.items[has_item], starts, stops, codes=codes, has_ids=self.has_ids, item=self.item
-        )
+        kind = {**self._kind(), "codes": codes}
+        return type(self)(numbers[entries], self.items[has_item], starts, stops, **kind)
 
     # What pandas asks of a column.
 
@@ -251,8 +259,7 @@ class HistoryArray(ExtensionArray):
 
     def __reduce__(self):
         own = self.compacted() if self.lengths.sum() < len(self.entries) else self
-        state = own.entries, own.items, own.starts, own.stops, own.codes, own.has_ids, own.item
-        return _restore, (type(self), state)
+        return _restore, (type(self), (own.entries, own.items, own.starts, own.stops), own._kind())
 
     def isna(self) -> np.ndarray:
         """Return False for each: who clicked nothing has an empty history."""
@@ -298,8 +305,11 @@ class HistoryArray(ExtensionArray):
 
     def _like(self, starts, stops, **changed):
         """Return an array of other ranges of the same entries."""
-        same = {"codes": self.codes, "has_ids": self.has_ids, "item": self.item}
-        return type(self)(self.entries, self.items, starts, stops, **{**same, **changed})
+        return type(self)(self.entries, self.items, starts, stops, **{**self._kind(), **changed})
+
+    def _kind(self):
+        """Return the arguments that say what its fields are."""
+        return {"codes": self.codes, "has_ids": self.has_ids, "item": self.item, "code_names": self.code_names}
 
 
 def is_history(column: Any) -> bool:
@@ -315,9 +325,8 @@ def holds_histories(column: pd.Series) -> bool:
     return len(present) > 0 and isinstance(present.iloc[0], SEQUENCES)
 
 
-def _restore(kind, state):
-    *bounds, codes, has_ids, item = state
-    return kind(*bounds, codes=codes, has_ids=has_ids, item=item)
+def _restore(array_type, bounds, kind):
+    return array_type(*bounds, **kind)
 
 
 def _is_arrow(scalars):
@@ -394,10 +403,8 @@ def _merged(logs):
     entries = np.concatenate([own[log.entries] for own, log in zip(numbers, logs, strict=True)])
     shifts = np.append(0, np.cumsum([len(log.entries) for log in logs])[:-1])
     codes = None if logs[0].codes is None else _merged_codes(logs, numbers, len(items))
-    one = logs[0]
     none = np.empty(0, dtype=np.int64)
-    merged = HistoryArray(entries, items.to_numpy(), none, none, codes=codes, has_ids=one.has_ids, item=one.item)
-    return merged, shifts
+    return HistoryArray(entries, items.to_numpy(), none, none, **{**logs[0]._kind(), "codes": codes}), shifts
 
 
 def _merged_codes(logs, numbers, n_items):

@@ -1,3 +1,4 @@
+import pickle
 from itertools import combinations
 
 import numpy as np
@@ -5,7 +6,10 @@ import pandas as pd
 import pytest
 from sklearn.pipeline import make_pipeline
 
-from semid.features import PrefixNGramEncoder
+from semid.ctr import DeepFMClassifier
+from semid.datasets import make_clicks, make_items
+from semid.features import HistoryEncoder, ItemTable, PrefixNGramEncoder, SemanticIDEncoder
+from semid.tokenizers import ResidualKMeansTokenizer
 
 
 @pytest.fixture
@@ -94,3 +98,60 @@ def test_text_and_infinity_are_refused():
         PrefixNGramEncoder().fit(pd.DataFrame({"a": ["x", "y"]}))
     with pytest.raises(ValueError, match="contains infinity"):
         PrefixNGramEncoder().fit([[np.inf, 1.0]])
+
+
+@pytest.fixture(scope="module")
+def impressions():
+    """Items and clicks on them, and the history of each row beside it."""
+    items = make_items(n_items=60, n_features=8, random_state=0)
+    frame = make_clicks(items, n_impressions=400, n_users=10, random_state=0).frame
+    encoder = HistoryEncoder(max_length=5).set_output(transform="pandas")
+    columns = ["user_id", "item_id", "timestamp"]
+    histories = encoder.fit(frame[columns], frame["click"]).transform(frame[columns])
+    return ItemTable(items.frame["item_id"], items.embeddings), frame.assign(history=histories["history"])
+
+
+def _with_codes(table):
+    tokenizer = ResidualKMeansTokenizer(n_codebooks=2, codebook_size=8, random_state=0)
+    return SemanticIDEncoder(tokenizer, items=table).set_output(transform="pandas")
+
+
+def test_items_of_a_history_have_the_buckets_that_they_have_as_candidates(impressions):
+    table, frame = impressions
+    encoder = _with_codes(table).fit(frame[["item_id", "history"]])
+    prefixes = PrefixNGramEncoder(n_buckets=500).set_output(transform="pandas")
+    made = prefixes.fit_transform(encoder.transform(frame[["item_id", "history"]]))
+    assert made.columns.tolist() == ["item_id_prefix1", "item_id_prefix2", "history"]
+    assert made["history"].tolist() == frame["history"].tolist()
+    array = made["history"].array
+    of_candidates = made.iloc[:, :2].set_axis(frame["item_id"]).groupby(level=0).first()
+    is_candidate = np.isin(array.items, of_candidates.index)
+    np.testing.assert_array_equal(array.codes[is_candidate], of_candidates.loc[array.items[is_candidate]])
+
+
+def test_click_models_look_prefixes_of_a_history_up_in_the_tables_of_the_candidate(impressions):
+    table, frame = impressions
+    columns = ["item_id", "history"]
+    pipeline = make_pipeline(_with_codes(table), PrefixNGramEncoder(n_buckets=500)).set_output(transform="pandas")
+    X = pipeline.fit_transform(frame[columns]).join(frame[["user_id", "item_id"]])
+    model = DeepFMClassifier(max_iter=1, validation=None, random_state=0).fit(X, frame["click"])
+    ((position, fields, codes),) = model.encoder_.histories_
+    assert model.encoder_.names_[position] == "history"
+    shared = [model.encoder_.names_[model.encoder_.categorical_[field]] for field in fields]
+    assert dict(zip(shared, codes, strict=True)) == {"item_id": -1, "item_id_prefix1": 0, "item_id_prefix2": 1}
+    halves = [model.predict_proba(pickle.loads(pickle.dumps(part))) for part in (X[:200], X[200:])]
+    np.testing.assert_allclose(np.vstack(halves), model.predict_proba(X), rtol=1e-6)
+
+
+def test_a_history_of_other_codes_is_refused_and_so_is_an_array_of_them(impressions):
+    table, frame = impressions
+    coded = _with_codes(table).fit(frame[["item_id", "history"]]).transform(frame[["item_id", "history"]])
+    with pytest.raises(ValueError, match="'history' must be of items with as many codes as the candidate, got 2 and 1"):
+        PrefixNGramEncoder().fit(coded[["item_id_code0", "history"]])
+    with pytest.raises(ValueError, match="must be of items with as many codes as the candidate, got 0 and 2"):
+        PrefixNGramEncoder().fit(coded.assign(history=frame["history"]))
+    encoder = PrefixNGramEncoder().fit(coded)
+    with pytest.raises(ValueError, match=r"histories must have set_output\(transform='pandas'\)"):
+        encoder.transform(coded)
+    with pytest.raises(TypeError, match="column 'history' must hold histories, as in fit, got int64"):
+        encoder.transform(coded.assign(history=1))

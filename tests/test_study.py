@@ -31,7 +31,9 @@ def data(scripts):
     frame = pd.DataFrame({"user_id": users, "item_id": items, "click": (users % 2 == kinds[items]).astype(int)})
     embeddings = (rng.standard_normal((60, 8)) + 3 * kinds[:, None]).astype(np.float32)
     parts = frame[:800], frame[800:1000].reset_index(drop=True), frame[1000:].reset_index(drop=True)
-    return scripts("data").StudyData("beauty", np.arange(60), embeddings, *parts, ["user_id", "item_id"])
+    module = scripts("data")
+    data = module.StudyData("beauty", np.arange(60), embeddings, *parts, ["user_id", "item_id"])
+    return data._replace(matched=module.matched_impressions(data))
 
 
 def test_holm_by_hand(scripts):
@@ -86,11 +88,49 @@ def test_training_clicks_make_an_item_warm_or_cold(scripts, data):
     for row in range(5):
         item = data.test["item_id"][row]
         assert clicks[row] == ((data.train["item_id"] == item) & (data.train["click"] == 1)).sum()
-    scores = scripts("runs").Scores(data)(np.linspace(0, 1, len(data.test)))
+    scores = scripts("runs").Scores(data, data.test)(np.linspace(0, 1, len(data.test)))
     cold = clicks <= 5
     expected = roc_auc_score(data.test["click"][cold], np.linspace(0, 1, len(data.test))[cold])
     assert scores["auc_cold"] == pytest.approx(expected)
     assert scores["rows_cold"] + scores["rows_warm"] == len(data.test)
+
+
+def test_matched_negatives_have_as_many_training_clicks_and_were_never_touched(scripts, data, monkeypatch):
+    monkeypatch.setattr(scripts("data"), "_LEAST_CHOICE", 4)
+    matched = scripts("data").matched_impressions(data)
+    clicks, negatives = matched[matched["click"] == 1], matched[matched["click"] == 0]
+    assert clicks["item_id"].tolist() == data.test.loc[data.test["click"] == 1, "item_id"].tolist()
+    assert negatives["user_id"].tolist() == clicks["user_id"].tolist()
+    everything = pd.concat([data.train, data.valid, data.test])
+    touched = set(everything.loc[everything["click"] == 1, ["user_id", "item_id"]].itertuples(index=False, name=None))
+    assert not touched & set(negatives[["user_id", "item_id"]].itertuples(index=False, name=None))
+    counts = np.sort(data.training_clicks(pd.DataFrame({"item_id": data.item_ids})))
+    of_clicks, of_negatives = data.training_clicks(clicks), data.training_clicks(negatives)
+    for k, other in zip(of_clicks, of_negatives, strict=True):
+        # Where four items have k clicks, one of them; else one of those next to them in order.
+        n_alike, below = np.sum(counts == k), np.sum(counts < k)
+        wider = (max(4 - n_alike, 0) + 1) // 2
+        assert other in counts[max(below - wider, 0) : below + n_alike + wider]
+
+
+def test_what_needs_no_model_is_scored_by_training_clicks(scripts, data):
+    runs = scripts("runs")
+    found = {
+        arm: runs.execute(runs.Run("references", "beauty", "none", arm, 0, "none", 0.0, 0.0, 0), data)
+        for arm in ("popular", "unpopular")
+    }
+    clicks = data.training_clicks(data.test)
+    assert found["popular"]["auc"] == pytest.approx(roc_auc_score(data.test["click"], clicks))
+    assert found["unpopular"]["auc"] == pytest.approx(1 - found["popular"]["auc"])
+    of_matched = roc_auc_score(data.matched["click"], data.training_clicks(data.matched))
+    assert found["popular"]["matched_auc"] == pytest.approx(of_matched)
+
+
+def test_the_head_has_a_third_of_the_clicks_and_so_has_the_middle(scripts, data):
+    head, middle = scripts("runs").popularity_bounds(data)
+    counts = data.training_clicks(pd.DataFrame({"item_id": data.item_ids}))
+    assert counts[counts >= head].sum() >= counts.sum() / 3 > counts[counts > head].sum()
+    assert counts[counts >= middle].sum() >= 2 * counts.sum() / 3 > counts[counts > middle].sum()
 
 
 @pytest.mark.parametrize("arm", ["random", "shuffled", "graded", "graded_joint"])
@@ -117,6 +157,11 @@ def test_what_is_made_is_kept_and_not_made_again(scripts, data, tmp_path, monkey
     monkeypatch.setattr(plan, "NAMES", ("beauty",))
     monkeypatch.setattr(plan, "SETTINGS", [(0.01, 1.0), (0.02, 0.5)])
     monkeypatch.setattr(plan, "PRIMARY_SEEDS", range(2))
+    monkeypatch.setattr(plan, "CODES", "graded")
+    monkeypatch.setattr(plan, "CONTRASTS", ("none", "random"))
+    for name, value in {"CODES": "graded", "CONTRASTS": ("none", "random"), "MORE_CODES": ()}.items():
+        monkeypatch.setattr(scripts("report"), name, value)
+    monkeypatch.setattr(plan, "MORE_CODES", ())
     monkeypatch.setattr(plan, "ON_A_PLATEAU", ("none",))
     monkeypatch.setattr(plan, "SEEDS", range(1))
     monkeypatch.setattr(plan, "SCALES", (1, 2))
@@ -127,7 +172,7 @@ def test_what_is_made_is_kept_and_not_made_again(scripts, data, tmp_path, monkey
     for module in (study, scripts("report")):
         monkeypatch.setattr(module, "load", lambda name, folder: data)
     where = ["--runs", str(tmp_path / "runs.parquet"), "--outputs", str(tmp_path / "outputs")]
-    stages = ["tune", "primary", "scale", "fusion"]
+    stages = ["references", "tune", "primary", "scale", "fusion"]
     run = ["run", *stages, "--data", "nowhere", "--workers", "0", *where]
 
     study.main([*run, "--only", "arm=none,random"])
@@ -165,7 +210,15 @@ def test_what_is_made_is_kept_and_not_made_again(scripts, data, tmp_path, monkey
     assert {path.name for path in (tmp_path / "images").iterdir()} == {
         f"beauty_{name}.png" for name in ("arms", "reconstruction", "scaling", "cold", "spectrum")
     }
-    assert not any(tables[name] == [] for name in ("primary", "arms", "table1", "table2", "settings"))
+    asked = ("claims", "primary", "arms", "matched_cold", "table1", "table2", "settings")
+    assert not any(tables[name] == [] for name in asked)
+    (claim,) = tables["claims"]
+    assert claim["wins"] in ("yes", "no")
+    assert claim["seeds"] == "2"
+    assert [row["arm"] for row in tables["matched"]][-2:] == [
+        "most clicks in training first",
+        "fewest clicks in training first",
+    ]
 
 
 def _cells(text, name):
@@ -186,7 +239,9 @@ def test_runs_of_former_training_still_give_the_tables_of_the_page(scripts):
     assert store.frame().empty
     tables = scripts("report").tables(scripts("plan").at_their_best(former))
     page = (FOLDER.parent / "docs" / "study.md").read_text(encoding="utf-8")
-    for name, rows in tables.items():
+    asked_later = {"claims", "matched", "matched_cold"}
+    assert {name for name, rows in tables.items() if not rows} == asked_later
+    for name, rows in ((name, tables[name]) for name in tables.keys() - asked_later):
         header, _, *cells = _cells(page, name)
         assert header == list(rows[0])
         assert sorted(cells) == sorted(list(map(str, row.values())) for row in rows), name

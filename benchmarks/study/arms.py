@@ -49,6 +49,19 @@ class Arm(NamedTuple):
     parameters: Callable = lambda data, n_codes: {}  # of the click model
 
 
+class Reference(NamedTuple):
+    """What ranks by the number of an item's clicks in training, without a model."""
+
+    label: str
+    sign: int
+
+
+REFERENCES = {
+    "popular": Reference("most clicks in training first", 1),
+    "unpopular": Reference("fewest clicks in training first", -1),
+}
+
+
 def _nothing(data, n_codes, seed):
     return None
 

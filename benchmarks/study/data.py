@@ -3,6 +3,11 @@
 Amazon Beauty and Toys have positives alone: each user's last interaction is the test, the one before is for validation,
 and every positive gets an item that the user never touched as its negative. MovieLens 100K has ratings: a click is a
 rating above 3, the split is by time, 80/10/10.
+
+In a 5-core an item of few training clicks has its others in validation and test, so that of the test's rows of such
+items most are clicks: to rank the item of *fewest* training clicks first beats chance among them. So Amazon's clicks of
+the test are set against a second draw of negatives, each with as many training clicks as the item clicked: there
+popularity says nothing, whichever way round.
 """
 
 from pathlib import Path
@@ -14,6 +19,7 @@ import pandas as pd
 from semid.datasets import leave_last_out, sample_negatives
 
 COLD_CLICKS = 5  # an item with so many clicks in training, or fewer, is cold
+_LEAST_CHOICE = 20  # items that a matched negative is drawn from, of as many training clicks or of the next numbers
 NAMES = ("beauty", "toys", "ml100k")
 
 
@@ -27,6 +33,7 @@ class StudyData(NamedTuple):
     valid: pd.DataFrame
     test: pd.DataFrame
     fields: list[str]
+    matched: pd.DataFrame | None = None  # clicks of the test, each before a negative of as many training clicks
 
     def training_clicks(self, impressions):
         """Return the number of training clicks of the item of each impression."""
@@ -48,7 +55,34 @@ def load(name, folder, seed=0):
     impressions, part, fields = _movielens(folder) if name == "ml100k" else _amazon(folder, name, items, seed)
     impressions = impressions.reset_index(drop=True)
     parts = [impressions[part == which].reset_index(drop=True) for which in ("train", "validation", "test")]
-    return StudyData(name, items["item_id"].to_numpy(), embeddings, *parts, fields)
+    data = StudyData(name, items["item_id"].to_numpy(), embeddings, *parts, fields)
+    return data if name == "ml100k" else data._replace(matched=matched_impressions(data, seed))
+
+
+def matched_impressions(data, seed=0):
+    """Return the clicks of the test, and behind each a negative whose item has as many training clicks.
+
+    An item that the user never touched, drawn among those of the same number of training clicks; where these are fewer
+    than `_LEAST_CHOICE`, among those nearest in number as well.
+    """
+    clicks = data.test[data.test["click"] == 1].reset_index(drop=True)
+    everything = pd.concat([data.train, data.valid, data.test])
+    touched = everything.loc[everything["click"] == 1, ["user_id", "item_id"]]
+    touched = set(touched.itertuples(index=False, name=None))
+    counts = data.training_clicks(pd.DataFrame({"item_id": data.item_ids}))
+    order = np.argsort(counts, kind="stable")
+    item_ids, counts = data.item_ids[order], counts[order]
+    of_clicks = data.training_clicks(clicks)
+    first, last = (np.searchsorted(counts, of_clicks, side) for side in ("left", "right"))
+    lacking = np.maximum(_LEAST_CHOICE - (last - first), 0)
+    first, last = np.maximum(first - (lacking + 1) // 2, 0), np.minimum(last + (lacking + 1) // 2, len(counts))
+    rng, negatives, todo = np.random.default_rng(seed), np.empty(len(clicks), dtype=object), np.arange(len(clicks))
+    while len(todo):
+        negatives[todo] = item_ids[first[todo] + (rng.random(len(todo)) * (last - first)[todo]).astype(int)]
+        users = clicks["user_id"].to_numpy()
+        todo = np.array([row for row in todo if (users[row], negatives[row]) in touched], dtype=int)
+    negatives = clicks.assign(item_id=negatives.astype(data.item_ids.dtype), click=0)
+    return pd.concat([clicks, negatives]).sort_index(kind="stable").reset_index(drop=True)
 
 
 def _amazon(folder, name, items, seed):

@@ -5,10 +5,24 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from arms import ARMS
+from arms import ARMS, REFERENCES
 from contrasts import bootstrap_aucs, holm, paired_contrasts
 from data import NAMES, load
-from plan import CODES, FUSED, FUSIONS, N_CODES, OURS, SCALED, SCALES, at_their_best, chosen_arm, tuned_columns
+from plan import (
+    CODES,
+    CONTRASTS,
+    FUSED,
+    FUSED_MODELS,
+    FUSIONS,
+    MORE_CODES,
+    N_CODES,
+    OURS,
+    SCALED,
+    SCALES,
+    at_their_best,
+    chosen_arm,
+    tuned_columns,
+)
 from records import markdown_table, publish
 from runs import MODELS, Run, file_name
 
@@ -16,6 +30,7 @@ from semid.plots import Curve, ReconstructionDisplay, ScalingDisplay, SpectrumDi
 
 TITLES = {"beauty": "Amazon Beauty", "toys": "Amazon Toys", "ml100k": "MovieLens 100K"}
 CONTROLS = ("none", "random", "shuffled")
+NOT_CODES = ("none", "fusion", "wide", "sets", "adapter", "adapters", "adapters_joint")
 SPECTRA = ("repeat_vq", "rqvae", "moc", "graded")  # Figure 4
 # Over users, beside the runs.
 INTERVALS, FORMER_INTERVALS = "intervals_forgetting.parquet", "intervals.parquet"
@@ -27,6 +42,8 @@ def write_report(store, page=None, images=None, *, of_former=False):
     intervals = store.parquet.with_name(FORMER_INTERVALS if of_former else INTERVALS)
     by_users = intervals_table(pd.read_parquet(intervals)) if intervals.exists() else []
     for name, table in (tables(runs) | {"intervals": by_users}).items():
+        if of_former and not table:  # of a question that was not asked then
+            continue
         publish(markdown_table(table) if table else "*To be run.*", f"study_{name}", page)
     if images is not None:
         draw_figures(runs, Path(images))
@@ -35,10 +52,13 @@ def write_report(store, page=None, images=None, *, of_former=False):
 def tables(runs):
     """Return the tables of the study by name, each a list of dicts of strings."""
     return {
+        "claims": claims_table(runs),
         "primary": primary_table(runs),
         "contrasts": contrasts_table(runs),
         "arms": arms_table(runs, "auc"),
         "cold": arms_table(runs, "auc_cold"),
+        "matched": arms_table(runs, "matched_auc"),
+        "matched_cold": arms_table(runs, "matched_auc_cold"),
         "gauc": arms_table(runs, "gauc"),
         "log_loss": arms_table(runs, "log_loss"),
         "why": why_table(runs),
@@ -48,6 +68,40 @@ def tables(runs):
         "table2": fusion_table(runs),
         "settings": settings_table(runs),
     }
+
+
+def claims_table(runs):
+    """`CODES` against the contrasts that the plan names: whether p < .01 for all of them.
+
+    On cold items, by matched negatives, against the best arm that is not a code.
+    """
+    rows = []
+    for data, model in product(NAMES, MODELS):
+        some = _of(runs, "primary", data, model)
+        others = [arm for arm in CONTRASTS if arm in set(some["arm"])]
+        if "matched_auc_cold" not in some or CODES not in set(some["arm"]) or not others:
+            continue
+        contrasts = paired_contrasts(some, CODES, others).assign(p=lambda table: holm(table["p"]))
+        closest = contrasts.loc[contrasts["difference"].idxmin()]
+        wins = len(others) == len(CONTRASTS) and (contrasts["difference"] > 0).all() and (contrasts["p"] < 0.01).all()
+        cold = some.groupby("arm")["matched_auc_cold"].mean()
+        best = cold[cold.index.isin(NOT_CODES)].max()
+        rows.append(
+            {
+                "data": TITLES[data],
+                "model": model,
+                "AUC": _mean(some, CODES),
+                "no codes": _mean(some, "none"),
+                "closest contrast": ARMS[closest["arm"]].label,
+                "its AUC": _mean(some, closest["arm"]),
+                "difference": f"{closest['difference']:+.4f} ± {closest['standard_error']:.4f}",
+                "largest p (Holm)": _p_value(contrasts["p"].max(skipna=False)),
+                "seeds": f"{contrasts['n_seeds'].min():.0f}",
+                "wins": "yes" if wins else "no",
+                "cold items, to the best that is no code": f"{cold[CODES] - best:+.3f}",
+            }
+        )
+    return rows
 
 
 def primary_table(runs):
@@ -120,6 +174,8 @@ def intervals_table(intervals):
 def arms_table(runs, score):
     """Mean and, in small, standard deviation over seeds of every arm; one column per data set and model."""
     primary = runs[runs["stage"] == "primary"]
+    if score not in runs:
+        return []
     rows = []
     for name, arm in ARMS.items():
         row = {"arm": f"**{arm.label}**" if arm.role == "ours" else arm.label}
@@ -129,7 +185,22 @@ def arms_table(runs, score):
                 values = some.loc[some["arm"] == name, score].dropna()
                 row[f"{TITLES[data]}, {model}"] = _mean_and_deviation(values)
         rows.append(row)
-    return rows if len(rows[0]) > 1 else []
+    return [*rows, *_reference_rows(runs, score, rows[0])] if len(rows[0]) > 1 else []
+
+
+def _reference_rows(runs, score, columns):
+    """Return what needs no model, the same for all models, as rows of the `columns`."""
+    references = runs[runs["stage"] == "references"]
+    values = {key: some.iloc[0] for key, some in references.groupby(["arm", "data"])[score]}
+    rows = []
+    for name, reference in REFERENCES.items():
+        row = {"arm": reference.label}
+        for data, model in product(NAMES, MODELS):
+            if f"{TITLES[data]}, {model}" in columns:
+                value = values.get((name, data), np.nan)
+                row[f"{TITLES[data]}, {model}"] = "-" if np.isnan(value) else f"{value:.4f}"
+        rows.append(row)
+    return rows if len(references) else []
 
 
 def why_table(runs):
@@ -154,26 +225,27 @@ def why_table(runs):
 
 
 def scale_table(runs, score):
-    """Table 1: a score of each method at each number of codes, DeepFM."""
+    """Table 1: a score of each method at each number of codes, for each model."""
     scaled = runs[runs["stage"] == "scale"]
+    scales = [n for n in (*SCALES, *MORE_CODES) if n in set(scaled["n_codes"])]
     rows = []
-    for data, arm in product(NAMES, SCALED):
-        some = scaled[(scaled["data"] == data) & (scaled["arm"] == arm)]
+    for data, model, arm in product(NAMES, MODELS, SCALED):
+        some = scaled[(scaled["data"] == data) & (scaled["model"] == model) & (scaled["arm"] == arm)]
         if not some.empty:
-            means = {f"{n}x": _mean_and_deviation(some.loc[some["n_codes"] == n, score]) for n in SCALES}
-            rows.append({"data": TITLES[data], "method": ARMS[arm].label, **means})
+            means = {f"{n}x": _mean_and_deviation(some.loc[some["n_codes"] == n, score]) for n in scales}
+            rows.append({"data": TITLES[data], "model": model, "method": ARMS[arm].label, **means})
     return rows
 
 
 def fusion_table(runs):
-    """Table 2: each method with each fusion, DeepFM, seven codes."""
+    """Table 2: each method with each fusion, seven codes."""
     fused = runs[runs["stage"] == "fusion"]
     rows = []
-    for data, arm in product(NAMES, FUSED):
-        some = fused[(fused["data"] == data) & (fused["arm"] == arm)]
+    for data, model, arm in product(NAMES, FUSED_MODELS, FUSED):
+        some = fused[(fused["data"] == data) & (fused["model"] == model) & (fused["arm"] == arm)]
         if not some.empty:
             means = {f: _mean_and_deviation(some.loc[some["fusion"] == f, "auc"]) for f in FUSIONS}
-            rows.append({"data": TITLES[data], "method": ARMS[arm].label, **means})
+            rows.append({"data": TITLES[data], "model": model, "method": ARMS[arm].label, **means})
     return rows
 
 
@@ -201,7 +273,7 @@ def draw_figures(runs, folder):
         primary = _of(runs, "primary", data, "DeepFM")
         if len(primary):
             arms_figure(primary).savefig(folder / f"{data}_arms.png", dpi=130, bbox_inches="tight")
-        some = runs[(runs["stage"] == "scale") & (runs["data"] == data)]
+        some = runs[(runs["stage"] == "scale") & (runs["data"] == data) & (runs["model"] == "DeepFM")]
         if some.empty:
             continue
         some = some.assign(method=some["arm"].map(lambda arm: ARMS[arm].label), error=1 - some["r2"])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from arms import ARMS, EMBEDDING_DIM
+from arms import ARMS, EMBEDDING_DIM, REFERENCES
 from data import COLD_CLICKS
 from sklearn.metrics import log_loss, roc_auc_score
 
@@ -59,35 +59,52 @@ FORMER = "l2"
 
 
 class Scores:
-    """Everything the tables say of one set of predictions."""
+    """Everything the tables say of one set of predictions, of rows of a data set: those of its test, or `matched`."""
 
-    def __init__(self, data):
-        self.y = data.test["click"].to_numpy()
-        self.users = data.test["user_id"].to_numpy()
-        clicks = data.training_clicks(data.test)
+    def __init__(self, data, rows):
+        self.y = rows["click"].to_numpy()
+        self.users = rows["user_id"].to_numpy()
+        clicks = data.training_clicks(rows)
+        head, middle = popularity_bounds(data)
         self.parts = {
             "warm": clicks > COLD_CLICKS,
             "cold": clicks <= COLD_CLICKS,
-            "unseen": data.rows_in_training(data.test) == 0,
+            "unseen": data.rows_in_training(rows) == 0,
+            "head": clicks >= head,
+            "middle": (clicks < head) & (clicks >= middle),
+            "tail": clicks < middle,
         }
 
-    def __call__(self, probability):
-        gauc = gauc_score(self.y, probability, self.users)
-        scores = {
-            "auc": roc_auc_score(self.y, probability),
+    def __call__(self, scores, *, are_probabilities=True):
+        gauc = gauc_score(self.y, scores, self.users)
+        found = {
+            "auc": roc_auc_score(self.y, scores),
             "gauc": gauc.score,
             "gauc_coverage": gauc.coverage,
-            "log_loss": log_loss(self.y, probability),
+            "log_loss": log_loss(self.y, scores) if are_probabilities else np.nan,
         }
         for name, rows in self.parts.items():
-            scores[f"rows_{name}"] = int(rows.sum())
+            found[f"rows_{name}"] = int(rows.sum())
             has_both = len(np.unique(self.y[rows])) == 2
-            scores[f"auc_{name}"] = roc_auc_score(self.y[rows], probability[rows]) if has_both else np.nan
-        return scores
+            found[f"auc_{name}"] = roc_auc_score(self.y[rows], scores[rows]) if has_both else np.nan
+        return found
+
+
+def popularity_bounds(data):
+    """Return the least numbers of training clicks of an item of the head, and of the middle.
+
+    The most popular items that have a third of all training clicks together are the head, those of the next third the
+    middle, the others the tail.
+    """
+    counts = np.sort(data.training_clicks(pd.DataFrame({"item_id": data.item_ids})))[::-1]
+    shares = np.cumsum(counts) / counts.sum()
+    return tuple(counts[np.searchsorted(shares, share)] for share in (1 / 3, 2 / 3))
 
 
 def execute(run, data, predictions=None):
     """Fit and score `run`; return one flat record. With a folder for `predictions`, the test's are kept there."""
+    if run.arm in REFERENCES:
+        return _execute_reference(run, data)
     arm = ARMS[run.arm]
     start = time.perf_counter()
     columns = arm.columns(data, run.n_codes, run.seed)
@@ -106,7 +123,10 @@ def execute(run, data, predictions=None):
     return {
         **run._asdict(),
         "valid_auc": float(model.history_["valid_auc"].max()),
-        **Scores(data)(probability),
+        "valid_aucs": model.history_["valid_auc"].round(5).tolist(),
+        "rates_auc": float(model.history_["rates_auc"][0]),
+        **Scores(data, data.test)(probability),
+        **_of_matched(data, lambda rows: model.predict_proba(impressions_with(columns, rows, data))[:, 1]),
         "n_parameters": int(sum(array.size for array in model.state_.values())),
         "n_epochs": model.n_iter_,
         "seconds": seconds,
@@ -114,6 +134,25 @@ def execute(run, data, predictions=None):
         **(_of_codes(columns, data) if columns is not None and "item_code0" in columns else {}),
         **(_of_representation(model, test, data.test["click"], run.seed) if run.stage == "scale" else {}),
     }
+
+
+def _execute_reference(run, data):
+    """Score what needs no model: the clicks of an item in training, and their opposite."""
+
+    def score(rows):
+        return REFERENCES[run.arm].sign * data.training_clicks(rows)
+
+    scores = Scores(data, data.test)(score(data.test), are_probabilities=False)
+    of_fit = {"valid_auc": np.nan, "seconds": 0.0}  # none was made
+    return {**run._asdict(), **of_fit, **scores, **_of_matched(data, score, are_probabilities=False)}
+
+
+def _of_matched(data, score, **options):
+    """Return the AUCs of ``score(rows)`` on the rows whose negatives have as many training clicks, if there are any."""
+    if data.matched is None:
+        return {}
+    found = Scores(data, data.matched)(score(data.matched), **options)
+    return {f"matched_{name}": value for name, value in found.items() if name.startswith("auc")}
 
 
 def impressions_with(columns, impressions, data):

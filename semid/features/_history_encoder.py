@@ -139,6 +139,47 @@ class HistoryEncoder(Versioned, TransformerMixin, BaseEstimator):
             self._warn_of_other_unit(times)
         return self
 
+    @all_or_nothing
+    def add_clicks(self, X: pd.DataFrame | ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Add the clicked rows of `X` to the log, also to a `log` that was given, which itself stays as it is.
+
+        Exact, in any order: histories are those of one log of all clicks. At the cost of a copy of it; threads that
+        call `transform` meanwhile see the log before or after.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_impressions, n_columns)
+            The columns that `fit` was given, that of the item among them. With ``time=None``, later than all before.
+        y : array-like of shape (n_impressions,), default None
+            As in `fit`. None if each row is a click.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        TypeError
+            If ids or times are of another kind than those of the log.
+        ValueError
+            If `X` has other columns than in `fit`, or `y` does not say what a click is.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from semid.features import HistoryEncoder
+        >>> X = pd.DataFrame({"user_id": [1, 1], "item_id": ["mug", "pan"], "timestamp": [10, 20]})
+        >>> encoder = HistoryEncoder().fit(X[:1])
+        >>> encoder.add_clicks(X[1:]).transform(X.assign(timestamp=30))["history"].tolist()
+        [('mug', 'pan'), ('mug', 'pan')]
+        """
+        check_is_fitted(self)
+        users, items, times, rows = self._clicks(check_table(self, X, reset=False), y)
+        if times is None and self.log_.has_times:  # the numbers of rows
+            times = rows + (self.log_._times.max(initial=-1) + 1)
+        self.log_ = self.log_.append(users, items, times)
+        return self
+
     def fit_transform(self, X: pd.DataFrame | ArrayLike, y: ArrayLike | None = None) -> pd.DataFrame:
         """Fit, and return the history of each row of `X`; with ``time=None``, of the rows above it.
 
@@ -233,16 +274,19 @@ class HistoryEncoder(Versioned, TransformerMixin, BaseEstimator):
 
     def _clicked_rows(self, X, y):
         """Return the log of the clicked rows of `X`, whose times are the numbers of the rows if there are no others."""
+        users, items, times, rows = self._clicks(X, y)
+        return ClickHistory(users, items, rows if times is None else times)
+
+    def _clicks(self, X, y):
         names, columns = split_columns(X)
         items = columns[find_column("item", self.item, names)]
         users, times = self._users_and_times(X)
-        times = pd.Series(np.arange(len(users))) if times is None else times
         clicked = np.ones(len(users), dtype=bool)
         if y is not None:
             y = column_or_1d(y)
             check_consistent_length(X, y)
             clicked = np.asarray(is_click(y, "with log=None"))
-        return ClickHistory(users[clicked], items[clicked], times[clicked])
+        return users[clicked], items[clicked], None if times is None else times[clicked], np.flatnonzero(clicked)
 
     def _checked_log(self):
         if not isinstance(self.log, ClickHistory):

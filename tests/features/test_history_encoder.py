@@ -194,3 +194,35 @@ def test_wrong_parameters_are_refused_with_the_way_out(encoder, error, message, 
 def test_labels_must_say_what_a_click_is(few):
     with pytest.raises(ValueError, match="y must have two kinds of labels with log=None, no click and click, got 1"):
         HistoryEncoder().fit(few[COLUMNS], np.zeros(len(few)))
+
+
+def test_clicks_added_later_make_the_log_of_all_clicks(few):
+    whole = HistoryEncoder().fit(few[COLUMNS], few["click"])
+    order = np.random.default_rng(0).permutation(len(few))  # older ones may come later
+    first, *later = np.array_split(order, 3)
+    parts = HistoryEncoder().fit(few.loc[first, COLUMNS], few.loc[first, "click"])
+    for rows in later:
+        parts.add_clicks(few.loc[rows, COLUMNS], few.loc[rows, "click"])
+    assert parts.transform(few[COLUMNS])["history"].tolist() == whole.transform(few[COLUMNS])["history"].tolist()
+
+
+def test_clicks_added_without_times_are_later_than_those_before(few):
+    X, y = few[["user_id", "item_id"]], few["click"]
+    whole = HistoryEncoder(time=None).fit(X, y).transform(X)["history"]
+    parts = HistoryEncoder(time=None).fit(X[:100], y[:100]).add_clicks(X[100:150], y[100:150])
+    assert parts.add_clicks(X[150:], y[150:]).transform(X)["history"].tolist() == whole.tolist()
+    clicked = X[y == 1]
+    log = ClickHistory(clicked["user_id"][:50], clicked["item_id"][:50])
+    of_a_log = HistoryEncoder(log, time=None).fit(X).add_clicks(clicked[50:])
+    assert of_a_log.transform(X)["history"].tolist() == whole.tolist()
+    assert of_a_log.log is log and len(log) == 50
+
+
+def test_clicks_of_another_kind_are_refused_and_leave_the_log_as_it_was(few):
+    encoder = HistoryEncoder().fit(few[COLUMNS], few["click"])
+    before = encoder.log_
+    with pytest.raises(TypeError, match="users must be of the type that the log has"):
+        encoder.add_clicks(few[COLUMNS].astype({"user_id": str}))
+    with pytest.raises(ValueError, match="feature names"):
+        encoder.add_clicks(few[["user_id", "item_id"]])
+    assert encoder.log_ is before

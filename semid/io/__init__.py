@@ -2,12 +2,18 @@
 
 from semid.io._artifact import load, save
 from semid.io._batches import encode_batches
+from semid.io._catalogue import Catalogue
+from semid.io._catalogue_changes import CatalogueDiff
 from semid.io._errors import ArtifactError
+from semid.io._generation import Generation
 from semid.io._mapping import from_tokens, read_mapping, to_tokens, write_mapping
 from semid.io._onnx import encode_for_onnx, to_onnx
 
 __all__ = [
     "ArtifactError",
+    "Catalogue",
+    "CatalogueDiff",
+    "Generation",
     "encode_batches",
     "encode_for_onnx",
     "from_tokens",

@@ -35,7 +35,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 
 from semid.base._typing import StrPath
 from semid.io import _tokenizer_steps as steps
@@ -284,7 +284,7 @@ class Catalogue:
             ids = ids_for(parent, item_ids, one_of(X, codes))
             traffic = check_popularity(popularity, len(ids))
             if codes is None and tokenizer is None:
-                tokenizer = steps.clone(parent.tokenizer())
+                tokenizer = clone(parent.tokenizer())
             given = given_items(ids, X, tokenizer, codes, codebook_sizes, parent, traffic)
             diff = difference((parent.item_ids, parent.codes), (given.item_ids, given.codes), traffic)
             about = {"made_by": "refit", **_parent_of(parent), **counts(diff), "aligned": given.aligned}

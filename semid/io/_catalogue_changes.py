@@ -100,8 +100,10 @@ def difference(old, new, popularity=None):
 
 def check_popularity(popularity: Any, n_items: int) -> np.ndarray | None:
     """Return one float64 per item, or None for None; raise unless they are finite and not negative."""
-    if popularity is None:
-        return None
+    return None if popularity is None else _checked_popularity(popularity, n_items)
+
+
+def _checked_popularity(popularity: Any, n_items: int) -> np.ndarray:
     values = as_numbers("popularity", popularity).astype(np.float64)
     if values.shape != (n_items,):
         raise ValueError(f"popularity must have one entry per item, shape ({n_items},), got shape {values.shape}.")
@@ -127,7 +129,7 @@ def popularity_of(ids: Any, popularity: pd.Series | Mapping | None) -> np.ndarra
     if not series.index.is_unique:
         repeated = series.index[series.index.duplicated()][0]
         raise ValueError(f"popularity must have each item once, got {repeated!r} more than once. Sum it up first.")
-    values = check_popularity(series.to_numpy(), len(series))
+    values = _checked_popularity(series.to_numpy(), len(series))
     places = find_ids(id_index(series.index), ids)
     return np.where(places >= 0, np.append(values, 0.0)[places], 0.0)
 

@@ -330,7 +330,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
         columns = [new[column] for new, column in zip(labels, self.codes_.T, strict=False)]
         placed = np.column_stack([*columns, *self.codes_.T[len(labels) :]])
         taken = taken_places(placed, self.codebook_sizes_, self._room)
-        vars(self).update(tokenizer_=inner, codes_=placed, _taken=taken)
+        self.__dict__.update(tokenizer_=inner, codes_=placed, _taken=taken)  # in one step, for other threads
         return self
 
     @property

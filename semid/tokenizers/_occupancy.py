@@ -48,6 +48,8 @@ def codes_of_places(places, sizes, capacity):
 
 def n_free(taken, firsts, capacity):
     """Return how many places are free of the row of codes of each first place, of any shape, int64."""
+    if capacity == 1:  # half the searches
+        return 1 - contains(taken, firsts).astype(np.int64)
     flat = firsts.ravel()
     n_taken = np.searchsorted(taken, flat + capacity) - np.searchsorted(taken, flat)
     return capacity - n_taken.reshape(firsts.shape)

@@ -15,7 +15,7 @@ from semid.base._typing import StrPath
 from semid.io._arrow import import_pyarrow
 from semid.io._errors import ArtifactError
 from semid.io._files import read_regular_file
-from semid.io._prefixes import find_prefixes, is_sorted, prefix_tables
+from semid.io._prefixes import find_numbers, find_prefixes, is_sorted, prefix_tables, row_numbers
 from semid.io._sealed import LARGEST_MANIFEST, unsealed
 from semid.metrics._mapping_rows import NO_CODE
 from semid.tables._ids import find_ids, id_index, warn_of_other_kind
@@ -156,7 +156,10 @@ class Generation:
         ValueError
             If `prefixes` are not whole numbers, or have more columns than there are codebooks.
         """
-        return find_prefixes(self.codes, self._checked_prefixes(prefixes))
+        asked = self._checked_prefixes(prefixes)
+        if self._numbers is None:
+            return find_prefixes(self.codes, asked)
+        return find_numbers(self._numbers, asked, self.codebook_sizes)
 
     def items_of(self, prefixes: ArrayLike) -> list[np.ndarray]:
         """Return the ids of all items of each ID or prefix.
@@ -250,6 +253,10 @@ class Generation:
         if not index.is_unique:
             raise damaged(self.folder, ValueError(f"{ITEMS} must have each item once."))
         return index
+
+    @cached_property
+    def _numbers(self) -> np.ndarray | None:
+        return row_numbers(self.codes, self.codebook_sizes)
 
     def _checked_prefixes(self, prefixes: Any) -> np.ndarray:
         array = as_array("prefixes", prefixes)

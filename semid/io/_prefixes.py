@@ -1,9 +1,10 @@
-"""Rows of codes in order, in which the items of any prefix lie side by side: found by bisection, listed as offsets.
+"""Rows of codes in order, in which the items of any prefix lie side by side: found by number, listed as offsets.
 
 Letters: n items, N codebooks, B prefixes that are asked for, P distinct prefixes of one length. A shorter ID has -1
 (NO_CODE) after its end, and comes before all that it is a prefix of.
 """
 
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -50,11 +51,42 @@ def prefix_tables(codes):
     return tables
 
 
+def row_numbers(codes, sizes):
+    """Return the numbers (n,) int64, in increasing order, of sorted rows `codes` (n, N), None where int64 is too small.
+
+    Digits in mixed radix, the first codebook's the highest; 0 is the end of a shorter ID.
+    """
+    if prod(size + 1 for size in sizes) >= 2**63:
+        return None
+    return _numbers(codes + 1, [size + 1 for size in sizes])
+
+
+def find_numbers(numbers, prefixes, sizes):
+    """Return what `find_prefixes` does, of `row_numbers` of the rows; codes of `prefixes` may be beyond the sizes."""
+    radices = [size + 1 for size in sizes]
+    width = prefixes.shape[1]
+    is_beyond = (prefixes >= sizes[:width]).any(axis=1)
+    digits = np.where(is_beyond[:, None], 0, prefixes) + 1
+    firsts = _numbers(np.pad(digits, ((0, 0), (0, len(sizes) - width))), radices)
+    # How many numbers begin with a prefix follows from its length.
+    n_numbers = np.array([prod(radices[length:]) for length in range(len(sizes) + 1)], dtype=np.int64)
+    starts = np.searchsorted(numbers, firsts)
+    stops = np.searchsorted(numbers, firsts + n_numbers[(digits > 0).sum(axis=1)])
+    return starts, np.where(is_beyond, starts, stops)
+
+
+def _numbers(digits, radices):
+    numbers = np.zeros(len(digits), dtype=np.int64)
+    for radix, column in zip(radices, digits.T, strict=True):
+        numbers = numbers * radix + column
+    return numbers
+
+
 def find_prefixes(codes, prefixes):
     """Return the bounds of the rows that begin with each of `prefixes`.
 
     Codebook by codebook, the rows that are left are cut by bisection, of all prefixes at once: O(B N log n) time, and
-    no table is kept.
+    nothing is kept.
 
     Parameters
     ----------

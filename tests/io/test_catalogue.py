@@ -13,7 +13,14 @@ from sklearn.preprocessing import StandardScaler
 
 from semid.embedders import TextEmbedder
 from semid.io import ArtifactError, Catalogue, Generation, load, read_mapping
-from semid.io._prefixes import find_prefixes, is_sorted, prefix_tables, sorting_order
+from semid.io._prefixes import (
+    find_numbers,
+    find_prefixes,
+    is_sorted,
+    prefix_tables,
+    row_numbers,
+    sorting_order,
+)
 from semid.metrics import code_churn
 from semid.tokenizers import FSQTokenizer, ParallelKMeansTokenizer, ResidualKMeansTokenizer, UniqueTokenizer
 
@@ -73,15 +80,29 @@ def test_prefixes_are_found_where_a_walk_finds_them(rng, n_codebooks):
     asked = rng.integers(-1, 6, size=(300, n_codebooks))
     asked[:, 0] = np.abs(asked[:, 0])
     asked[np.cumsum(asked == -1, axis=1) > 0] = -1
-    starts, stops = find_prefixes(codes, asked)
-    for prefix, start, stop in zip(asked.tolist(), starts, stops, strict=True):
-        given = [code for code in prefix if code >= 0]
-        rows = [i for i, row in enumerate(codes.tolist()) if row[: len(given)] == given]
-        assert list(range(start, stop)) == rows
+    by_number = find_numbers(row_numbers(codes, [4] * n_codebooks), asked, [4] * n_codebooks)
+    for starts, stops in (find_prefixes(codes, asked), by_number):
+        for prefix, start, stop in zip(asked.tolist(), starts, stops, strict=True):
+            given = [code for code in prefix if code >= 0]
+            rows = [i for i, row in enumerate(codes.tolist()) if row[: len(given)] == given]
+            assert list(range(start, stop)) == rows
     for length, table in enumerate(prefix_tables(codes), start=1):
         distinct = sorted({tuple(row[:length]) for row in codes.tolist() if row[length - 1] >= 0})
         assert list(map(tuple, table.codes.tolist())) == distinct
         assert_array_equal(np.stack(find_prefixes(codes, table.codes)), [table.starts, table.stops])
+
+
+def test_codes_that_int64_cannot_number_are_found_as_well(tmp_path, rng):
+    codes = rng.integers(2, size=(50, 12)) * 255
+    sizes = [256] * 12
+    assert row_numbers(codes, sizes) is None
+    generation = Catalogue.build(tmp_path / "c", np.arange(50), codes=codes, codebook_sizes=sizes).open()
+    for item, found in enumerate(generation.items_of(codes)):
+        assert item in found
+        assert (codes[found] == codes[item]).all()
+    assert (
+        sorted(generation.items_of(codes[:1, :2])[0]) == np.flatnonzero((codes[:, :2] == codes[0, :2]).all(1)).tolist()
+    )
 
 
 def test_whoever_has_parquet_and_json_alone_reads_the_same(catalogue):

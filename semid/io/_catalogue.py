@@ -42,8 +42,9 @@ from semid.io import _tokenizer_steps as steps
 from semid.io._arrow import import_pyarrow
 from semid.io._catalogue_changes import CatalogueDiff, check_popularity, counts, difference, popularity_of
 from semid.io._catalogue_items import check_below, given_items, ids_for, one_of
+from semid.io._errors import ArtifactError
 from semid.io._generation import ITEMS, TOKENIZER, Generation, read_manifest
-from semid.io._generation_files import LOCK, Content, folder_of, numbers_in, publish, withdraw, writing
+from semid.io._generation_files import Content, check_new, folder_of, numbers_in, publish, withdraw, writing
 from semid.io._mapping import _checked_codes
 from semid.tables._ids import concat_ids, find_ids
 
@@ -152,11 +153,11 @@ class Catalogue:
         """
         import_pyarrow()
         folder = Path(folder).absolute()
-        _check_new(folder)
+        check_new(folder)
         given = given_items(item_ids, X, tokenizer, codes, codebook_sizes, None, None)
         folder.mkdir(exist_ok=True)
         with writing(folder):
-            _check_new(folder)
+            check_new(folder)
             nothing = given.item_ids[:0], given.codes[:0]
             diff = difference(nothing, (given.item_ids, given.codes))
             about = {"made_by": "build", "parent": None, **counts(diff), "aligned": False}
@@ -187,7 +188,13 @@ class Catalogue:
         ArtifactError
             If it is damaged.
         """
-        return Generation(folder_of(self.folder, self._number(generation)))
+        folder = folder_of(self.folder, self._number(generation))
+        try:
+            return Generation(folder)
+        except ArtifactError:
+            if generation is not None or folder.is_dir():
+                raise
+            return self.open()  # it was removed since its number was read, and a newer one is there
 
     def append(self, item_ids: ArrayLike, X: Any = None, *, codes: ArrayLike | None = None) -> Generation:
         """Write a generation that has new items beside all those of the newest, whose codes stay what they are.
@@ -422,23 +429,6 @@ class Catalogue:
             {**about, "aligned": False},
         )
         return Generation(publish(self.folder, parent.number + 1, content))
-
-
-def _check_new(folder):
-    if not folder.parent.is_dir():
-        raise FileNotFoundError(f"folder must be in a folder that exists, got {fspath(folder)!r}. Create that first.")
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise FileExistsError(f"folder must not be a file, got {fspath(folder)!r}. Pass another.")
-    if numbers_in(folder):
-        raise FileExistsError(
-            f"folder must not hold a catalogue, got {fspath(folder)!r}. Go on from it with Catalogue(folder).append or "
-            "refit, or pass another folder."
-        )
-    others = sorted(path.name for path in folder.iterdir() if path.name != LOCK and not path.name.startswith("."))
-    if others:
-        raise FileExistsError(f"folder must be empty, got {fspath(folder)!r} with {others[:3]}. Pass another.")
 
 
 def _parent_of(generation):

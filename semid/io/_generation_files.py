@@ -47,6 +47,26 @@ def numbers_in(catalogue):
     return sorted(int(match[1]) for match in matches if match)
 
 
+def check_new(folder):
+    """Raise unless a catalogue can be made in `folder`: it is not there, or empty but for what a killed build left."""
+    if not folder.parent.is_dir():
+        raise FileNotFoundError(
+            f"folder must be in a folder that exists, got {os.fspath(folder)!r}. Create that first."
+        )
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise FileExistsError(f"folder must not be a file, got {os.fspath(folder)!r}. Pass another.")
+    if numbers_in(folder):
+        raise FileExistsError(
+            f"folder must not hold a catalogue, got {os.fspath(folder)!r}. Go on from it with Catalogue(folder).append "
+            "or refit, or pass another folder."
+        )
+    others = sorted(path.name for path in folder.iterdir() if path.name != LOCK and not path.name.startswith("."))
+    if others:
+        raise FileExistsError(f"folder must be empty, got {os.fspath(folder)!r} with {others[:3]}. Pass another.")
+
+
 @contextlib.contextmanager
 def writing(catalogue):
     """Hold the right to write to a catalogue, and clear away what writers that were killed have left behind.
@@ -74,7 +94,10 @@ def writing(catalogue):
         for path in catalogue.iterdir():
             if _LEFT_BEHIND.fullmatch(path.name):
                 shutil.rmtree(path, ignore_errors=True)
-        yield
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)  # a process that was forked meanwhile would hold it on
 
 
 def publish(catalogue, number, content):

@@ -6,7 +6,7 @@ import numpy as np
 
 from semid.io import _tokenizer_steps as steps
 from semid.io._mapping import _checked_codes, checked_ids
-from semid.tables._ids import find_ids, like_those, of_other_kind
+from semid.tables._ids import find_ids, id_index, like_those, of_other_kind
 
 
 class Given(NamedTuple):
@@ -69,6 +69,9 @@ def ids_for(parent, item_ids, content):
             f"item_ids must be of the kind that the catalogue has, got {like_those(ids, parent.item_ids, 'it')}. Pass "
             "them in that type."
         )
+    if parent.item_ids.dtype.kind in "iu" and len(ids) and id_index(ids).dtype.kind not in "iu":
+        odd = next(value for value in ids.tolist() if not float(value).is_integer())
+        raise TypeError(f"item_ids must be whole numbers, as those of the catalogue are, got {odd!r}.")
     return ids
 
 

@@ -141,8 +141,8 @@ def _add_tokenize(command):
     command.set_defaults(command="tokenize")
 
 
-def _add_fit(command):
-    command.add_argument("--tokenizer", choices=sorted(TOKENIZERS), help="default: ranking")
+def _add_fit(command, default="ranking"):
+    command.add_argument("--tokenizer", choices=sorted(TOKENIZERS), help=f"default: {default}")
     command.add_argument("--n-codebooks", type=int, metavar="N", help="codes per item; default: the tokenizer's")
     command.add_argument(
         "--codebook-size", metavar="K", help="codes per codebook, or 'graded'; default: the tokenizer's"
@@ -170,7 +170,7 @@ def _add_catalogue(command):
         action.add_argument("items", help="embeddings or texts as for tokenize; a file of codes with --codes")
         action.add_argument("--codes", action="store_true", help="items are codes already, as semid audit reads them")
         if name != "append":
-            _add_fit(action)
+            _add_fit(action, default="that of the catalogue" if name == "refit" else "ranking")
         _add_columns(action)
         action.set_defaults(command="catalogue", action=name, popularity_column=None)
     action.add_argument("--popularity-column", metavar="NAME", help="of the items: clicks, for labels and churn")

@@ -93,11 +93,11 @@ class UniqueTokenizer(EmbeddingsToCodes):
     all-MiniLM-L6-v2 come back within 3e-4 (float16) and 2e-3 (bfloat16) of the norm; different titles are at least
     4e-2 apart.
 
-    For ``"reassign"``, the items that share codes ask for their 16 nearest rows of codes (up to 256 in a small
-    catalogue) and bid for those that are free, their own included, in an auction. Items that find nothing ask for four
-    times as many, up to 256; up to 1024 where no codebook has more than 64 codes, up to 4096 where none has more than
-    16. Those left after that, as happens among hundreds of near-duplicates, take the next free codes counted up from
-    their own, the last codebook the fastest, whatever the error.
+    For ``"reassign"``, the items that share codes, where they are more than `capacity`, ask for their 16 nearest rows
+    of codes (up to 256 in a small catalogue) and bid for those with room, their own included, in an auction. Items that
+    find nothing ask for four times as many, up to 256; up to 1024 where no codebook has more than 64 codes, up to 4096
+    where none has more than 16. Those left after that, as happens among hundreds of near-duplicates, take the next free
+    codes counted up from their own, the last codebook the fastest, whatever the error.
 
     Letters: n items of F features, m of them sharing codes, N codebooks of K codes, C candidates of an item.
     Cost: that of the tokenizer, and O(n F + n log n) time to tell items apart; ``"reassign"`` adds O(m C N K) for the

@@ -1,6 +1,8 @@
 """A catalogue of codes: look-ups both ways against walks through all items, and what each write leaves as it was."""
 
 import json
+import os
+import sys
 import threading
 
 import numpy as np
@@ -346,6 +348,17 @@ def test_of_two_writers_the_second_is_told_to_wait(catalogue, ids, X, monkeypatc
         go_on.set()
         thread.join()
     assert catalogue.open().number == 2
+
+
+def test_a_system_without_locks_and_links_has_catalogues_too(catalogue, ids, X, monkeypatch):
+    def no_links(*_):
+        raise OSError("no links here")
+
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setattr(os, "link", no_links)
+    after = catalogue.append(ids[250:], X[250:])
+    after.verify()
+    assert_array_equal(after.tokenizer().transform(X), after.codes_of(ids))
 
 
 def test_where_there_are_no_locks_the_later_of_two_writers_fails(catalogue, ids, X):

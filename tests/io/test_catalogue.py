@@ -367,3 +367,43 @@ def test_where_there_are_no_locks_the_later_of_two_writers_fails(catalogue, ids,
     with pytest.raises(FileExistsError, match="another process has written it meanwhile"):
         catalogue._publish_appended(parent, ids[250:], parent.tokenizer().transform(X[250:]), None)
     assert [path.name for path in catalogue.folder.iterdir() if path.name.startswith(".gen")] == []
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_whatever_is_written_after_one_another_a_dict_says_the_same(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+
+    def some_items(n_items):
+        ids = rng.choice(60, size=n_items, replace=False)
+        codes = rng.integers(3, size=(n_items, 3))
+        codes[rng.random(n_items) < 0.3, 2] = -1
+        return ids, codes
+
+    def as_dict(ids, codes):
+        return dict(zip(ids.tolist(), map(tuple, codes.tolist()), strict=True))
+
+    ids, codes = some_items(20)
+    catalogue = Catalogue.build(tmp_path / "c", ids, codes=codes, codebook_sizes=[3, 3, 3])
+    models = {1: as_dict(ids, codes)}
+    for _ in range(15):
+        last = max(models)
+        ids, codes = some_items(int(rng.integers(1, 30)))
+        kind = rng.choice(["append", "refit", "rollback"], p=[0.5, 0.3, 0.2]) if last > 1 else "refit"
+        if kind == "append":
+            after = catalogue.append(ids, codes=codes)
+            expected = as_dict(ids, codes) | models[last]
+        elif kind == "refit":
+            after = catalogue.refit(ids, codes=codes, codebook_sizes=[3, 3, 3])
+            expected = as_dict(ids, codes)
+        else:
+            after = catalogue.rollback(1 + int(rng.integers(last - 1)))
+            expected = models[after.about["restores"]]
+        assert after.number == last + (expected != models[last] or kind != "append")
+        models[after.number] = expected
+    for number, expected in models.items():
+        generation = catalogue.open(number)
+        assert _by_id(generation) == expected
+        asked = rng.integers(3, size=(20, 3))
+        asked[:10, 2] = -1
+        for prefix, found in zip(asked, generation.items_of(asked), strict=True):
+            assert set(found.tolist()) == _items_of(expected, prefix)

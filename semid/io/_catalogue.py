@@ -210,7 +210,7 @@ class Catalogue:
         X : array-like of shape (n_items, n_features), default None
             What the tokenizer takes.
         codes : array-like of shape (n_items, n_codebooks), int, default None
-            Codes in the place of `X`, for a catalogue without a tokenizer.
+            Codes of any origin in the place of `X`. A `UniqueTokenizer` in the catalogue does not know of them.
 
         Returns
         -------
@@ -257,6 +257,7 @@ class Catalogue:
 
         Labels of a fit are arbitrary; those of the new one are chosen such that as many items as possible, by
         popularity, have the codes they had before (``align_to`` of the tokenizer). Items that are not given are gone.
+        Nobody else can write meanwhile: pass a fitted tokenizer where a fit takes long.
         How many moved is in ``about["churn"]`` of the generation, and in ``about["traffic_churn"]`` with `popularity`.
 
         Parameters

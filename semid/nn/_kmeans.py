@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from semid.nn._half_products import can_prove, proven_nearest
+
 BLOCK = 4_096  # rows whose distances to all centers are held at once
 SEEDING_ROUNDS = 8
 # Rows at least twice this wide are clustered in so many leading components first: an iteration costs less there, and
@@ -88,13 +90,27 @@ def nearest(x, centers, norms=None):
     if norms is None:
         norms = torch.linalg.vector_norm(x, dim=1).square()
     half_norms = centers.square().sum(1) / 2
-    labels, scores = [], []
-    for block in x.split(BLOCK):
-        block_scores = torch.addmm(half_norms, block, centers.T, alpha=-1)  # |x - c|² / 2 - |x|² / 2
-        label = argmin(block_scores)
-        labels.append(label)
-        scores.append(block_scores.gather(1, label[:, None]).squeeze(1))
-    return torch.cat(labels), (2 * torch.cat(scores) + norms).clamp_(min=0)
+    find = _nearest_of_block if not can_prove(x, len(centers)) else _proven_nearest_of_block
+    blocks = zip(x.split(BLOCK), norms.split(BLOCK), strict=True)
+    found = [find(block, block_norms, centers, half_norms) for block, block_norms in blocks]
+    labels, scores = map(torch.cat, zip(*found, strict=True))
+    return labels, (2 * scores + norms).clamp_(min=0)
+
+
+def _nearest_of_block(x, norms, centers, half_norms):
+    """Return the labels, and |x - c|² / 2 - |x|² / 2."""
+    scores = torch.addmm(half_norms, x, centers.T, alpha=-1)
+    labels = argmin(scores)
+    return labels, scores.gather(1, labels[:, None]).squeeze(1)
+
+
+def _proven_nearest_of_block(x, norms, centers, half_norms):
+    """The same by `proven_nearest`, and for rows where that proves nothing as above."""
+    labels, is_proven = proven_nearest(x, norms.sqrt(), centers, half_norms)
+    others = is_proven.logical_not().nonzero().squeeze(1)
+    labels[others], _ = _nearest_of_block(x[others], norms[others], centers, half_norms)
+    products = (x * centers.index_select(0, labels)).sum(1)
+    return labels, half_norms[labels] - products
 
 
 def argmin(scores):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from semid.nn._beam_search import Beam, SumCosts, beam_search, products_of_code_vectors
+from semid.nn._half_products import can_prove, proven_nearest
 from semid.nn._kmeans import BLOCK, argmin, kmeans
 
 _BEAM_NUMBERS = 2**21  # costs held at once in a joint search, so that they stay near the cache
@@ -58,6 +59,17 @@ class Codebook(nn.Module):
 
         Code vectors closer to one another than that count as one: the first of them is the code.
         """
+        if not can_prove(x, len(self)):
+            return self._nearest(x, tolerance)
+        norms = torch.linalg.vector_norm(x, dim=1)
+        margins = tolerance * (norms.square() + self.largest_norm())
+        codes, certain = proven_nearest(x, norms, self.code_vectors, self.offsets(), margins)
+        others = certain.logical_not().nonzero().squeeze(1)
+        if len(others):
+            codes[others], certain[others] = self._nearest(x[others], tolerance)
+        return codes, certain
+
+    def _nearest(self, x, tolerance):
         scores = self.scores(x)
         best = scores.amin(1, keepdim=True)
         within = scores <= best + tolerance * (x.square().sum(1, keepdim=True) + self.largest_norm())
@@ -122,10 +134,10 @@ class ResidualQuantizer(nn.Module):
         if self.beam_size > 1:
             beam = self.candidates(z, self.beam_size, tolerance)
             return CertainCodes(beam.codes[:, 0], beam.certain)
-        residual, codes, certain = z, [], torch.ones(len(z), dtype=torch.bool, device=z.device)
+        residual, codes, certain = z.clone(), [], torch.ones(len(z), dtype=torch.bool, device=z.device)
         for codebook in self.codebooks:
             code, sure = codebook.nearest(residual, tolerance)
-            residual = residual - codebook.code_vectors[code]
+            residual -= codebook.code_vectors.index_select(0, code)
             codes.append(code)
             certain &= sure
         return CertainCodes(torch.stack(codes, 1), certain)

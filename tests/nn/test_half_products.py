@@ -1,0 +1,94 @@
+"""The nearest vector by products of half the bits: whatever is proven is so in float64."""
+
+import numpy as np
+import pytest
+import torch
+
+from semid.nn import _half_products, _kmeans, _quantizers
+from semid.nn._half_products import proven_nearest
+from semid.nn._kmeans import kmeans, nearest
+from semid.nn._quantizers import ResidualQuantizer
+from semid.tokenizers import ParallelKMeansTokenizer, ResidualKMeansTokenizer
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    """As on a processor with instructions for bfloat16, whatever this one has."""
+    monkeypatch.setattr(_half_products, "_is_fast", lambda: True)
+    monkeypatch.setattr(_half_products, "_BLOCK", 100)
+
+
+def _rows(n, width, scale=1.0, seed=0):
+    return scale * torch.randn(n, width, generator=torch.Generator().manual_seed(seed))
+
+
+def _scores(x, vectors, offsets):
+    return offsets.double() - x.double() @ vectors.double().T
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-3, 1.0, 1e3, 1e12])
+@pytest.mark.parametrize("kind", ["apart", "close", "skewed"])
+def test_what_is_proven_is_the_nearest_by_more_than_the_margin(kind, scale):
+    vectors, x = _rows(80, 160, scale), _rows(350, 160, scale, seed=1)
+    if kind == "close":  # pairs of vectors too close for bfloat16 to tell
+        vectors[40:] = vectors[:40] * (1 + 1e-3)
+    if kind == "skewed":  # rows and vectors of very different lengths
+        x, vectors = x * torch.logspace(-4, 4, 350)[:, None], vectors * torch.logspace(-2, 1, 80)[:, None]
+    offsets = vectors.square().sum(1) / 2
+    margins = 1e-3 * x.square().sum(1)
+    found = proven_nearest(x, torch.linalg.vector_norm(x, dim=1), vectors, offsets, margins)
+    scores = _scores(x, vectors, offsets)
+    two = scores.topk(2, dim=1, largest=False)
+    assert torch.equal(found.labels[found.is_proven], two.indices[:, 0][found.is_proven])
+    assert ((two.values[:, 1] - two.values[:, 0])[found.is_proven] > margins[found.is_proven].double()).all()
+    if kind == "apart" and 1e-3 <= scale <= 1e3:
+        assert found.is_proven.float().mean() > 0.5  # else nothing would be gained
+
+
+def test_nothing_is_proven_of_ties_and_of_rows_that_are_not_finite():
+    vectors = _rows(80, 160)
+    vectors[1] = vectors[0]
+    x = torch.cat([vectors[:1], torch.full((1, 160), 3e38), torch.full((1, 160), float("nan"))])
+    found = proven_nearest(x, torch.linalg.vector_norm(x, dim=1), vectors, vectors.square().sum(1) / 2)
+    assert found.is_proven.tolist() == [False, False, False]
+
+
+@pytest.mark.parametrize("kind", [ResidualKMeansTokenizer, ParallelKMeansTokenizer])
+def test_codes_are_those_of_whole_products(fast, rng, kind, monkeypatch):
+    X = rng.standard_normal((600, 150)).astype(np.float32)
+    X[300:330] = X[:30] + 1e-4 * X[30:60]
+    tokenizer = kind(3, 64, max_iter=4, random_state=0).fit(X)
+    codes = tokenizer.transform(X)
+    monkeypatch.setattr(_quantizers, "can_prove", lambda *_: False)
+    np.testing.assert_array_equal(tokenizer.transform(X), codes)
+
+
+def test_residual_codes_are_those_of_the_naive_loop_in_float64(fast):
+    quantizer = ResidualQuantizer([70, 70], 140)
+    z = _rows(300, 140)
+    quantizer.initialize(z, torch.ones(300), torch.Generator().manual_seed(0), 3)
+    codes, certain = quantizer.encode(z, 3e-5)
+    kept, residual = z.clone(), z.double()
+    for n, codebook in enumerate(quantizer.codebooks):
+        vectors = codebook.code_vectors.double()
+        nearest_ = (residual[:, None] - vectors).square().sum(2).argmin(1)
+        assert torch.equal(codes[certain, n], nearest_[certain])
+        residual = residual - vectors[nearest_]
+    assert torch.equal(z, kept)  # as it was
+
+
+def test_distances_and_clusters_are_those_of_whole_products(fast, monkeypatch):
+    x = _rows(500, 140)
+    labels, distances = nearest(x, x[:70])
+    expected = (x.double()[:, None] - x[:70].double()).square().sum(2)
+    assert torch.equal(labels, expected.argmin(1))
+    torch.testing.assert_close(distances.double(), expected.amin(1), rtol=1e-4, atol=1e-3)
+
+    def clustered():
+        return kmeans(x, torch.ones(500), 64, max_iter=5, generator=torch.Generator().manual_seed(0))
+
+    by_halves = clustered()
+    monkeypatch.setattr(_kmeans, "can_prove", lambda *_: False)
+    whole = clustered()
+    assert torch.equal(by_halves.labels, whole.labels)
+    np.testing.assert_allclose(by_halves.inertias, whole.inertias, rtol=1e-5)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from fnmatch import fnmatchcase
 from os import fspath
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,17 @@ from semid.io._sealed import sealed
 from semid.metrics import tokenizer_report
 
 CARD = "README.md"
+# What a generation has on a hub, in the patterns of huggingface_hub, whose * goes through folders. A repository may
+# hold more, which is neither removed nor downloaded.
+_FILES = (
+    MANIFEST,
+    ITEMS,
+    CHANGES,
+    "prefixes[0-9].parquet",
+    "prefixes[0-9][0-9].parquet",
+    f"{TOKENIZER}/manifest.json",
+    f"{TOKENIZER}/arrays-*.safetensors",
+)
 _SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
 _NAMES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
 _SHARES = {
@@ -104,7 +116,8 @@ def push_generation(
     generation : Generation
         As `Catalogue.open` returns it.
     repo_id : str
-        Repository, ``"name/toys"``; made if it is not there. What it holds of an earlier generation is replaced.
+        Repository, ``"name/toys"``; made if it is not there. What it holds of an earlier generation is replaced, and
+        its card (README.md) is that of this one; other files stay.
     tokenizer : bool, default True
         Whether the tokenizer goes with it. That of a `UniqueTokenizer` holds the embeddings of all items.
     private : bool, default True
@@ -150,7 +163,7 @@ def push_generation(
             folder_path=folder,
             revision=revision,
             commit_message=f"Generation {generation.number}: {len(generation)} items",
-            delete_patterns=["*.parquet", f"{TOKENIZER}/*", MANIFEST],
+            delete_patterns=list(_FILES),
         )
     return str(commit.commit_url)
 
@@ -173,7 +186,8 @@ def pull_generation(
     repo_id : str
         Repository, ``"name/toys"``.
     folder : str or path-like
-        Where to put the files; made if it is not there. One that holds an earlier generation is brought up to date.
+        Where to put the files; made if it is not there. One that holds an earlier generation is brought up to date,
+        file by file: nobody can read it meanwhile.
     repo_type : {"dataset", "model"}, default "dataset"
         Kind of repository.
     revision : str or None, default None
@@ -193,6 +207,8 @@ def pull_generation(
         If huggingface_hub is not installed.
     ArtifactError
         If the repository holds no generation, or a damaged one.
+    FileExistsError
+        If `folder` holds something else.
     ValueError
         If `repo_type` is another.
 
@@ -204,13 +220,38 @@ def pull_generation(
     """
     hub = _hub()
     check_option("repo_type", repo_type, ("dataset", "model"))
-    folder = Path(folder)
+    folder = Path(folder).absolute()
+    _check_target(folder)
     hub.snapshot_download(
-        repo_id, repo_type=repo_type, revision=revision, local_dir=folder, token=token, endpoint=endpoint
+        repo_id,
+        repo_type=repo_type,
+        revision=revision,
+        local_dir=folder,
+        token=token,
+        endpoint=endpoint,
+        allow_patterns=[CARD, *_FILES],
     )
     generation = Generation(folder)
     generation.verify()
     return generation
+
+
+def _check_target(folder):
+    """Raise unless `folder` is not there, or holds nothing but what a pull has put there: it writes over files."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise FileExistsError(f"folder must not be a file, got {fspath(folder)!r}. Pass another.")
+    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    own = (CARD, TOKENIZER, *_FILES)
+    others = [name for name in names if not any(fnmatchcase(name, pattern) for pattern in own)]
+    if not others and names and MANIFEST not in names and not (folder / ".cache").exists():
+        others = names  # a card or a tokenizer of something else
+    if others:
+        raise FileExistsError(
+            f"folder must be new, or hold a generation that was pulled and nothing else, got {fspath(folder)!r} with "
+            f"{others[:3]}. Pass another."
+        )
 
 
 def _hub():

@@ -116,6 +116,25 @@ def test_a_generation_goes_to_the_hub_and_comes_back(catalogue, tmp_path, hub):
     assert hub.unknown == []
 
 
+def test_what_else_a_repository_and_a_folder_hold_is_left_alone(catalogue, tmp_path, hub):
+    options = {"token": "hf_none", "endpoint": hub.url}
+    others = {"data/train.parquet": b"1", "clicks.parquet": b"2", "tokenizer/tokenizer.json": b"3", "a.py": b"4"}
+    hub.files.update(others)
+    push_generation(catalogue.open(1), "me/toys", **options)
+    push_generation(catalogue.open(2), "me/toys", **options)
+    assert {name: hub.files.get(name) for name in others} == others
+    pull_generation("me/toys", tmp_path / "pulled", **options)
+    assert not any((tmp_path / "pulled" / name).exists() for name in others)
+
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "README.md").write_text("mine")
+    for folder in (tmp_path / "project", catalogue.folder, tmp_path / "project" / "README.md"):
+        with pytest.raises(FileExistsError, match="folder must"):
+            pull_generation("me/toys", folder, **options)
+    assert (tmp_path / "project" / "README.md").read_text() == "mine"
+    assert catalogue.generations == [1, 2]
+
+
 def test_what_comes_from_a_hub_is_checked(catalogue, tmp_path, hub):
     options = {"token": "hf_none", "endpoint": hub.url}
     push_generation(catalogue.open(), "me/toys", tokenizer=False, **options)

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 
-from semid.cli._items import FIT_DEFAULTS, OF_A_NEW_TOKENIZER, check_fit_options, fitted, open_items
+from semid.cli._items import FIT_DEFAULTS, OF_A_NEW_TOKENIZER, check_fit_options, fitted, open_items, option
 from semid.cli._models import load_tokenizer
 from semid.io import Catalogue, read_mapping
 from semid.io._mapping import checked_ids
@@ -41,12 +41,18 @@ def _build(options):
 
 def _append(options):
     there = Catalogue(options.folder)
+    check_fit_options(options)
+    newest = there.open()
     if options.codes:
         ids, codes = _mapping(options)
-        _report(there.append(ids, codes=codes))
-        return
-    file, ids = _items(options, there.open().tokenizer())
-    _report(there.append(ids, _content(file, options)))
+        generation = there.append(ids, codes=codes)
+    else:
+        file, ids = _items(options, newest.tokenizer())
+        generation = there.append(ids, _content(file, options))
+    if generation.number == newest.number:
+        sys.stdout.write(f"nothing new: generation {newest.number} of {len(newest):,} items is the newest\n")
+    else:
+        _report(generation)
 
 
 def _refit(options):
@@ -57,11 +63,16 @@ def _refit(options):
         _report(there.refit(ids, codes=codes))
         return
     given = load_tokenizer(options.model)[0] if options.model else None
-    is_asked = any(getattr(options, name) is not None for name in (*FIT_DEFAULTS, *OF_A_NEW_TOKENIZER))
+    asked = [name for name in (*FIT_DEFAULTS, *OF_A_NEW_TOKENIZER) if getattr(options, name) is not None]
     newest = there.open()
     known = newest.tokenizer() if newest.has_tokenizer else None
+    if known is not None and asked and options.tokenizer is None:
+        raise ValueError(
+            f"{option(asked[0])} must come with --tokenizer: without it, the tokenizer of the catalogue is fitted "
+            "anew, as it is, on all items."
+        )
     file, ids = _items(options, given or known)
-    if given is None and (is_asked or known is None):
+    if given is None and (asked or known is None):
         given = fitted(options, file, _say)
     popularity = None if options.popularity_column is None else file.column(options.popularity_column)
     _report(there.refit(ids, _content(file, options), tokenizer=given, popularity=popularity))
@@ -133,9 +144,11 @@ def _content(file, options):
 
 def _mapping(options):
     """Return ids and codes of the file; nothing that a tokenizer is asked for may be beside it."""
+    if options.popularity_column is not None:
+        raise ValueError("--popularity-column must be left out with --codes; Catalogue.refit takes both, in Python.")
     for name in ("model", *FIT_DEFAULTS, *OF_A_NEW_TOKENIZER, "text_columns"):
         if getattr(options, name, None) is not None:
-            raise ValueError(f"--{name.replace('_', '-')} must be left out with --codes, which are encoded already.")
+            raise ValueError(f"{option(name)} must be left out with --codes, which are encoded already.")
     return read_mapping(options.items)
 
 

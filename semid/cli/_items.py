@@ -19,7 +19,7 @@ def check_fit_options(options):
         if getattr(options, name, None) is not None and getattr(options, name) < 1:
             raise ValueError(f"{option(name)} must be at least 1, got {getattr(options, name)}.")
     for name in ("save", *FIT_DEFAULTS, *OF_A_NEW_TOKENIZER):
-        if options.model and getattr(options, name, None) is not None:
+        if getattr(options, "model", None) and getattr(options, name, None) is not None:
             raise ValueError(f"{option(name)} must be left out with --model, whose tokenizer is fitted already.")
 
 

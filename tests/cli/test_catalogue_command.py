@@ -102,6 +102,12 @@ def test_ids_that_are_integers_are_typed_as_such(tmp_path, monkeypatch, capsys):
     assert json.loads(_told(capsys, "look-up", "toys", "--ids", "20", "30")) == {"20": [0], "30": None}
 
 
+def test_an_append_of_nothing_new_says_so(frame, capsys):
+    _told(capsys, "build", "toys", "some.parquet", *SMALL)
+    told = _told(capsys, "append", "toys", "some.parquet")
+    assert told == "nothing new: generation 1 of 200 items is the newest\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -117,6 +123,9 @@ def test_ids_that_are_integers_are_typed_as_such(tmp_path, monkeypatch, capsys):
         (["look-up", "toys", "--ids", "x", "--generation", "9"], "must be one of [1], got 9"),
         (["diff", "toys"], "must have one before it"),
         (["rollback", "toys", "1"], "an older one than the newest"),
+        (["append", "toys", "all.parquet", "--batch-rows", "0"], "--batch-rows must be at least 1"),
+        (["refit", "toys", "all.parquet", "--seed", "1"], "--seed must come with --tokenizer"),
+        (["refit", "coded", "c.json", "--codes", "--popularity-column", "n"], "--popularity-column must be left out"),
     ],
 )
 def test_what_cannot_be_done_ends_with_one_and_the_reason(frame, items, capsys, arguments, message):

@@ -43,7 +43,7 @@ from semid.io._arrow import import_pyarrow
 from semid.io._catalogue_changes import CatalogueDiff, check_popularity, counts, difference, popularity_of
 from semid.io._catalogue_items import check_below, given_items, ids_for, one_of
 from semid.io._errors import ArtifactError
-from semid.io._generation import ITEMS, TOKENIZER, Generation, read_manifest
+from semid.io._generation import ITEMS, TOKENIZER, Generation, damaged, read_manifest
 from semid.io._generation_files import Content, check_new, folder_of, numbers_in, publish, withdraw, writing
 from semid.io._mapping import _checked_codes
 from semid.tables._ids import concat_ids, find_ids
@@ -186,11 +186,15 @@ class Catalogue:
         ValueError
             If there is no such generation.
         ArtifactError
-            If it is damaged.
+            If it is damaged, or has another number than its folder.
         """
-        folder = folder_of(self.folder, self._number(generation))
+        number = self._number(generation)
+        folder = folder_of(self.folder, number)
         try:
-            return Generation(folder)
+            found = Generation(folder)
+            if found.number != number:  # the next one would get the number after that
+                raise damaged(folder, ValueError(f"{folder.name} must hold generation {number}, got {found.number}."))
+            return found
         except ArtifactError:
             if generation is not None or folder.is_dir():
                 raise
@@ -228,6 +232,8 @@ class Catalogue:
         with writing(self.folder):
             parent = self.open()
             ids = ids_for(parent, item_ids, one_of(X, codes))
+            if not len(ids):
+                return parent
             new = np.flatnonzero(find_ids(parent._index, ids) < 0)
             if codes is not None:
                 codes = _checked_codes(codes)

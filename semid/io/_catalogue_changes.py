@@ -10,7 +10,7 @@ from semid.base._checks import as_numbers
 from semid.io._prefixes import sorting_order
 from semid.metrics._churn import CodeChurn
 from semid.metrics._mapping_rows import NO_CODE
-from semid.tables._ids import concat_ids, find_ids, id_index
+from semid.tables._ids import concat_ids, find_ids, id_index, like_those, of_other_kind
 
 ADDED, MOVED, GONE = "added", "moved", "gone"
 
@@ -130,6 +130,11 @@ def popularity_of(ids: Any, popularity: pd.Series | Mapping | None) -> np.ndarra
         repeated = series.index[series.index.duplicated()][0]
         raise ValueError(f"popularity must have each item once, got {repeated!r} more than once. Sum it up first.")
     values = _checked_popularity(series.to_numpy(), len(series))
+    if len(series) and len(ids) and of_other_kind(ids, series.index):
+        raise TypeError(
+            f"popularity must have ids of the kind that the catalogue has, got {like_those(series.index, ids, 'it')}. "
+            "Pass them in that type."
+        )
     places = find_ids(id_index(series.index), ids)
     return np.where(places >= 0, np.append(values, 0.0)[places], 0.0)
 

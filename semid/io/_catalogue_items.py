@@ -1,5 +1,6 @@
 """Items as a caller hands them over: ids, and what becomes codes."""
 
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,9 +71,13 @@ def ids_for(parent, item_ids, content):
             "them in that type."
         )
     if parent.item_ids.dtype.kind in "iu" and len(ids) and id_index(ids).dtype.kind not in "iu":
-        odd = next(value for value in ids.tolist() if not float(value).is_integer())
+        odd = next((value for value in ids.tolist() if not _is_whole(value)), ids[0])
         raise TypeError(f"item_ids must be whole numbers, as those of the catalogue are, got {odd!r}.")
     return ids
+
+
+def _is_whole(value):
+    return isinstance(value, Real) and float(value).is_integer()
 
 
 def _sizes_of(codebook_sizes, codes):

@@ -3,7 +3,7 @@
 import hashlib
 from functools import cached_property
 from os import fspath
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from semid.tables._parquet import frame_of
 
 FORMAT, VERSION = "semid-catalogue", 1
 MANIFEST, ITEMS, CHANGES, TOKENIZER = "manifest.json", "items.parquet", "changes.parquet", "tokenizer"
-_OTHER_KEYS = frozenset(["generation", "parent", "made_by", "codebook_sizes", "n_items", "files"])
+_MOST_CODES = 2**62 + 1  # codes are at most 2**62
 
 
 class Generation:
@@ -129,7 +129,15 @@ class Generation:
         -------
         codes : ndarray of shape (n_asked, n_codebooks), int64
             -1 in every column of an id that is not there.
+
+        Raises
+        ------
+        TypeError
+            If `item_ids` is a single id, or lists of them.
         """
+        is_list = hasattr(item_ids, "__iter__") and getattr(item_ids, "ndim", 1) > 0
+        if isinstance(item_ids, str | bytes) or not is_list:
+            raise TypeError(f"item_ids must be a list of ids, got {item_ids!r:.80}. Of a single one, pass [item_id].")
         places = find_ids(self._index, item_ids)
         if len(places) and (places < 0).all():
             warn_of_other_kind("item_ids", self._index, item_ids, "the catalogue")
@@ -268,7 +276,9 @@ class Generation:
             )
         if array.dtype.kind not in "iu":
             raise ValueError(f"prefixes must be integers, got an array of {array.dtype}.")
-        array = array.astype(np.int64)
+        if array.dtype.kind == "u":  # what int64 cannot hold is not to become -1
+            array = np.minimum(array.astype(np.uint64), np.uint64(_MOST_CODES))
+        array = np.minimum(array.astype(np.int64), _MOST_CODES)  # no code is as large, and one more is int64 as well
         has_gap = (array[:, 0] < 0) | (array < NO_CODE).any(axis=1)
         has_gap |= ((array[:, 1:] != NO_CODE) & (array[:, :-1] == NO_CODE)).any(axis=1)
         if has_gap.any():
@@ -295,10 +305,55 @@ def read_manifest(folder):
     """Return the manifest of a generation, and the digest of the file; raise whatever the damage leads to."""
     content = read_regular_file(folder / MANIFEST, LARGEST_MANIFEST)
     manifest = unsealed(content, MANIFEST, format=FORMAT, version=VERSION, what="a catalogue")
-    lacking = _OTHER_KEYS - manifest.keys()
-    if lacking:
-        raise ValueError(f"{MANIFEST} must have {sorted(lacking)[0]!r}.")
+    for key, is_right in _KEYS.items():
+        if key not in manifest:
+            raise ValueError(f"{MANIFEST} must have {key!r}.")
+        if not is_right(manifest[key]):
+            raise ValueError(f"{key} of {MANIFEST} must be what a catalogue writes, got {manifest[key]!r:.80}.")
+    for name in manifest["files"]:
+        _check_name(name)
     return manifest, hashlib.sha256(content).hexdigest()
+
+
+def _is_number(value, least):
+    return type(value) is int and value >= least
+
+
+def _are_sizes(value):
+    return type(value) is list and value != [] and all(_is_number(size, 1) and size <= _MOST_CODES for size in value)
+
+
+def _is_parent(value):
+    return value is None or (type(value) is dict and _is_number(value.get("generation"), 1))
+
+
+def _are_files(value):
+    entries = value.values() if type(value) is dict else [None]
+    return all(
+        type(entry) is dict and _is_number(entry.get("size"), 0) and type(entry.get("sha256")) is str
+        for entry in entries
+    )
+
+
+# What a manifest has whoever wrote it: others than this module read it by these keys without looking again.
+_KEYS = {
+    "generation": lambda value: _is_number(value, 1),
+    "parent": _is_parent,
+    "made_by": lambda value: type(value) is str,
+    "created": lambda value: type(value) is str,
+    "written_with": lambda value: type(value) is dict and "semid" in value,
+    "codebook_sizes": _are_sizes,
+    "n_items": lambda value: _is_number(value, 0),
+    "changes": lambda value: type(value) is dict and all(_is_number(count, 0) for count in value.values()),
+    "files": _are_files,
+}
+
+
+def _check_name(name):
+    """Raise unless `name` is a file of the folder of a generation, or of a folder in it."""
+    parts = name.split("/")
+    if len(parts) > 2 or any(part in ("", ".", "..") or set(part) & set("\\:\0") for part in parts):
+        raise ValueError(f"files must be in the folder of the generation, got {name!r:.80}.")
 
 
 def _read(folder):
@@ -345,11 +400,8 @@ def _frame(folder, name, files):
 
 def _content(folder, name, files):
     """Return the bytes of a file of the manifest, which are those that were written."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or len(path.parts) > 2:
-        raise ValueError(f"files must be in the folder of the generation, got {name!r:.80}.")
     expected = files[name]
-    content = read_regular_file(folder / path, int(expected["size"]))
+    content = read_regular_file(folder / name, expected["size"])
     if len(content) != expected["size"] or hashlib.sha256(content).hexdigest() != expected["sha256"]:
         raise ValueError(f"{name} must have the size and the checksum of the manifest: it is cut or damaged.")
     return content

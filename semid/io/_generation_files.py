@@ -43,8 +43,9 @@ def folder_of(catalogue, number):
 
 def numbers_in(catalogue):
     """Return the numbers of the generations in a folder, in increasing order."""
-    matches = [_NAME.fullmatch(path.name) for path in catalogue.iterdir()]
-    return sorted(int(match[1]) for match in matches if match)
+    names = {path.name for path in catalogue.iterdir()}
+    numbers = sorted(int(match[1]) for match in map(_NAME.fullmatch, names) if match)
+    return [number for number in numbers if folder_of(catalogue, number).name in names]
 
 
 def check_new(folder):

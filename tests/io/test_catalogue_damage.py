@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -76,8 +77,19 @@ def test_what_is_not_read_is_compared_on_demand_and_not_gone_back_to(catalogue, 
         (lambda manifest: manifest.update(codebook_sizes=[8, 8, 2]), "must lie below the codebook sizes"),
         (lambda manifest: manifest.update(codebook_sizes=None), "could be read"),
         (lambda manifest: manifest["files"].update({"items.parquet": {"size": 10, "sha256": "0"}}), "at most 10 bytes"),
+        (lambda manifest: manifest.pop("created"), "must have 'created'"),
+        (
+            lambda manifest: manifest.update(changes=3),
+            "changes of manifest.json must be what a catalogue writes, got 3",
+        ),
+        (lambda manifest: manifest.update(parent="x"), "parent of manifest.json must be"),
+        (lambda manifest: manifest.update(generation="1"), "generation of manifest.json must be"),
+        (lambda manifest: manifest.update(codebook_sizes=[8.5, 8, 8]), "codebook_sizes of manifest.json must be"),
+        (lambda manifest: manifest.update(codebook_sizes=[10**400, 8, 8]), "codebook_sizes of manifest.json must be"),
+        (lambda manifest: manifest.update(files={"items.parquet": 1}), "files of manifest.json must be"),
+        (lambda manifest: manifest.update(generation=9), "generation-000001 must hold generation 1, got 9"),
     ],
-    ids=range(8),
+    ids=range(16),
 )
 def test_manifests_that_are_none_are_refused(catalogue, change, message):
     _resealed(catalogue.folder / "generation-000001", change)
@@ -85,12 +97,32 @@ def test_manifests_that_are_none_are_refused(catalogue, change, message):
         catalogue.open()
 
 
-@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/b/c", "..\\secret"])
+@pytest.mark.parametrize(
+    "name",
+    ["../secret", "/etc/passwd", "a/b/c", "..\\secret", "tokenizer/../../secret", "tokenizer/..", "", "c:secret"],
+)
 def test_no_file_but_the_own_is_opened(catalogue, name):
     entry = {"size": 10**9, "sha256": "0"}
     _resealed(catalogue.folder / "generation-000001", lambda manifest: manifest["files"].update({name: entry}))
     with pytest.raises(ArtifactError, match="must be in the folder of the generation"):
-        catalogue.open().verify()
+        catalogue.open()
+    with pytest.raises(ArtifactError, match="must be in the folder of the generation"):
+        catalogue.append(["new"], codes=[[0, 0, 0]])  # takes the files of the tokenizer over
+    assert sorted(path.name for path in catalogue.folder.iterdir()) == [".writing", "generation-000001"]
+
+
+def test_a_copy_under_another_number_is_not_gone_on_from(catalogue):
+    catalogue.append(["new"], codes=[[0, 0, 0]])
+    shutil.copytree(catalogue.folder / "generation-000001", catalogue.folder / "generation-000007")
+    with pytest.raises(ArtifactError, match="generation-000007 must hold generation 7, got 1"):
+        catalogue.append(["newer"], codes=[[0, 0, 0]])
+    assert catalogue.generations == [1, 2, 7]
+
+
+def test_a_number_with_more_zeros_than_are_written_is_none(catalogue):
+    (catalogue.folder / "generation-0000007").mkdir()
+    assert catalogue.generations == [1]
+    assert catalogue.open().number == 1
 
 
 @pytest.mark.parametrize(

@@ -109,6 +109,44 @@ def test_ids_that_are_no_whole_numbers_do_not_join_those_that_are(tmp_path):
         catalogue.append([3, 2.5], codes=[[1], [1]])
 
 
+def test_ids_that_are_text_beside_numbers_are_named_by_the_error(tmp_path):
+    catalogue = Catalogue.build(tmp_path / "c", [1, 2], codes=[[1], [2]])
+    for ids in ([3, "a"], ["a", 3]):
+        with pytest.raises(TypeError, match="must be whole numbers, as those of the catalogue are, got 'a'"):
+            catalogue.append(ids, codes=[[0], [0]])
+
+
+@pytest.mark.parametrize("asked", ["ab", b"ab", 7, np.array(7)], ids=repr)
+def test_a_single_id_is_not_taken_for_a_list_of_letters(tmp_path, asked):
+    generation = Catalogue.build(tmp_path / "c", ["ab", "b"], codes=[[1], [2]]).open()
+    with pytest.raises(TypeError, match=r"item_ids must be a list of ids, got .* pass \[item_id\]"):
+        generation.codes_of(asked)
+
+
+def test_nothing_is_appended_in_any_form(catalogue, X):
+    for content in ({"X": X[:0]}, {"X": []}, {"codes": []}, {"codes": np.empty((0, 3), dtype=int)}):
+        assert catalogue.append([], **content).number == 1
+
+
+def test_popularity_of_ids_of_another_type_is_not_taken_for_none(tmp_path):
+    catalogue = Catalogue.build(tmp_path / "c", [1, 2], codes=[[1], [2]])
+    with pytest.raises(TypeError, match=r"popularity must have ids of the kind .* ids like '1', where it has ids like"):
+        catalogue.diff(1, popularity={"1": 5})
+    assert catalogue.diff(1, popularity={}).n_kept == 2
+
+
+@pytest.mark.parametrize("size", [10, 2**40])
+def test_codes_beyond_any_size_are_nobodys(tmp_path, size):
+    catalogue = Catalogue.build(tmp_path / "c", ["a", "b"], codes=[[1, 2], [1, 3]], codebook_sizes=[size, size])
+    most = np.iinfo(np.int64).max
+    starts, stops = catalogue.open().rows_of([[1, most], [most, 0], [most, most], [1, -1]])
+    np.testing.assert_array_equal(stops - starts, [0, 0, 0, 2])
+    starts, stops = catalogue.open().rows_of(np.array([[1, 2**64 - 1], [1, 2]], dtype=np.uint64))  # no -1
+    np.testing.assert_array_equal(stops - starts, [0, 1])
+    starts, stops = catalogue.open().rows_of(np.array([[1, -1]], dtype=np.int8))
+    np.testing.assert_array_equal(stops - starts, [2])
+
+
 def test_lengths_of_prefixes_that_are_none_are_refused(catalogue):
     for length in (0, 4, "1"):
         with pytest.raises(ValueError, match="length must be an integer from 1 to 3"):

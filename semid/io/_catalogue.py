@@ -43,6 +43,7 @@ from semid.io._arrow import import_pyarrow
 from semid.io._catalogue_changes import CatalogueDiff, check_popularity, counts, difference, popularity_of
 from semid.io._catalogue_items import check_below, given_items, ids_for, one_of
 from semid.io._errors import ArtifactError
+from semid.io._files import sync_folder
 from semid.io._generation import ITEMS, TOKENIZER, Generation, damaged, read_manifest
 from semid.io._generation_files import Content, check_new, folder_of, numbers_in, publish, withdraw, writing
 from semid.io._mapping import _checked_codes
@@ -156,6 +157,7 @@ class Catalogue:
         check_new(folder)
         given = given_items(item_ids, X, tokenizer, codes, codebook_sizes, None, None)
         folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)  # a generation that is on the disk is nowhere if its catalogue is not
         with writing(folder):
             check_new(folder)
             nothing = given.item_ids[:0], given.codes[:0]
@@ -280,7 +282,8 @@ class Catalogue:
         codebook_sizes : array-like of shape (n_codebooks,), int, default None
             Number of codes of each codebook, with `codes`. None for one more than the largest code.
         popularity : array-like of shape (n_items,), default None
-            Clicks, sales or the like of each item. None weights all alike.
+            Clicks, sales or the like of each item, in their order: the index of a Series is not looked at. None weights
+            all alike.
 
         Returns
         -------

@@ -70,6 +70,10 @@ def ids_for(parent, item_ids, content):
             f"item_ids must be of the kind that the catalogue has, got {like_those(ids, parent.item_ids, 'it')}. Pass "
             "them in that type."
         )
+    if len(parent) and isinstance(parent.item_ids[0], str):
+        odd = next((value for value in ids.tolist() if not isinstance(value, str)), None)
+        if odd is not None:
+            raise TypeError(f"item_ids must be text, as those of the catalogue are, got {odd!r}.")
     if parent.item_ids.dtype.kind in "iu" and len(ids) and id_index(ids).dtype.kind not in "iu":
         odd = next((value for value in ids.tolist() if not _is_whole(value)), ids[0])
         raise TypeError(f"item_ids must be whole numbers, as those of the catalogue are, got {odd!r}.")

@@ -13,7 +13,7 @@ import pandas as pd
 from semid.base._checks import check_option
 from semid.base._typing import StrPath
 from semid.io._files import sync_folder, unused_beside
-from semid.io._generation import CHANGES, ITEMS, MANIFEST, TOKENIZER, Generation
+from semid.io._generation import CHANGES, ITEMS, MANIFEST, TOKENIZER, Generation, damaged
 from semid.io._sealed import sealed
 from semid.metrics import tokenizer_report
 
@@ -88,7 +88,12 @@ def export_generation(generation: Generation, folder: StrPath, *, tokenizer: boo
     generation.verify()
     staged = unused_beside(folder)
     try:
-        _write(generation, staged, with_tokenizer=tokenizer and generation.has_tokenizer)
+        try:
+            _write(generation, staged, with_tokenizer=tokenizer and generation.has_tokenizer)
+        except FileNotFoundError as error:
+            if generation.folder.is_dir():
+                raise
+            raise damaged(generation.folder, error) from error  # it was pruned meanwhile
         os.rename(staged, folder)
         sync_folder(folder.parent)
     finally:

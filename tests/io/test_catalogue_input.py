@@ -114,6 +114,10 @@ def test_ids_that_are_text_beside_numbers_are_named_by_the_error(tmp_path):
     for ids in ([3, "a"], ["a", 3]):
         with pytest.raises(TypeError, match="must be whole numbers, as those of the catalogue are, got 'a'"):
             catalogue.append(ids, codes=[[0], [0]])
+    named = Catalogue.build(tmp_path / "named", ["a", "b"], codes=[[1], [2]])
+    for ids in ([3, "c"], ["c", 3]):
+        with pytest.raises(TypeError, match="must be text, as those of the catalogue are, got 3"):
+            named.append(ids, codes=[[0], [0]])
 
 
 @pytest.mark.parametrize("asked", ["ab", b"ab", 7, np.array(7)], ids=repr)

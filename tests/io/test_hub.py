@@ -52,6 +52,14 @@ def test_what_is_exported_is_read_as_it_was_and_needs_nothing_else(catalogue, tm
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+def test_a_generation_that_is_pruned_as_it_is_exported_is_one_kind_of_error(catalogue, tmp_path, monkeypatch):
+    generation = catalogue.open(1)
+    monkeypatch.setattr(type(generation), "verify", lambda self: catalogue.prune(1))
+    with pytest.raises(ArtifactError, match="Open another generation"):
+        export_generation(generation, tmp_path / "published")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "home") == ["toys"]
+
+
 def test_without_its_tokenizer_it_holds_codes_alone(catalogue, tmp_path):
     exported = Generation(export_generation(catalogue.open(), tmp_path / "published", tokenizer=False))
     _assert_same(exported, catalogue.open())

@@ -1,4 +1,4 @@
-"""The command `semid`: codes for a file of embeddings, the report over a file of codes, what a saved folder holds."""
+"""The command `semid`: codes for a file of items, the report over codes, a catalogue of them, what a folder holds."""
 
 from semid.cli._main import main
 

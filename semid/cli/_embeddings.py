@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from semid.base._checks import warn_of_packed_bits
+from semid.io import encode_batches
 from semid.io._arrow import embeddings_of, placed
 from semid.tables._frames import read_npy
 
@@ -77,6 +78,21 @@ class EmbeddingFile:
             return
         for start in range(0, self.n_rows, n_rows):
             yield self._batch(start, self._array[start : start + n_rows])
+
+    def column(self, name):
+        """Return another column of the file, (n_rows,)."""
+        if not self._parts:
+            raise ValueError(f"{str(self.path)!r} must be a .parquet file to have a column {name!r}.")
+        missing = [part for part in self._parts if name not in part.schema_arrow.names]
+        if missing:
+            raise ValueError(f"{str(self.path)!r} must have the column {name!r}, got {missing[0].schema_arrow.names}.")
+        return np.concatenate([part.read(columns=[name]).column(0).to_pandas().to_numpy() for part in self._parts])
+
+    def encoded(self, tokenizer, id_column, batch_rows, n_jobs):
+        """Yield a record batch of ids and codes for `batch_rows` items after the other, `n_jobs` of them at once."""
+        return encode_batches(
+            tokenizer, self.batches(batch_rows), embedding=self.columns.embedding, id=id_column, n_jobs=n_jobs
+        )
 
     def sample(self, n_rows, batch_rows):
         """Return `n_rows` embeddings spread evenly over the file, in its order; all of them if there are fewer."""

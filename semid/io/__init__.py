@@ -1,17 +1,27 @@
-"""Fitted estimators as folders without pickle and as ONNX files, mappings as files, and codes of Arrow streams."""
+"""Fitted estimators as folders without pickle and as ONNX files, codes as catalogues, files and Arrow streams."""
 
 from semid.io._artifact import load, save
 from semid.io._batches import encode_batches
+from semid.io._catalogue import Catalogue
+from semid.io._catalogue_changes import CatalogueDiff
 from semid.io._errors import ArtifactError
+from semid.io._generation import Generation
+from semid.io._hub import export_generation, pull_generation, push_generation
 from semid.io._mapping import from_tokens, read_mapping, to_tokens, write_mapping
 from semid.io._onnx import encode_for_onnx, to_onnx
 
 __all__ = [
     "ArtifactError",
+    "Catalogue",
+    "CatalogueDiff",
+    "Generation",
     "encode_batches",
     "encode_for_onnx",
+    "export_generation",
     "from_tokens",
     "load",
+    "pull_generation",
+    "push_generation",
     "read_mapping",
     "save",
     "to_onnx",

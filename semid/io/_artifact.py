@@ -4,28 +4,23 @@ import hashlib
 import importlib
 import json
 import os
-import platform
 import re
 import shutil
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import safetensors.numpy
 from sklearn.base import BaseEstimator
 
-from semid import __version__
 from semid.base._typing import StrPath
-from semid.io._codec import Decoder, Encoder, parse_json
+from semid.io._codec import Decoder, Encoder
 from semid.io._errors import ArtifactError
 from semid.io._files import read_regular_file, sync_file, sync_folder, unused_beside
+from semid.io._sealed import LARGEST_MANIFEST, sealed, sha256_of, unsealed, versions
 
 FORMAT, VERSION = "semid-artifact", 1
 MANIFEST = "manifest.json"
-_PREFIX, _MIDDLE, _SUFFIX = b'{"sha256": "', b'", "manifest": ', b"}\n"
 _ARRAYS = re.compile(r"arrays-[0-9a-f]{16}\.safetensors")
-_LARGEST_MANIFEST = 2**26
-_PACKAGES = ("numpy", "pandas", "safetensors", "scikit-learn", "torch")
 
 
 def save(estimator: BaseEstimator, folder: StrPath, *, overwrite: bool = False) -> Path:
@@ -202,13 +197,13 @@ def _write(folder, tree, arrays):
     staged = folder / "arrays"
     safetensors.numpy.save_file(arrays, staged)
     sync_file(staged)
-    size, digest = staged.stat().st_size, _sha256(staged)
+    size, digest = staged.stat().st_size, sha256_of(staged)
     name = f"arrays-{digest[:16]}.safetensors"
     staged.rename(folder / name)
     manifest = {
         "format": FORMAT,
         "version": VERSION,
-        "written_with": _versions(),
+        "written_with": versions(),
         "files": {name: {"size": size, "sha256": digest}},
         "estimator": tree,
     }
@@ -218,34 +213,8 @@ def _write(folder, tree, arrays):
     sync_folder(folder)
 
 
-def sealed(manifest):
-    """Return the bytes of a manifest: JSON that begins with the checksum of the rest."""
-    body = json.dumps(manifest, indent=1, allow_nan=False).encode("ascii")
-    content = _PREFIX + hashlib.sha256(body).hexdigest().encode("ascii") + _MIDDLE + body + _SUFFIX
-    if len(content) > _LARGEST_MANIFEST:
-        raise ValueError(
-            f"parameters and attributes other than arrays must take at most {_LARGEST_MANIFEST} bytes, got "
-            f"{len(content)}. Pass long lists as arrays."
-        )
-    return content
-
-
 def _unsealed(content):
-    start = len(_PREFIX) + 64 + len(_MIDDLE)
-    body = content[start : -len(_SUFFIX)]
-    digest = hashlib.sha256(body).hexdigest().encode("ascii")
-    if content != _PREFIX + digest + _MIDDLE + body + _SUFFIX:
-        raise ValueError(f"{MANIFEST} must have its checksum, got another: it is damaged or was edited.")
-    manifest = parse_json(body)
-    if type(manifest) is not dict or manifest.get("format") != FORMAT:
-        raise ValueError(f"{MANIFEST} must be of the format {FORMAT!r}.")
-    if manifest["version"] != VERSION:
-        raise ArtifactError(
-            f"the format of an artifact must be of version {VERSION}, got {manifest['version']!r:.20}, written with "
-            f"semid {manifest['written_with']['semid']!r:.40}; this is semid {__version__}. Upgrade it: "
-            "pip install -U semid."
-        )
-    return manifest
+    return unsealed(content, MANIFEST, format=FORMAT, version=VERSION, what="an artifact")
 
 
 def _put_new(staged, folder, overwrite):
@@ -282,7 +251,7 @@ def _arrays_in_use(folder):
     """
     present = {path.name for path in folder.iterdir() if _ARRAYS.fullmatch(path.name)}
     try:
-        named = list(_unsealed(read_regular_file(folder / MANIFEST, _LARGEST_MANIFEST))["files"])
+        named = list(_unsealed(read_regular_file(folder / MANIFEST, LARGEST_MANIFEST))["files"])
     except (ArtifactError, ValueError, OSError, KeyError, TypeError):  # damaged, or of another version: nobody uses it
         return present
     return {name for name in named if isinstance(name, str)} & present
@@ -290,13 +259,13 @@ def _arrays_in_use(folder):
 
 def _read(folder):
     """Return the manifest and the arrays of an artifact."""
-    content = read_regular_file(folder / MANIFEST, _LARGEST_MANIFEST)
+    content = read_regular_file(folder / MANIFEST, LARGEST_MANIFEST)
     manifest = _unsealed(content)
     try:
         return manifest, _read_arrays(folder, manifest["files"])
     except FileNotFoundError:
         # It may have been replaced since the manifest was read; if so, once more.
-        if read_regular_file(folder / MANIFEST, _LARGEST_MANIFEST) == content:
+        if read_regular_file(folder / MANIFEST, LARGEST_MANIFEST) == content:
             raise
         return _read(folder)
 
@@ -311,16 +280,3 @@ def _read_arrays(folder, files):
     if hashlib.sha256(content).hexdigest() != expected["sha256"]:
         raise ValueError(f"{name} must have the checksum of the manifest, got another: it is damaged.")
     return safetensors.numpy.load(content)
-
-
-def _sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _versions():
-    return {
-        "semid": __version__,
-        "python": platform.python_version(),
-        **{package: metadata.version(package) for package in _PACKAGES},
-    }

@@ -27,7 +27,7 @@ from semid.io._examples import example_row, parts_of, table_of
 from semid.tokenizers import UniqueTokenizer
 from semid.tokenizers._base import BaseTokenizer
 from semid.tokenizers._candidates import gives_candidates
-from semid.tokenizers._occupancy import to_numbers
+from semid.tokenizers._occupancy import ranks_within_equal, taken_places, to_numbers
 from semid.tokenizers._rows import row_hashes
 
 _MOST_FEATURES = 2**20
@@ -211,8 +211,11 @@ def _check_placed(tokenizer):
         raise ValueError("hashes_ must be uint64 in increasing order.")
     if codes.dtype != np.int64 or len(check_codes(codes, sizes)) != len(hashes):
         raise ValueError(f"codes_ must be {len(hashes)} rows of int64, got {len(codes)} of {codes.dtype}.")
-    if not np.array_equal(tokenizer._taken, np.unique(to_numbers(codes, sizes))):
-        raise ValueError("_taken must be the numbers of codes_, in increasing order.")
+    capacity = check_integer("_capacity", vars(tokenizer).get("_capacity", 1), 1)
+    if len(codes) and ranks_within_equal(to_numbers(codes, sizes)).max() >= capacity:
+        raise ValueError(f"codes_ must have each row of codes {capacity} times at most.")
+    if not np.array_equal(tokenizer._taken, taken_places(codes, sizes, capacity)):
+        raise ValueError("_taken must be the places of codes_, in increasing order.")
     if "embeddings_" in vars(tokenizer):  # not kept by version 0.1.0
         _check_placed_embeddings(tokenizer.embeddings_, hashes, tokenizer.n_features_in_)
 

@@ -62,6 +62,10 @@ class ProductQuantizer(nn.Module):
         """Return the codes of smallest total distance, nearest first; see `Beam`."""
         return separable_candidates(self.codebooks, self._blocks(z), z, n_candidates, tolerance, **limits)
 
+    def squared_norms(self, z):
+        """Return the squared norms (B,) of all blocks, of which the scores of `candidates` lack half."""
+        return sum(block.square().sum(1) for block in self._blocks(z))
+
     @torch.no_grad()
     def initialize(self, z, weights, generator, max_iter, on_iteration=None):
         """Learn the rotation, then k-means of each block of all of `z`; returns one `KMeansResult` per codebook.

@@ -162,6 +162,10 @@ class ResidualQuantizer(nn.Module):
         ]
         return Beam(*map(torch.cat, zip(*beams, strict=True)))
 
+    def squared_norms(self, z):
+        """Return the squared norms (B,) that the scores of `candidates` are less of: half of them."""
+        return z.square().sum(1)
+
     def decode(self, codes):
         # Not strict: the first codes alone are a coarser reconstruction.
         return sum(book.code_vectors[code] for book, code in zip(self.codebooks, codes.T, strict=False))
@@ -278,6 +282,10 @@ class ParallelQuantizer(nn.Module):
         """Return the codes of smallest total distance in the projections, nearest first; see `Beam`."""
         blocks = [down(z) for down in self.down]
         return separable_candidates(self.codebooks, blocks, z, n_candidates, tolerance, n_numbers)
+
+    def squared_norms(self, z):
+        """Return the squared norms (B,) of all projections, of which the scores of `candidates` lack half."""
+        return sum(down(z).square().sum(1) for down in self.down)
 
     def decode(self, codes):
         # Not strict: the first codes alone are a coarser reconstruction.

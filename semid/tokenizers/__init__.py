@@ -3,6 +3,7 @@
 from semid.base._graded import graded_sizes
 from semid.engine._ranks import distributed_fit
 from semid.tokenizers._alignment import align_codes
+from semid.tokenizers._candidates import CodeCandidates
 from semid.tokenizers._fsq import FSQTokenizer
 from semid.tokenizers._mixture_of_codes import MixtureOfCodesTokenizer
 from semid.tokenizers._multi_embedding import MultiEmbeddingTokenizer
@@ -15,6 +16,7 @@ from semid.tokenizers._unique import UniqueTokenizer
 from semid.tokenizers._vqvae import VQVAETokenizer
 
 __all__ = [
+    "CodeCandidates",
     "FSQTokenizer",
     "MixtureOfCodesTokenizer",
     "MultiEmbeddingTokenizer",

@@ -57,6 +57,16 @@ def align_codes(
     return np.stack(columns, axis=1)
 
 
+def labels_like(old: ArrayLike, new: np.ndarray, sizes: list[int], sample_weight: ArrayLike | None) -> list[np.ndarray]:
+    """Return the labels (size,) of each codebook under which most weight of the codes `new` has its old code."""
+    codes = as_array("codes", old)
+    if codes.shape != new.shape:
+        raise ValueError(f"codes must have a row per row of X, of the shape {new.shape}, got {codes.shape}.")
+    before, after = check_pair(codes, new)
+    weights = check_sample_weight(sample_weight, len(after))
+    return [best_labels(*columns, weights) for columns in zip(before.T, after.T, sizes, strict=True)]
+
+
 def best_labels(old: np.ndarray, new: np.ndarray, size: int, weights: np.ndarray) -> np.ndarray:
     """Return the label (size,) of each new code, a permutation under which most weight has its old code.
 

@@ -13,7 +13,6 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from semid.base._all_or_nothing import all_or_nothing, on_snapshot
 from semid.base._checks import (
-    as_array,
     check_codebook_sizes,
     check_codes,
     check_input_features,
@@ -30,7 +29,8 @@ from semid.engine._catalogue import ENCODE_ROWS, Catalogue, mean_and_scale
 from semid.metrics import reconstruction_r2
 from semid.tables._ids import is_called_id
 from semid.tables._vectors import from_tensor
-from semid.tokenizers._alignment import best_labels, check_pair
+from semid.tokenizers._alignment import labels_like
+from semid.tokenizers._candidates import GivesCandidates
 from semid.tokenizers._documentation import SHARED_PARTS
 from semid.tokenizers._rows import distinct_rows
 
@@ -178,7 +178,7 @@ def _is_number(text):
     return True
 
 
-class BaseTokenizer(HasSearchSpace, EmbeddingsToCodes):
+class BaseTokenizer(HasSearchSpace, GivesCandidates, EmbeddingsToCodes):
     """Contract of all tokenizers: item embeddings in, codes out.
 
     A subclass gives ``_check_parameters``, ``_build_module`` and ``_learn``. The fitted model is ``state_``, numpy
@@ -311,23 +311,7 @@ class BaseTokenizer(HasSearchSpace, EmbeddingsToCodes):
         ValueError
             If `codes` are not whole numbers, are negative, or are not one row of the right length per item.
         """
-        new = self.transform(X)
-        codes = as_array("codes", codes)
-        if codes.shape != new.shape:
-            raise ValueError(f"codes must have a row per row of X, of the shape {new.shape}, got {codes.shape}.")
-        old, new = check_pair(codes, new)
-        weights = check_sample_weight(sample_weight, len(new))
-        # A live module may be in use by another thread: the permuted one is a new one.
-        module = LiveModule().get(self._build_module, self.state_, torch.device("cpu"))
-        # Not strict: of copied codes, the one codebook is aligned by the first.
-        columns = zip(module.quantizer.codebooks, old.T, new.T, self.codebook_sizes_, strict=False)
-        for n, (codebook, old_codes, new_codes, size) in enumerate(columns):
-            labels = best_labels(old_codes, new_codes, size, weights)
-            order = torch.from_numpy(np.argsort(labels))
-            codebook.permute(order)
-            if n < len(module.output_codebooks):
-                module.output_codebooks[n].copy_(module.output_codebooks[n][order])
-        self.state_, self._live = export_state(module), LiveModule()
+        self._relabel(labels_like(codes, self.transform(X), self.codebook_sizes_, sample_weight))
         return self
 
     @property
@@ -339,6 +323,22 @@ class BaseTokenizer(HasSearchSpace, EmbeddingsToCodes):
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "state_")
+
+    def _relabel(self, labels: list[np.ndarray]) -> list[np.ndarray]:
+        """Give code c of codebook n the label ``labels[n][c]``; return the labels of each column of codes.
+
+        Of copied codes, the one codebook has the labels of the first.
+        """
+        # A live module may be in use by another thread: the permuted one is a new one.
+        module = LiveModule().get(self._build_module, self.state_, torch.device("cpu"))
+        codebooks = module.quantizer.codebooks
+        for n, (codebook, of_codebook) in enumerate(zip(codebooks, labels, strict=False)):
+            order = torch.from_numpy(np.argsort(of_codebook))
+            codebook.permute(order)
+            if n < len(module.output_codebooks):
+                module.output_codebooks[n].copy_(module.output_codebooks[n][order])
+        self.state_, self._live = export_state(module), LiveModule()
+        return [labels[n % len(codebooks)] for n in range(len(labels))]
 
     def _fit(self, X, sample_weight, **options):
         """Fit from the start; `options` go to ``_learn``."""

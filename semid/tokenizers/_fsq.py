@@ -168,6 +168,9 @@ class FSQTokenizer(BaseAutoencoderTokenizer):
         TypeError
             Always.
         """
+        self._relabel([])
+
+    def _relabel(self, labels: list[np.ndarray]) -> NoReturn:
         raise TypeError("FSQTokenizer has no code vectors to relabel. Pass its codes to align_codes instead.")
 
     def _check_latent(self):

@@ -13,6 +13,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from semid.base._checks import warn
+from semid.tokenizers._rows import distinct_rows
+
 # What the arithmetic of float32 leaves between two batches or machines, with room: about 2e-7 was seen.
 SAME = 2.0**-17
 # Beyond what any storage of 8 bits of precision or more does to both sides, an embedding is that of another item.
@@ -30,6 +33,14 @@ _N_AXES = 8
 _N_NEIGHBOURS = (4, 16, 64, 256, 1024)
 _N_COPIES = 16
 _BLOCK_NUMBERS = 2**17
+_TAKEN = (
+    ", or no less than half of that to another one. They are taken for the nearest, and have its codes. Look codes up "
+    "by item id with SemanticIDEncoder, or fit on these items together, so that each has codes of its own."
+)
+_PLACED = (
+    ". They are placed, and have codes of their own. If they are items that have codes, embed them as before, or look "
+    "codes up by item id with SemanticIDEncoder."
+)
 
 
 class Recognised(NamedTuple):
@@ -160,6 +171,35 @@ class PlacedItems:
             # Not by BLAS, whose buffers are larger than all else here.
             projected[some] = np.einsum("nd,da->na", X[rows[some]].astype(np.float64), self._axes)
         return projected
+
+
+def distinct_items(X, weights):
+    """Return where the distinct items of `X` are, in the order of their hashes, and their summed weights, mean 1."""
+    rows, totals = distinct_rows(X, weights)
+    firsts, inverse = np.unique(PlacedItems(X, rows).copies(), return_inverse=True)
+    if len(firsts) == len(rows):
+        return rows, totals
+    totals = np.bincount(inverse, weights=totals)
+    return rows[firsts], (totals / totals.mean()).astype(np.float32)
+
+
+def warn_of_taken(rows, found, is_doubtful):
+    """Warn of `rows` that were taken for a placed item and may be none."""
+    _warn_of_doubt(rows, found, is_doubtful, _TAKEN)
+
+
+def warn_of_placed(rows, found, is_doubtful):
+    """Warn of `rows` that were placed and may be items that had codes."""
+    _warn_of_doubt(rows, found, is_doubtful, _PLACED)
+
+
+def _warn_of_doubt(rows, found, is_doubtful, consequence):
+    if is_doubtful.any():
+        first = is_doubtful.argmax()
+        warn(
+            f"X has {is_doubtful.sum()} rows that may be a placed item or not, such as row {rows[first]}, at "
+            f"{found.distances[first]:.1e} of its norm from the nearest one: more than rounding explains{consequence}"
+        )
 
 
 def _is_explained(x, y):

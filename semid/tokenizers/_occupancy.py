@@ -2,6 +2,9 @@
 
 A row of codes is a number in mixed radix, the last codebook's code the fastest. Numbers that int64 cannot hold (8
 codebooks of 256) are Python integers in an object array: slower, and otherwise the same.
+
+Where several items may share a row of codes, its `capacity`, each of them has a place there: one more digit, 0, 1, 2,
+... as they come. The places of a row are taken without gaps; with a capacity of 1, places are numbers of rows of codes.
 """
 
 from math import prod
@@ -24,6 +27,46 @@ def to_codes(numbers, sizes):
         codes[:, n] = numbers % sizes[n]
         numbers = numbers // sizes[n]
     return codes
+
+
+def first_places(codes, sizes, capacity):
+    """Return the first place (...) of each row of `codes` (..., N)."""
+    padding = [(0, 0)] * (codes.ndim - 1) + [(0, 1)]
+    return to_numbers(np.pad(codes, padding), [*sizes, capacity])
+
+
+def taken_places(codes, sizes, capacity):
+    """Return the places that the items of these rows of codes (n, N) take, in increasing order."""
+    firsts = first_places(codes, sizes, capacity)
+    return np.sort(firsts + ranks_within_equal(firsts))
+
+
+def codes_of_places(places, sizes, capacity):
+    """Return the rows of codes (n, N), int64, that `places` (n,) belong to."""
+    return to_codes(places, [*sizes, capacity])[:, :-1]
+
+
+def n_free(taken, firsts, capacity):
+    """Return how many places are free of the row of codes of each first place, of any shape, int64."""
+    if capacity == 1:  # half the searches
+        return 1 - contains(taken, firsts).astype(np.int64)
+    flat = firsts.ravel()
+    n_taken = np.searchsorted(taken, flat + capacity) - np.searchsorted(taken, flat)
+    return capacity - n_taken.reshape(firsts.shape)
+
+
+def next_places(taken, firsts, capacity):
+    """Return the place that each item gets of those of its row of codes, given by their first: the next ones free."""
+    return firsts + (capacity - n_free(taken, firsts, capacity)) + ranks_within_equal(firsts)
+
+
+def ranks_within_equal(numbers):
+    """Return how many of the same number came before each: 0 for the first of its kind."""
+    order = np.argsort(numbers, kind="stable")
+    in_order = numbers[order]
+    ranks = np.empty(len(numbers), dtype=np.int64)
+    ranks[order] = np.arange(len(numbers)) - np.searchsorted(in_order, in_order)
+    return ranks
 
 
 def contains(taken, numbers):

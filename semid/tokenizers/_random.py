@@ -94,6 +94,9 @@ class RandomTokenizer(BaseTokenizer):
         TypeError
             Always.
         """
+        self._relabel([])
+
+    def _relabel(self, labels: list[np.ndarray]) -> NoReturn:
         raise TypeError(
             "RandomTokenizer cannot be aligned: its codes are hashes and not places of code vectors. "
             "Relabel an array of codes with align_codes(old, new)."

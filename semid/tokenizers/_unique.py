@@ -1,4 +1,4 @@
-"""Codes that no two items share, on top of any tokenizer."""
+"""Codes that no two items share, or no more than a few, on top of any tokenizer."""
 
 from math import prod
 from typing import Any, Literal, Self
@@ -15,33 +15,32 @@ from semid.base._checks import (
     check_integer,
     check_option,
     check_sample_weight,
-    warn,
 )
+from semid.tokenizers._alignment import labels_like
 from semid.tokenizers._base import EmbeddingsToCodes
 from semid.tokenizers._candidates import BLOCK, gives_candidates
-from semid.tokenizers._nearness import PlacedItems
-from semid.tokenizers._occupancy import contains, to_numbers, union
+from semid.tokenizers._nearness import PlacedItems, distinct_items, warn_of_placed, warn_of_taken
+from semid.tokenizers._occupancy import (
+    contains,
+    first_places,
+    next_places,
+    ranks_within_equal,
+    taken_places,
+    to_numbers,
+    union,
+)
 from semid.tokenizers._placement_report import PlacementReport, report_of
 from semid.tokenizers._reassignment import FreeCodes
-from semid.tokenizers._rows import distinct_rows, row_hashes
-from semid.tokenizers._suffixes import ranks_within_equal, size_with_room, with_suffix
-
-_TAKEN = (
-    ", or no less than half of that to another one. They are taken for the nearest, and have its codes. Look codes up "
-    "by item id with SemanticIDEncoder, or fit on these items together, so that each has codes of its own."
-)
-_PLACED = (
-    ". They are placed, and have codes of their own. If they are items that have codes, embed them as before, or look "
-    "codes up by item id with SemanticIDEncoder."
-)
+from semid.tokenizers._rows import row_hashes
+from semid.tokenizers._suffixes import size_with_room, with_suffix
 
 
 class UniqueTokenizer(EmbeddingsToCodes):
     """Codes of fixed length that no two different items share, from those of another tokenizer.
 
-    An item placed once, in `fit` or `partial_fit`, keeps its codes in every `transform`, and is known again when its
-    embedding comes from another batch, another machine, or a file of float16 or bfloat16. Where items have ids,
-    `SemanticIDEncoder` looks codes up by id.
+    Or no more than `capacity` of them. An item placed once, in `fit` or `partial_fit`, keeps its codes in every
+    `transform`, and is known again when its embedding comes from another batch, another machine, or a file of float16
+    or bfloat16. Where items have ids, `SemanticIDEncoder` looks codes up by id.
 
     Parameters
     ----------
@@ -56,6 +55,9 @@ class UniqueTokenizer(EmbeddingsToCodes):
         Number of codes of the suffix, hence of items that may share the other codes. ``"auto"`` leaves room for items
         that come later: the least power of two that is at least twice what `fit` needs, and at least 16. Without
         effect on ``"reassign"``.
+    capacity : int, default 1
+        Number of different items that may share all their codes, at most. With more than 1, fewer items have to move,
+        and none farther: for those who rank the few items of an ID themselves.
 
     Attributes
     ----------
@@ -91,11 +93,11 @@ class UniqueTokenizer(EmbeddingsToCodes):
     all-MiniLM-L6-v2 come back within 3e-4 (float16) and 2e-3 (bfloat16) of the norm; different titles are at least
     4e-2 apart.
 
-    For ``"reassign"``, the items that share codes ask for their 16 nearest rows of codes (up to 256 in a small
-    catalogue) and bid for those that are free, their own included, in an auction. Items that find nothing ask for four
-    times as many, up to 256; up to 1024 where no codebook has more than 64 codes, up to 4096 where none has more than
-    16. Those left after that, as happens among hundreds of near-duplicates, take the next free codes counted up from
-    their own, the last codebook the fastest, whatever the error.
+    For ``"reassign"``, the items that share codes, where they are more than `capacity`, ask for their 16 nearest rows
+    of codes (up to 256 in a small catalogue) and bid for those with room, their own included, in an auction. Items that
+    find nothing ask for four times as many, up to 256; up to 1024 where no codebook has more than 64 codes, up to 4096
+    where none has more than 16. Those left after that, as happens among hundreds of near-duplicates, take the next free
+    codes counted up from their own, the last codebook the fastest, whatever the error.
 
     Letters: n items of F features, m of them sharing codes, N codebooks of K codes, C candidates of an item.
     Cost: that of the tokenizer, and O(n F + n log n) time to tell items apart; ``"reassign"`` adds O(m C N K) for the
@@ -129,14 +131,16 @@ class UniqueTokenizer(EmbeddingsToCodes):
         strategy: Literal["reassign", "suffix"] = "reassign",
         *,
         suffix_size: int | Literal["auto"] = "auto",
+        capacity: int = 1,
     ) -> None:
         self.tokenizer = tokenizer
         self.strategy = strategy
         self.suffix_size = suffix_size
+        self.capacity = capacity
 
     @all_or_nothing
     def fit(self, X: ArrayLike, y: None = None, sample_weight: ArrayLike | None = None) -> Self:
-        """Fit the tokenizer, and give every item codes of its own.
+        """Fit the tokenizer, and give every item codes of its own, or such as no more than `capacity` items have.
 
         The result does not depend on the order of the items, and an item of weight 2 counts exactly as an item
         listed twice.
@@ -161,28 +165,28 @@ class UniqueTokenizer(EmbeddingsToCodes):
         TypeError
             If `tokenizer` is not a tokenizer.
         ValueError
-            If there are fewer rows of codes than distinct items, if `suffix_size` is too small, if ``"reassign"`` is
-            asked of a tokenizer that cannot name nearby codes, and whatever the tokenizer raises.
+            If there are fewer rows of codes than distinct items need, if `suffix_size` is too small, if ``"reassign"``
+            is asked of a tokenizer that cannot name nearby codes, and whatever the tokenizer raises.
         """
         self._check_parameters()
-        self._strategy = self.strategy
+        self._strategy, self._capacity = self.strategy, int(self.capacity)
         X = self._check_embeddings(X, ensure_min_samples=2)
         item_weights = check_sample_weight(sample_weight, len(X))
-        rows, weights = _distinct_items(X, item_weights)
+        rows, weights = distinct_items(X, item_weights)
         self._check_capacity_before_fit(len(rows))
         self.tokenizer_ = clone(self.tokenizer).fit(X, sample_weight=sample_weight)
         rows = X[rows]
         inner_codes = self._inner_codes(rows)
         self.codebook_sizes_ = list(self.tokenizer_.codebook_sizes_)
         if self._strategy == "suffix":
-            room = size_with_room(inner_codes, self.tokenizer_.codebook_sizes_)
+            room = size_with_room(inner_codes, self.tokenizer_.codebook_sizes_, self._capacity)
             self.codebook_sizes_.append(room if self.suffix_size == "auto" else int(self.suffix_size))
         self._check_capacity(self.tokenizer_.codebook_sizes_, len(rows))
         self.hashes_ = np.empty(0, dtype=np.uint64)
         self.embeddings_ = np.empty((0, X.shape[1]), dtype=np.float32)
         self.codes_ = np.empty((0, len(self.codebook_sizes_)), dtype=np.int64)
         self._neighbors: dict[str, Any] = {}
-        self._taken = to_numbers(self.codes_, self.codebook_sizes_)
+        self._taken = taken_places(self.codes_, self.codebook_sizes_, self._capacity)
         self._place(rows, inner_codes, weights, np.count_nonzero(item_weights))
         return self
 
@@ -220,7 +224,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
         item_weights = np.where(self._places(X, item_weights > 0, is_placing=True) < 0, item_weights, 0)
         if not item_weights.any():
             return self
-        rows, weights = _distinct_items(X, item_weights)
+        rows, weights = distinct_items(X, item_weights)
         rows = X[rows]
         self._check_capacity(self.tokenizer_.codebook_sizes_, len(self.codes_) + len(rows))
         self._place(rows, self._inner_codes(rows), weights, n_items)
@@ -262,10 +266,10 @@ class UniqueTokenizer(EmbeddingsToCodes):
             block = new[start : start + BLOCK]
             inner_codes = self.tokenizer_.transform(X[block])
             if self._strategy == "suffix":
-                codes[block] = with_suffix(inner_codes, 0, self.codebook_sizes_, self._taken)
+                codes[block] = with_suffix(inner_codes, 0, self.codebook_sizes_, self._taken, self._room)
             else:
                 self._check_capacity(self.codebook_sizes_, len(self.codes_) + 1)
-                codes[block] = FreeCodes(self.tokenizer_, self._taken).nearest(X[block], inner_codes)
+                codes[block] = FreeCodes(self.tokenizer_, self._taken, self._room).nearest(X[block], inner_codes)
         return codes
 
     @on_snapshot
@@ -292,6 +296,43 @@ class UniqueTokenizer(EmbeddingsToCodes):
         codes = check_codes(X, self.codebook_sizes_)
         return self.tokenizer_.inverse_transform(codes[:, : len(self.tokenizer_.codebook_sizes_)])
 
+    def align_to(self, X: ArrayLike, codes: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Relabel the codes such that as many items as possible have the codes they had before.
+
+        In each codebook of the tokenizer the code vectors change places, and the codes of the placed items with them;
+        a suffix stays. Which items share a code stays as it is.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_items, n_features)
+            Embeddings of items that had codes before.
+        codes : array-like of shape (n_items, n_codebooks)
+            Their old codes, as this class gave them.
+        sample_weight : array-like of shape (n_items,), default None
+            Weight of each item, for example its popularity. None weights all alike.
+
+        Returns
+        -------
+        self : object
+            The tokenizer, its codes relabelled.
+
+        Raises
+        ------
+        TypeError
+            If the tokenizer has no code vectors to relabel, as FSQ and random codes.
+        ValueError
+            If `codes` are not whole numbers, are negative, or are not one row of the right length per item.
+        """
+        labels = labels_like(codes, self.transform(X), self.codebook_sizes_, sample_weight)
+        inner = snapshot(self.tokenizer_)
+        labels = inner._relabel(labels[: len(inner.codebook_sizes_)])
+        # Not strict: a suffix has no label of its own.
+        columns = [new[column] for new, column in zip(labels, self.codes_.T, strict=False)]
+        placed = np.column_stack([*columns, *self.codes_.T[len(labels) :]])
+        taken = taken_places(placed, self.codebook_sizes_, self._room)
+        self.__dict__.update(tokenizer_=inner, codes_=placed, _taken=taken)  # in one step, for other threads
+        return self
+
     @property
     def codebooks_(self) -> list[np.ndarray]:
         """Code vectors of the fitted tokenizer: list of ndarray."""
@@ -317,8 +358,8 @@ class UniqueTokenizer(EmbeddingsToCodes):
             found = self._placed_items().recognise(X[left])
             is_new = (found.places >= 0) & ~found.is_explained & is_placing
             places[left] = np.where(is_new, -1, found.places)
-            _warn_of_doubt(left, found, found.is_doubtful & ~is_new, _TAKEN)
-            _warn_of_doubt(left, found, is_new, _PLACED)
+            warn_of_taken(left, found, found.is_doubtful & ~is_new)
+            warn_of_placed(left, found, is_new)
         return places
 
     def _placed_items(self):
@@ -343,12 +384,18 @@ class UniqueTokenizer(EmbeddingsToCodes):
         kept[np.searchsorted(self.hashes_, hashes[is_placed])] = X[is_placed]
         self.embeddings_ = kept
 
+    @property
+    def _room(self):
+        """Number of items that may share codes, as in `fit`; what was fitted before there was a capacity has none."""
+        return vars(self).get("_capacity", 1)
+
     def _inner_codes(self, X):
         blocks = [X[start : start + BLOCK] for start in range(0, len(X), BLOCK)]
         return np.concatenate([self.tokenizer_.transform(block) for block in blocks])
 
     def _check_parameters(self):
         check_option("strategy", self.strategy, ("reassign", "suffix"))
+        check_integer("capacity", self.capacity, 1)
         if not isinstance(self.suffix_size, str):
             check_integer("suffix_size", self.suffix_size, 1)
         elif self.suffix_size != "auto":
@@ -371,10 +418,11 @@ class UniqueTokenizer(EmbeddingsToCodes):
 
     def _check_capacity(self, sizes, n_distinct):
         """Raise if there are more items than rows of codes for them."""
-        if self._strategy == "reassign" and prod(sizes) < n_distinct:
+        if self._strategy == "reassign" and prod(sizes) * self._room < n_distinct:
+            each = f", {self._room} items to each" if self._room > 1 else ""
             raise ValueError(
                 f"the product of the codebook sizes must be at least the number of distinct items, got {list(sizes)}, "
-                f"{prod(sizes)} rows of codes, for {n_distinct} items. Fit with a larger codebook_size or more "
+                f"{prod(sizes)} rows of codes{each}, for {n_distinct} items. Fit with a larger codebook_size or more "
                 "codebooks, or pass strategy='suffix'."
             )
 
@@ -382,9 +430,9 @@ class UniqueTokenizer(EmbeddingsToCodes):
         """Give codes to new items, in order of their content, and record them."""
         if self._strategy == "suffix":
             ranks = ranks_within_equal(to_numbers(inner_codes, self.tokenizer_.codebook_sizes_))
-            codes = with_suffix(inner_codes, ranks, self.codebook_sizes_, self._taken)
+            codes = with_suffix(inner_codes, ranks, self.codebook_sizes_, self._taken, self._room)
         else:
-            codes = FreeCodes(self.tokenizer_, self._taken).reassign(rows, inner_codes, weights)
+            codes = FreeCodes(self.tokenizer_, self._taken, self._room).reassign(rows, inner_codes, weights)
         hashes = row_hashes(rows)  # in increasing order
         places = np.searchsorted(self.hashes_, hashes)
         self.hashes_, self.codes_ = (
@@ -392,24 +440,6 @@ class UniqueTokenizer(EmbeddingsToCodes):
             np.insert(self.codes_, places, codes, axis=0),
         )
         self.embeddings_ = np.insert(self.embeddings_, places, rows, axis=0) if len(self.embeddings_) else rows
-        self._taken = union(self._taken, to_numbers(codes, self.codebook_sizes_))
+        firsts = first_places(codes, self.codebook_sizes_, self._room)
+        self._taken = union(self._taken, next_places(self._taken, firsts, self._room))
         self.report_ = report_of(self.tokenizer_, rows, inner_codes, codes, n_items)
-
-
-def _distinct_items(X, weights):
-    """Return where the distinct items of `X` are, in the order of their hashes, and their summed weights, mean 1."""
-    rows, totals = distinct_rows(X, weights)
-    firsts, inverse = np.unique(PlacedItems(X, rows).copies(), return_inverse=True)
-    if len(firsts) == len(rows):
-        return rows, totals
-    totals = np.bincount(inverse, weights=totals)
-    return rows[firsts], (totals / totals.mean()).astype(np.float32)
-
-
-def _warn_of_doubt(rows, found, is_doubtful, consequence):
-    if is_doubtful.any():
-        first = is_doubtful.argmax()
-        warn(
-            f"X has {is_doubtful.sum()} rows that may be a placed item or not, such as row {rows[first]}, at "
-            f"{found.distances[first]:.1e} of its norm from the nearest one: more than rounding explains{consequence}"
-        )

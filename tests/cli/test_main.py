@@ -164,7 +164,7 @@ def test_packed_bits_are_told_before_codes_are_learned_of_them(rng, tmp_path, mo
         (["tokenize", "bad.npy", "c.parquet"], "a 2-D array of numbers, got shape (3,)"),
         (["tokenize", "X.npy", "c.parquet", "--n-codebooks", "0"], "n_codebooks must be at least 1, got 0"),
         (["tokenize", "twice.parquet", "c.parquet"], "column 'item_id' of embeddings must be unique, got 7 more than"),
-        (["tokenize", "twice.parquet", "c.parquet", "--model", "unfitted"], "must be unique, got 7 more than once"),
+        (["tokenize", "twice.parquet", "c.parquet", "--model", "fitted"], "must be unique, got 7 more than once"),
         (["tokenize", "unknown.parquet", "c.parquet"], "of embeddings must not be missing, got 1, first in row 1"),
         (["audit", "there.parquet", "--embeddings", "X.parquet"], "for example"),
         (["audit", "there.parquet", "--codebook-size", "many"], "or one for each codebook as in 16,64,256, got 'many'"),
@@ -181,6 +181,7 @@ def test_what_cannot_be_done_ends_with_one_and_the_reason(files, capsys, argumen
     np.save("bad.npy", np.arange(3))
     io.write_mapping("there.parquet", ["?"], np.zeros((1, 2), dtype=int))
     io.save(ParallelKMeansTokenizer(), "unfitted")
+    io.save(ParallelKMeansTokenizer(1, 2, random_state=0).fit([[0.0], [1.0]]), "fitted")
     io.save(StandardScaler().fit([[0.0]]), "scaler")
     for folder in ("notes", "folder.parquet"):
         os.mkdir(folder)

@@ -50,7 +50,7 @@ def check_codes(tokenizer, codes, n_rows):
 
 
 def test_every_tokenizer_is_tried():
-    public = {name for name in tokenizers.__all__ if isinstance(getattr(tokenizers, name), type)}
+    public = {name for name in tokenizers.__all__ if hasattr(getattr(tokenizers, name), "fit")}
     assert {type(tokenizer).__name__ for tokenizer in TOKENIZERS} == public
 
 

@@ -18,8 +18,10 @@ from sklearn.preprocessing import StandardScaler
 from semid import ctr, tokenizers
 from semid.embedders import TextEmbedder
 from semid.features import HistoryEncoder, ItemTable, PrefixNGramEncoder, SemanticIDEncoder
-from semid.io import save
+from semid.io import Catalogue, save
 from semid.io._artifact import VERSION
+from semid.io._generation import VERSION as CATALOGUE_VERSION
+from semid.io._generation_files import LOCK
 from semid.tokenizers import presets
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -89,6 +91,7 @@ def _tokenizers(X):
         "RandomTokenizer": tokenizers.RandomTokenizer(**few, codebook_size=4, random_state=0),
         "ResidualKMeansTokenizer": _kmeans(beam_size=2),
         "UniqueTokenizer": tokenizers.UniqueTokenizer(_kmeans(codebook_size=8)),
+        "UniqueTokenizer-capacity": tokenizers.UniqueTokenizer(_kmeans(), capacity=2),
         "UniqueTokenizer-suffix": tokenizers.UniqueTokenizer(_kmeans(), strategy="suffix"),
         "VQVAETokenizer": tokenizers.VQVAETokenizer(**_AUTOENCODER),
         "EmbeddingPipeline": make_pipeline(StandardScaler(), _kmeans()),
@@ -169,8 +172,21 @@ def make_estimators(inputs):
         return {**_tokenizers(X), **_encoders(inputs, ItemTable(inputs["ids"], X.astype(np.float32)))}
 
 
+def make_catalogue(folder, inputs):
+    """Write a catalogue of two generations, and what they held, unless it is there."""
+    if folder.exists():
+        return
+    folder.mkdir()
+    ids, X = np.array(inputs["ids"], dtype=object), np.array(inputs["embeddings"], dtype=np.float32)
+    catalogue = Catalogue.build(folder / "catalogue", ids[:20], X[:20], tokenizer=_kmeans())
+    catalogue.append(ids, X)
+    (folder / "catalogue" / LOCK).unlink()
+    held = {n: catalogue.open(n).codes_of(inputs["ids"]).tolist() for n in catalogue.generations}
+    (folder / "expected.json").write_text(json.dumps({"ids": inputs["ids"], "codes": held}) + "\n", encoding="utf-8")
+
+
 def main():
-    """Write the artifacts that are not there yet, and add their answers to ``expected.json``."""
+    """Write the artifacts that are not there yet, and add their answers to ``expected.json``; then the catalogue."""
     folder = CORPUS / f"v{VERSION}"
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "expected.json"
@@ -183,6 +199,7 @@ def main():
             answers[name] = answer(estimator, question(name, inputs))
             save(estimator, folder / name)
     path.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    make_catalogue(CORPUS / f"catalogue-v{CATALOGUE_VERSION}", inputs)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from semid.tokenizers import (
     ParallelKMeansTokenizer,
     RandomTokenizer,
     ResidualKMeansTokenizer,
+    UniqueTokenizer,
     align_codes,
 )
 
@@ -119,3 +120,39 @@ def test_old_codes_of_another_shape_are_refused(items, width):
 def test_sizes_of_another_form_are_refused(sizes):
     with pytest.raises(ValueError, match="codebook_sizes must have an integer per codebook, 1 of them"):
         align_codes([[0], [1]], [[1], [0]], codebook_sizes=sizes)
+
+
+@pytest.mark.parametrize("strategy", ["reassign", "suffix"])
+def test_unique_codes_are_aligned_and_stay_those_of_the_same_items(items, strategy):
+    X, later = items.embeddings[:250], items.embeddings[250:]
+    old = UniqueTokenizer(ResidualKMeansTokenizer(2, 20, random_state=0), strategy).fit_transform(X)
+    tokenizer = UniqueTokenizer(ResidualKMeansTokenizer(2, 20, random_state=1), strategy, suffix_size=64).fit(X)
+    new, reconstruction = tokenizer.transform(X), tokenizer.inverse_transform(tokenizer.transform(X))
+    assert tokenizer.align_to(X, old) is tokenizer
+    codes = tokenizer.transform(X)
+    aligned = align_codes(old, new, codebook_sizes=np.maximum(tokenizer.codebook_sizes_, 1 + old.max(axis=0)))
+    np.testing.assert_array_equal(codes[:, :2], aligned[:, :2])
+    np.testing.assert_array_equal(codes[:, 2:], new[:, 2:])  # a suffix says nothing that could be kept
+    np.testing.assert_allclose(tokenizer.inverse_transform(codes), reconstruction, rtol=1e-5, atol=1e-5)
+    tokenizer.partial_fit(later)
+    np.testing.assert_array_equal(tokenizer.transform(X), codes)
+    assert len(np.unique(tokenizer.codes_, axis=0)) == 300
+
+
+def test_unique_copied_codes_are_aligned_by_their_one_codebook(items):
+    X = items.embeddings
+    inner = MultiEmbeddingTokenizer(2, 8, hidden_layer_sizes=(), latent_dim=4, max_iter=2, random_state=0)
+    old = UniqueTokenizer(inner, "suffix", suffix_size=64).fit_transform(X)
+    tokenizer = UniqueTokenizer(inner.set_params(random_state=1), "suffix", suffix_size=64).fit(X)
+    codes = tokenizer.align_to(X, old).transform(X)
+    np.testing.assert_array_equal(codes[:, :2], tokenizer.tokenizer_.transform(X))
+    assert code_churn(old[:, :2], codes[:, :2]).items < 0.9
+
+
+@pytest.mark.parametrize("inner", [RandomTokenizer(2, 8, random_state=0)])
+def test_unique_codes_over_codes_without_labels_cannot_be_aligned(items, inner):
+    tokenizer = UniqueTokenizer(inner, "suffix").fit(items.embeddings)
+    before = tokenizer.codes_
+    with pytest.raises(TypeError, match="cannot be aligned"):
+        tokenizer.align_to(items.embeddings, tokenizer.transform(items.embeddings))
+    assert tokenizer.codes_ is before

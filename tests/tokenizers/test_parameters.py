@@ -33,6 +33,7 @@ _OTHERS = {
     "random_state": ((0, 1), {}),
     "strategy": (("reassign", "suffix"), {}),
     "suffix_size": ((64, 128), {"strategy": "suffix"}),
+    "capacity": ((1, 2), {}),
 }
 CASES = _LEARNED | _OTHERS
 # Tested where they act: on a machine with a GPU, on what is printed, after a kill, and by the tokenizer inside.

@@ -94,10 +94,16 @@ class Audit:
         return self.codes[self.is_first]
 
 
-def findings(audit):
-    """Return the sentences that apply, the gravest first."""
+def has_a_suffix(audit):
+    """Return whether the last codebook only counts the items that share the others."""
+    return _codes_with_a_suffix(audit) is not None
+
+
+def findings(audit, purpose=None):
+    """Return the sentences that apply, the gravest first; of codes for ranking, nothing on items that share them."""
     suffixed = _codes_with_a_suffix(audit)
     is_suffix = suffixed is not None
+    is_for_ranking = purpose == "ranking"
     codebooks = np.arange(audit.codes.shape[1] - is_suffix)  # a suffix has a finding of its own
     return [
         *_about_content(audit),
@@ -108,9 +114,9 @@ def findings(audit):
         *_about_even_use(audit, codebooks),
         *_about_dead_codes(audit, codebooks),
         *_about_tiny_codebooks(audit),
-        *_about_collisions(audit),
-        *(_about_the_suffix(audit, suffixed) if is_suffix else _about_prefixes(audit)),
-        *_about_copies(audit),
+        *(() if is_for_ranking else _about_collisions(audit)),
+        *(_about_the_suffix(audit, suffixed) if is_suffix else () if is_for_ranking else _about_prefixes(audit)),
+        *(() if is_for_ranking and _is_graded(audit) else _about_copies(audit)),
     ]
 
 

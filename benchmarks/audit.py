@@ -7,12 +7,10 @@
 
 ``fit`` fits DeepFM at its defaults on the training impressions of the study, with one seed, and scores the test, cold
 items apart (benchmarks/defaults.py). ``figures`` audits the same codes with the training clicks as interactions: nothing
-of the test, and no click model. ``report`` has both side by side, and the rank correlation of each figure with the AUC.
+of the test, and no click model. ``report`` has both side by side, and the rank correlations.
 """
 
 import argparse
-import json
-import sys
 import time
 from pathlib import Path
 
@@ -22,13 +20,24 @@ import torch
 from defaults import columns_of, execute, load, study_arms
 from machine import OwnMemory, describe_machine
 from records import Records, markdown_table, publish
+from runs import cluster_r2
 from scipy.stats import spearmanr
+
+from semid.metrics import tokenizer_report
 
 # Mappings by their names in the study, codes alone: what a user would choose among.
 MAPPINGS = (
     "shuffled", "pq", "residual", "rqvae", "rqvae_aligned", "moc", "moc_graded", "parallel", "graded", "moc_whole",
     "moc_aligned", "graded_joint",
 )  # fmt: skip
+SHOWN = (
+    "co_click_auc",
+    "co_click_auc_tail",
+    "co_click_hit_rate",
+    "mean_co_click_lift",
+    "neighbor_overlap",
+    "collision_rate",
+)
 
 
 def fit(options):
@@ -42,19 +51,91 @@ def fit(options):
             print(arm, f"{record['auc']:.4f} {record['cold']:.4f} {record['seconds']:.0f} s", flush=True)
 
 
+def figures(options):
+    """Audit each mapping with the training clicks, and keep the figures."""
+    records = Records(Path(options.results) / "figures.jsonl")
+    data = load(options.data, options.folder)
+    log = data.train[data.train["click"] == 1]
+    for arm in options.mappings.split(","):
+        if records.matching(data=options.data, arm=arm, seed=options.seed):
+            continue
+        codes = columns_of(arm, data, options.seed).filter(like="item_code").to_numpy()
+        mapping = pd.DataFrame(codes, index=data.item_ids).add_prefix("code")
+        start = time.perf_counter()
+        report = tokenizer_report(mapping, data.embeddings, interactions=log, baselines=False)
+        seconds = time.perf_counter() - start
+        rates = {
+            f"mean_{name}": float(report.table[name].mean())
+            for name in ("perplexity", "prefix_collision_rate", "co_click_lift", "prefix_co_click_lift")
+        }
+        parts = {f"co_click_auc_{part}": float(auc) for part, auc in report.parts["co_click_auc"].items()}
+        of_codes = {"cluster_r2": float(np.mean([cluster_r2(data.embeddings, column) for column in codes.T]))}
+        key = {"data": options.data, "arm": arm, "seed": options.seed}
+        records.add(key | report.summary | rates | parts | of_codes | {"seconds": seconds})
+        print(arm, f"{report.summary['co_click_auc']:.4f} {seconds:.0f} s", flush=True)
+
+
+def report(options):
+    """Print both side by side, and how each figure orders the mappings."""
+    results = Path(options.results)
+    fits = {row["arm"]: row for row in Records(results / "fits.jsonl").matching(data=options.data, seed=options.seed)}
+    audits = Records(results / "figures.jsonl").matching(data=options.data, seed=options.seed)
+    both = [(fits[row["arm"]], row) for row in audits if row["arm"] in fits]
+    both.sort(key=lambda pair: -pair[0]["cold"])
+    rows = [
+        {
+            "mapping": study_arms.ARMS[fit["arm"]].label,
+            "cold AUC": f"{fit['cold']:.3f}",
+            "test AUC": f"{fit['auc']:.3f}",
+        }
+        | {name: f"{audit[name]:.3f}" for name in SHOWN}
+        for fit, audit in both
+    ]
+    names = [name for name in both[0][1] if name not in ("data", "arm", "seed", "seconds", "n_items", "n_codebooks")]
+    orders = []
+    for name in names:
+        values = np.array([audit[name] for _, audit in both], dtype=float)
+        if np.isfinite(values).all() and len(set(values)) > 1:
+            of_cold, of_all = (spearmanr(values, [fit[auc] for fit, _ in both])[0] for auc in ("cold", "auc"))
+            orders.append({"figure": name, "cold AUC": f"{of_cold:+.2f}", "test AUC": f"{of_all:+.2f}"})
+    orders.sort(key=lambda row: -abs(float(row["cold AUC"])))
+    publish(markdown_table(rows), "audit_mappings", options.output)
+    publish(markdown_table(orders), "audit_orders", options.output)
+
+
+def scale(options):
+    """Audit a made log of many interactions, and print seconds and memory."""
+    rng = np.random.default_rng(0)
+    n_items, n_users = 100_000, 1_000_000
+    X = rng.normal(size=(n_items, 64)).astype(np.float32)
+    codes = rng.integers(256, size=(n_items, 4))
+    share = 1 / np.arange(1, n_items + 1) ** 0.8
+    items = rng.choice(n_items, size=options.interactions, p=share / share.sum())
+    log = pd.DataFrame({"user_id": rng.integers(n_users, size=options.interactions), "item_id": items})
+    del items
+    with OwnMemory() as memory:
+        start = time.perf_counter()
+        tokenizer_report(codes, X, codebook_size=256, interactions=log, labels=codes[:, 0] // 16)
+        seconds = time.perf_counter() - start
+    print(describe_machine(options.threads))
+    print(f"{options.interactions:,} interactions, {n_items:,} items: {seconds:.1f} s, {memory.peak:,.0f} MiB")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=("fit",))
+    parser.add_argument("command", choices=("fit", "figures", "report", "scale"))
     parser.add_argument("--folder", default="data", help="of the data sets")
     parser.add_argument("--data", default="beauty")
     parser.add_argument("--mappings", default=",".join(MAPPINGS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--results", default="outputs/audit", help="folder of results and of fitted codes")
+    parser.add_argument("--output", help="page to put the tables into")
+    parser.add_argument("--interactions", type=int, default=10_000_000)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     study_arms.keep_codes_in(Path(options.results) / "codes")
-    {"fit": fit}[options.command](options)
+    {"fit": fit, "figures": figures, "report": report, "scale": scale}[options.command](options)
 
 
 if __name__ == "__main__":

@@ -77,15 +77,16 @@ def codes_worth(
     order: str | None = None,
     random_state: RandomState | None = 0,
 ) -> CodesWorth:
-    """Return what codes add to a click model of users and items, over the same model without them, and to popularity.
+    """Return what codes add to a click model of users and items, over the same model without them, and popularity.
 
     Each user's last interaction is the test, the others are for training (users with fewer than three have none in
-    the test), and each gets an item as its negative that the user never took, drawn uniformly. The model is fitted on user and item alone and on user, item and codes,
-    `n_fits` times each with seeds of their own; popularity is the number of training clicks. Cold items have at most
+    the test), and each gets an item as its negative that the user never took, drawn uniformly. The model is fitted on
+    user and item alone and on user, item and codes, `n_fits` times each with seeds of their own; popularity is the
+    number of training clicks. Cold items have at most
     `n_cold` of these. The standard error is that of the mean difference, users and fits drawn anew a hundred times
     (bootstrap): fits alone say nothing of another test, users nothing of another seed.
 
-    Codes that were aligned with clicks must not have seen the test: leave each user's last interaction out of their fit.
+    Codes that were aligned with clicks must not have seen the test: leave the last interactions out of their fit.
 
     Parameters
     ----------

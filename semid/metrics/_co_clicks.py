@@ -56,8 +56,8 @@ def co_click_rates(codes: ArrayLike, users: ArrayLike, items: ArrayLike) -> CoCl
         prefix = Σ_u Σ_g n_ug (n_ug - 1) / (n_u - 1) / Σ_u n_u
         prefix_by_chance = (Σ_g p_g² - Σ_i p_i²) / (1 - Σ_i p_i²)
 
-    with ``n_ug`` the number of items of user u in group g (the items of one prefix, or one code), ``n_u`` their number in
-    all, and ``p`` the share of the interactions that is with an item, or with a group. Chance is two interactions of
+    with ``n_ug`` the number of items of user u in group g (the items of one prefix, or one code), ``n_u`` their number
+    in all, and ``p`` the share of the interactions that is with an item, or with a group. Chance is two interactions of
     different items drawn from the log, so that what is popular is no merit of the codes: random codes have a ratio
     of 1. Users with one item count in neither. In closed form, over all interactions: nothing is drawn. The recall of
     co-occurrence neighbours in a prefix of SIDInspector (arXiv:2606.10375) asks the same of the most frequent pairs.
@@ -236,7 +236,7 @@ class UserItems(NamedTuple):
         check_single_values("users", pd.Series(users))
         if items.dtype.kind not in "iu" or items.ndim != 1:
             raise ValueError(f"items must be rows, integers of one axis, got {items.dtype} of shape {items.shape}.")
-        if len(items) and not (0 <= items.min() and items.max() < n_items):
+        if len(items) and (items.min() < 0 or items.max() >= n_items):
             raise ValueError(f"items must be rows below {n_items}, got {items.min()} to {items.max()}.")
         numbers, _ = factorize_ids(users)
         if (numbers < 0).any():
@@ -248,7 +248,7 @@ class UserItems(NamedTuple):
         """Return those of numbered users, with -1 for none, and rows of items."""
         keys = np.unique(users.astype(np.int64) * n_items + items)  # n_users · n_items is far below 2^63
         users, items = np.divmod(keys, n_items)
-        # Within a user any few that follow one another are a random sample; the shuffle does not depend on the log's order.
+        # Within a user, any few that follow one another are a random sample.
         order = np.lexsort((np.random.default_rng(0).permutation(len(keys)), users))
         items = items[order]
         is_first = np.append(True, users[1:] != users[:-1]) if len(users) else np.zeros(0, dtype=bool)

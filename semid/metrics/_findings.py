@@ -87,11 +87,22 @@ class Audit:
     is_evidence: bool  # whether there are items enough for the neighbours to tell anything
     norm_ratio: float | None  # how many times as long the longest embeddings are as the shortest
     r2: float | None
+    titles: list[str] | None = None  # (n_items,)
+
+    def name(self, row):
+        """Return what an item is called: its title beside its id, or its id alone."""
+        return item_name(self.item_ids, self.titles, row)
 
     @property
     def distinct_codes(self):
         """Codes of the items that are first: equal embeddings have equal codes, whatever the tokenizer."""
         return self.codes[self.is_first]
+
+
+def item_name(item_ids, titles, row):
+    """Return the title of an item beside its id, or its id alone."""
+    title = "" if titles is None else titles[row]
+    return f"{title!r} ({item_ids[row]})" if title else str(item_ids[row])
 
 
 def has_a_suffix(audit):
@@ -246,8 +257,8 @@ def _about_collisions(audit):
     yield (
         f"{_by_design('Collisions', audit)}: {len(rows) - len(first):,} of {len(rows):,} {which} add no row of codes "
         f"({audit.collision_rate:.2%}). The largest group are {len(largest)} items with the codes "
-        f"{audit.codes[largest[0]].tolist()}, such as {audit.item_ids[largest[0]]!s} and "
-        f"{audit.item_ids[largest[1]]!s}. No model that reads codes alone can tell them apart.{ask} "
+        f"{audit.codes[largest[0]].tolist()}, such as {audit.name(largest[0])} and "
+        f"{audit.name(largest[1])}. No model that reads codes alone can tell them apart.{ask} "
         f"{_GRADED_COLLIDE if _is_graded(audit) else _OTHERS_COLLIDE}"
     )
 

@@ -22,8 +22,8 @@ def _about_unknown_items(traffic):
         n = traffic.n_interactions + traffic.n_unknown
         if traffic.n_unknown > _UNKNOWN * n:
             yield (
-                f"{traffic.n_unknown:,} of {n:,} interactions ({traffic.n_unknown / n:.1%}) are with items that have no "
-                "codes here, or of no user. They are left out; if the items are new, give them codes with transform."
+                f"{traffic.n_unknown:,} of {n:,} interactions ({traffic.n_unknown / n:.1%}) are with items that have "
+                "no codes here, or of no user. They are left out; if the items are new, give them codes with transform."
             )
 
 
@@ -34,17 +34,18 @@ def _about_users(figures, traffic):
     noise = _BEYOND_NOISE * traffic.noise
     best = figures.get(PARALLEL, {}).get("co_click_auc")
     if auc < 0.5 + noise and (best is None or best > 0.5 + noise):
+        others = [(name, figures[name]["co_click_auc"]) for name in (RANDOM, PARALLEL) if name in figures]
+        words = ", ".join(f"{name} {other:.3f}" for name, other in others)
         yield (
             "The codes know nothing of what users take: by them, an item that a user took is told from one that others "
-            f"took with an AUC of {auc:.3f}, by random codes {figures[RANDOM]['co_click_auc']:.3f}"
-            f"{'' if best is None else f', by k-means of X {best:.3f}'}. Check that the ids of the mapping are those of "
-            "the log; if they are, these codes help no click model."
+            f"took with an AUC of {auc:.3f}{f' ({words})' if words else ''}. Check that the ids of the mapping are "
+            "those of the log; if they are, these codes help no click model."
         )
     elif best is not None and auc - 0.5 < _LESS * (best - 0.5) and best - auc > noise:
         yield (
-            f"Plain k-means of X, of the same sizes side by side, tells more of what users take: AUC {best:.3f} against "
-            f"{auc:.3f}. For ranking, take ParallelKMeansTokenizer or presets.ranking(), best aligned with clicks "
-            "(SemanticIDEncoder(..., user='user_id'))."
+            "Plain k-means of X, of the same sizes side by side, tells more of what users take: AUC "
+            f"{best:.3f} against {auc:.3f}. For ranking, take ParallelKMeansTokenizer or presets.ranking(), best "
+            "aligned with clicks (SemanticIDEncoder(..., user='user_id'))."
         )
 
 
@@ -53,7 +54,7 @@ def _about_shared_traffic(figures, named):
     share, ratio = mapping.get("shared_traffic", 0), mapping.get("popularity_of_shared", 0)
     if share >= _COLLIDING and named is not None:
         yield (
-            f"{share:.1%} of the interactions are with items that share all their codes, which are {ratio:.1f} times as "
-            f"popular as the mean item; the most popular such are {named[0]} and {named[1]}. For retrieval, "
+            f"{share:.1%} of the interactions are with items that share all their codes, which are {ratio:.1f} times "
+            f"as popular as the mean item; the most popular such are {named[0]} and {named[1]}. For retrieval, "
             "UniqueTokenizer gives each item codes of its own; for ranking, keep the item id as a field beside them."
         )

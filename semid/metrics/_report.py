@@ -12,6 +12,7 @@ import pandas as pd
 
 from semid.base._typing import StrPath
 from semid.metrics._churn import CodeChurn, code_churn
+from semid.metrics._findings import item_name
 from semid.metrics._popularity import shares_codes
 from semid.tables._ids import find_ids, id_index
 
@@ -32,8 +33,7 @@ class ReportItems(NamedTuple):
 
     def name(self, row):
         """Return what an item is called: its title beside its id, or its id alone."""
-        title = "" if self.titles is None else self.titles[row]
-        return f"{title!r} ({self.ids[row]})" if title else str(self.ids[row])
+        return item_name(self.ids, self.titles, row)
 
     def most_popular_of_shared(self, codes):
         """Return the names of the two most popular items that share their codes with one another, None without any."""
@@ -158,10 +158,8 @@ class TokenizerReport:
         """
         if not isinstance(other, TokenizerReport):
             raise TypeError(f"other must be a TokenizerReport, got {type(other).__name__}.")
-        names = tuple(names)
-        if len(names) != 2 or not all(isinstance(name, str) and name for name in names) or names[0] == names[1]:
-            raise ValueError(f"names must be two different texts, got {names!r}.")
-        return ReportComparison(names, (self, other))
+        first, second = _two_names(names)
+        return ReportComparison((first, second), (self, other))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -269,6 +267,13 @@ class ReportComparison:
         from semid.plots._page import page_of_comparison  # as above
 
         write_whole(path, page_of_comparison(self))
+
+
+def _two_names(names):
+    names = tuple(names)
+    if len(names) != 2 or not all(isinstance(name, str) and name for name in names) or names[0] == names[1]:
+        raise ValueError(f"names must be two different texts, got {names!r}.")
+    return names
 
 
 def write_whole(path: StrPath, text: str) -> None:

@@ -187,7 +187,7 @@ def tokenizer_report(
     traffic = Traffic(log, popularity, len(codes), k, rng)
     mapping = _Codes.of(codes, codebook_size)
     others = baseline_codes(len(codes), mapping.sizes, items.X, items.rows, rng) if baselines else {}
-    audit, overlaps = _audit(item_ids, mapping, items, list(others.values()), k, random_state)
+    audit, overlaps = _audit(item_ids, titles, mapping, items, list(others.values()), k, random_state)
     summary = _summary(audit, items, traffic, labels, k, random_state)
     figures = {"mapping": summary | {"k": k}}
     for (name, other), overlap in zip(others.items(), overlaps, strict=True):
@@ -209,7 +209,7 @@ def tokenizer_report(
 
 
 class _Codes(NamedTuple):
-    """Codes of a mapping, each codebook from 0 on; to have none is a code as well, of the codebooks where it happens."""
+    """Codes of a mapping, each codebook from 0 on; to have none is a code too, of the codebooks where it happens."""
 
     codes: np.ndarray  # (n_items, n_codebooks)
     sizes: np.ndarray  # (n_codebooks,)
@@ -250,7 +250,7 @@ class _Items:
             self.reconstruction = check_rows("reconstruction", rows, len(self.rows) if is_left else n_items)
 
 
-def _audit(item_ids, mapping, items, others, k, random_state):
+def _audit(item_ids, titles, mapping, items, others, k, random_state):
     """Return the figures that the findings read, and the neighbour overlap of each of `others`."""
     codes, sizes = mapping.codes, mapping.sizes
     is_first = np.ones(len(codes), dtype=bool)
@@ -282,6 +282,7 @@ def _audit(item_ids, mapping, items, others, k, random_state):
         is_evidence=k * ITEMS_PER_NEIGHBOR <= len(items.rows),
         norm_ratio=None if items.X is None else _norm_ratio(items.X),
         r2=None if items.reconstruction is None else reconstruction_r2(items.X, items.reconstruction),
+        titles=titles,
     )
     return audit, overlaps
 

@@ -12,6 +12,7 @@ from semid.tables._frames import from_arrow
 from semid.tables._ids import factorize_ids, find_ids, id_index, like_those, of_other_kind
 
 N_CONTESTS = 20_000
+_LEAST_QUERIES, _MOST_QUERIES, _MOST_DISTANCES = 2_000, 10_000, 2**27  # of the hit rates
 _MOST_PAIRS = 2_000_000  # interactions whose users are compared; of a longer log, those of some users
 
 
@@ -73,7 +74,8 @@ class Traffic:
             self.pairs = UserItems.of_numbers(some.users, some.items, n_items)
             everything = np.ones(n_items, dtype=bool)
             self.contests = Contests.draw(self.pairs, everything, N_CONTESTS, rng)
-            self.partners = Partners.draw(self.pairs, 2000, rng)
+            n_queries = int(np.clip(_MOST_DISTANCES // n_items, _LEAST_QUERIES, _MOST_QUERIES))
+            self.partners = Partners.draw(self.pairs, n_queries, rng)
         if self.popularity is not None:
             self.popularity = check_popularity(self.popularity, n_items)
 

@@ -27,8 +27,8 @@ def _for_ranking(figures, noise):
         if "neighbor_overlap" in mapping:
             return (
                 "Unknown: pass interactions to be told. Codes keep "
-                f"{_beside(figures, 'neighbor_overlap', '{:.1%}', PARALLEL)} of the neighbours in X, which orders codes "
-                "for click models less well."
+                f"{_beside(figures, 'neighbor_overlap', '{:.1%}', PARALLEL)} of the neighbours in X, which orders "
+                "codes for click models less well."
             )
         return "Unknown: pass interactions, and X, to be told. Codes alone do not show it."
     grade = _grade(figures, "co_click_auc", PARALLEL)

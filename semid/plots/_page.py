@@ -2,7 +2,7 @@
 
 import json
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,11 +10,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from semid import __version__
 from semid.metrics._report import ReportComparison, ReportItems, TokenizerReport, as_text
-from semid.plots._figures_in_words import FIGURES, COLUMNS
+from semid.plots._figures_in_words import COLUMNS, FIGURES
 from semid.plots._svg import pictures_of
-
-if TYPE_CHECKING:
-    from jinja2 import Template
+from semid.tables._ids import find_ids, id_index
 
 _MOST_BYTES = 1_900_000  # of a page, which has to stay under 2 MB
 _LONGEST_TITLE = 90  # characters
@@ -99,7 +97,7 @@ def _group(items, rows, weights, level):
             counts = known.value_counts()
             label = f"{counts.index[0]} ({counts.iloc[0] / len(rows):.0%})"
     return {
-        "codes": "-".join(map(str, items.codes[rows[0], : level + 1].tolist())),
+        "codes": _codes_text(items.codes[rows[0], : level + 1]),
         "n_items": len(rows),
         "traffic": None if items.popularity is None else float(weights[rows].sum() / weights.sum()),
         "label": label,
@@ -124,7 +122,7 @@ def _items_of(report):
 
 def _about(report):
     sizes = report.items.sizes.tolist()
-    shape = f"{len(sizes)} × {sizes[0]}" if len(set(sizes)) == 1 else ", ".join(map(str, sizes))
+    shape = f"{len(sizes)} \u00d7 {sizes[0]}" if len(set(sizes)) == 1 else ", ".join(map(str, sizes))
     about = [("Items", f"{report.summary['n_items']:,}"), ("Codes of each", shape)]
     if "n_interactions" in report.summary:
         about.append(("Interactions", f"{report.summary['n_interactions']:,}"))
@@ -172,16 +170,20 @@ def _cell(value):
 def _changed(comparison):
     """Return the most popular of the items whose codes changed, with both codes."""
     first, second = (report.items for report in comparison.reports)
-    rows = pd.Index(second.ids).get_indexer(pd.Index(first.ids))
+    rows = find_ids(id_index(second.ids), first.ids)
     both = np.flatnonzero(rows >= 0)
     changed = both[(first.codes[both] != second.codes[rows[both]]).any(axis=1)]
     if first.popularity is not None:
         changed = changed[np.argsort(-first.popularity[changed], kind="stable")]
     return [
-        {"title": _title(first, row), "codes": ["-".join(map(str, codes[at].tolist())) for codes, at in
-                                                 ((first.codes, row), (second.codes, rows[row]))]}
+        {"title": _title(first, row), "codes": [_codes_text(first.codes[row]), _codes_text(second.codes[rows[row]])]}
         for row in changed[:_N_CHANGED]
-    ]  # fmt: skip
+    ]
+
+
+def _codes_text(codes):
+    """Return codes as 12-3-9, without those that an item does not have."""
+    return "-".join(str(code) for code in codes.tolist() if code >= 0) or "none"
 
 
 def _index(items, n_bytes):
@@ -192,7 +194,7 @@ def _index(items, n_bytes):
     entries, left = [], n_bytes - 2
     for row in order:
         title = "" if items.titles is None else _shortened(items.titles[row])
-        entry = _script_safe([_shortened(str(items.ids[row])), title, "-".join(map(str, items.codes[row].tolist()))])
+        entry = _script_safe([_shortened(str(items.ids[row])), title, _codes_text(items.codes[row])])
         left -= len(entry.encode()) + 1
         if left < 0:
             break
@@ -228,7 +230,7 @@ def _environment():
     )
 
 
-def _template(name) -> "Template":
+def _template(name):
     return _environment().get_template(name)
 
 

@@ -12,9 +12,11 @@ from semid.plots._code_usage import CodeUsageDisplay
 from semid.plots._redundancy import CodebookRedundancyDisplay
 from semid.plots._style import pyplot
 
+_DOTS = 150  # an inch, where a picture has an image
 _SIZE = (4.6, 3.5)  # inches: at the width of a phone, text is as large as on paper
 _INK = "#010203"  # stands for the colour of the page's text, and is like no other
-_MOST_BRANCHES = 1_200  # boxes of a tree, beyond which a level is left out
+_MOST_BOXES = 300  # of a tree, beyond which they are points of an image instead of shapes
+_DEPTH = 3  # levels of a tree
 _ROOT = re.compile(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', re.DOTALL)
 _NUMBERS = re.compile(r' (?:d|x|y|x1|x2|y1|y2|width|height|transform|points)="[^"]*"')
 
@@ -44,18 +46,16 @@ def pictures_of(items, parts, *, prefix="", redundancy=True):
             svg_of(usage, f"{prefix}usage"),
         )
     ]
-    depth = _depth(codes)
-    if depth:
-        tree = CodeTreeDisplay.from_codes(codes, items.titles, max_depth=depth)
-        pictures.append(
-            Picture(
-                "The first codes as a tree",
-                "Each box is the items of one code, within the box of the code before it; its height is their number.",
-                f"{len(tree.branches[0])} first codes; the largest has {tree.branches[0][0].n_items:,} of "
-                f"{tree.n_items:,} items.",
-                svg_of(tree, f"{prefix}tree", n_labels=0),
-            )
+    tree = CodeTreeDisplay.from_codes(codes, max_depth=_DEPTH)
+    pictures.append(
+        Picture(
+            "The first codes as a tree",
+            "Each box is the items of one code, within the box of the code before it; its height is their number.",
+            f"{len(tree.branches[0])} first codes; the largest has {tree.branches[0][0].n_items:,} of "
+            f"{tree.n_items:,} items.",
+            svg_of(tree, f"{prefix}tree"),
         )
+    )
     if redundancy and codes.shape[1] > 1:
         display = CodebookRedundancyDisplay.from_codes(codes, random_state=0)
         pictures.append(
@@ -79,19 +79,23 @@ def svg_of(display, name, **options):
         figure, ax = plt.subplots(figsize=_SIZE, layout="constrained")
         try:
             display.plot(ax, **options)
-            _keep_black_on_boxes(display)
+            if isinstance(display, CodeTreeDisplay):
+                _prepare_tree(display)
             buffer = io.StringIO()
-            figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+            figure.savefig(buffer, format="svg", dpi=_DOTS, transparent=True, metadata={"Date": None, "Creator": None})
         finally:
             plt.close(figure)
     return _inline(buffer.getvalue(), name)
 
 
-def _keep_black_on_boxes(display):
-    """Text inside boxes of a tree stands on their colour, whatever that of the page."""
-    for text in getattr(display, "text_", None) if isinstance(display, CodeTreeDisplay) else ():
+def _prepare_tree(display):
+    """Text inside boxes stands on their colour, whatever that of the page; thousands of boxes are one image."""
+    for text in display.text_:
         if text.get_clip_on():
             text.set_color("black")
+    if sum(map(len, display.branches)) > _MOST_BOXES:
+        for boxes in display.boxes_:
+            boxes.set_rasterized(True)
 
 
 def _inline(text, name):
@@ -108,14 +112,6 @@ def _inline(text, name):
     text = _NUMBERS.sub(lambda match: re.sub(r"(\.\d\d)\d+", r"\1", match[0]), text)  # of a hundredth of a point
     text = re.sub(r"\s*\n\s*", "\n", text).replace(_INK, "currentColor")
     return Markup(text)  # of this module's making; texts in it were escaped by matplotlib
-
-
-def _depth(codes):
-    """Return how many levels of a tree have few boxes enough to be seen."""
-    for depth in range(1, min(codes.shape[1], 3) + 1):
-        if len(np.unique(codes[:, :depth], axis=0)) > _MOST_BRANCHES:
-            return depth - 1
-    return min(codes.shape[1], 3)
 
 
 def _mean_of_pairs(matrix):

@@ -6,8 +6,8 @@
     python benchmarks/audit.py scale --interactions 10000000
 
 ``fit`` fits DeepFM at its defaults on the training impressions of the study, with one seed, and scores the test, cold
-items apart (benchmarks/defaults.py). ``figures`` audits the same codes with the training clicks as interactions: nothing
-of the test, and no click model. ``report`` has both side by side, and the rank correlations.
+items apart (benchmarks/defaults.py). ``figures`` audits the same codes with the training clicks as interactions:
+nothing of the test, and no click model. ``report`` has both side by side, and the rank correlations.
 """
 
 import argparse
@@ -30,14 +30,14 @@ MAPPINGS = (
     "shuffled", "pq", "residual", "rqvae", "rqvae_aligned", "moc", "moc_graded", "parallel", "graded", "moc_whole",
     "moc_aligned", "graded_joint",
 )  # fmt: skip
-SHOWN = (
-    "co_click_auc",
-    "co_click_auc_tail",
-    "co_click_hit_rate",
-    "mean_co_click_lift",
-    "neighbor_overlap",
-    "collision_rate",
-)
+SHOWN = {
+    "co_click_auc": "co-click AUC",
+    "co_click_auc_tail": "in the tail",
+    "co_click_hit_rate": "hit rate",
+    "mean_co_click_lift": "lift",
+    "neighbor_overlap": "neighbours kept",
+    "collision_rate": "collisions",
+}
 
 
 def fit(options):
@@ -82,15 +82,11 @@ def report(options):
     audits = Records(results / "figures.jsonl").matching(data=options.data, seed=options.seed)
     both = [(fits[row["arm"]], row) for row in audits if row["arm"] in fits]
     both.sort(key=lambda pair: -pair[0]["cold"])
-    rows = [
-        {
-            "mapping": study_arms.ARMS[fit["arm"]].label,
-            "cold AUC": f"{fit['cold']:.3f}",
-            "test AUC": f"{fit['auc']:.3f}",
-        }
-        | {name: f"{audit[name]:.3f}" for name in SHOWN}
-        for fit, audit in both
-    ]
+    rows = []
+    for of_model, of_audit in both:
+        row = {"mapping": study_arms.ARMS[of_model["arm"]].label}
+        row |= {"cold AUC": f"{of_model['cold']:.3f}", "test AUC": f"{of_model['auc']:.3f}"}
+        rows.append(row | {label: f"{of_audit[name]:.3f}" for name, label in SHOWN.items()})
     names = [name for name in both[0][1] if name not in ("data", "arm", "seed", "seconds", "n_items", "n_codebooks")]
     orders = []
     for name in names:

@@ -31,7 +31,7 @@ def _about_users(figures, traffic):
     auc = figures["mapping"].get("co_click_auc")
     if auc is None:
         return
-    noise = _BEYOND_NOISE * traffic.noise
+    noise = _BEYOND_NOISE * traffic.noise(figures["mapping"])["co_click_auc"]
     best = figures.get(PARALLEL, {}).get("co_click_auc")
     if auc < 0.5 + noise and (best is None or best > 0.5 + noise):
         others = [(name, figures[name]["co_click_auc"]) for name in (RANDOM, PARALLEL) if name in figures]

@@ -201,7 +201,7 @@ def tokenizer_report(
         table=_table(audit, labels, traffic),
         summary=summary,
         advice=advice,
-        verdict=verdict(figures, has_a_suffix(audit), traffic.noise if traffic.has_pairs else None, purpose),
+        verdict=verdict(figures, has_a_suffix(audit), traffic.noise(summary), purpose),
         baselines=_beside(figures) if others else None,
         parts=traffic.parts(audit.codes, rng),
         items=about,

@@ -84,10 +84,15 @@ class Traffic:
         """Whether any user has two items that were compared."""
         return self.contests is not None and len(self.contests.taken) > 0
 
-    @property
-    def noise(self):
-        """Standard error of `co_click_auc`, at most."""
-        return 0.5 / np.sqrt(len(self.contests.taken))
+    def noise(self, figures):
+        """Return the standard errors of figures that are of a sample, at most, by name."""
+        errors = {}
+        if "co_click_auc" in figures:
+            errors["co_click_auc"] = 0.5 / np.sqrt(len(self.contests.taken))
+        if "co_click_hit_rate" in figures:
+            rate = figures["co_click_hit_rate"]
+            errors["co_click_hit_rate"] = np.sqrt(rate * (1 - rate) / len(self.partners.queries))
+        return errors
 
     def figures(self, codes):
         """Return the figures of a mapping, by name."""

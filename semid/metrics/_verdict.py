@@ -14,9 +14,10 @@ _BEYOND_NOISE = 2  # standard errors
 def verdict(figures, has_suffix, noise, purpose):
     """Return a sentence for each purpose, which begins with one of GRADES.
 
-    `figures` are those of the mapping and of each baseline by its name, `noise` the standard error of `co_click_auc`.
+    `figures` are those of the mapping and of each baseline by its name, `noise` the standard errors of those that are
+    of a sample, by name.
     """
-    sentences = {"ranking": _for_ranking(figures, noise), "retrieval": _for_retrieval(figures, has_suffix)}
+    sentences = {"ranking": _for_ranking(figures, noise), "retrieval": _for_retrieval(figures, has_suffix, noise)}
     return {name: sentence for name, sentence in sentences.items() if purpose in (None, name)}
 
 
@@ -31,8 +32,8 @@ def _for_ranking(figures, noise):
                 "codes for click models less well."
             )
         return "Unknown: pass interactions, and X, to be told. Codes alone do not show it."
-    grade = _grade(figures, "co_click_auc", PARALLEL)
-    if auc - 0.5 < _BEYOND_NOISE * noise:
+    grade = _grade(figures, "co_click_auc", PARALLEL, noise)
+    if auc - 0.5 < _BEYOND_NOISE * noise["co_click_auc"]:
         grade = "Poor"
     elif grade == "Unknown":
         return (
@@ -45,7 +46,7 @@ def _for_ranking(figures, noise):
     )
 
 
-def _for_retrieval(figures, has_suffix):
+def _for_retrieval(figures, has_suffix, noise):
     mapping = figures["mapping"]
     rate = mapping.get("collision_rate_of_distinct", mapping["collision_rate"])
     of_ids = "Good" if rate <= _UNIQUE else "Fair" if rate <= _NEARLY_UNIQUE else "Poor"
@@ -61,14 +62,14 @@ def _for_retrieval(figures, has_suffix):
         "co_click_hit_rate": "another item of the same user is among the {k} nearest by codes in {beside} of cases",
         "neighbor_overlap": "{beside} of the {k} nearest in X are nearest by codes",
     }[name]
-    of_content = _grade(figures, name, RESIDUAL)
+    of_content = _grade(figures, name, RESIDUAL, noise)
     beside = _beside(figures, name, "{:.2%}", RESIDUAL)
     grade = _worse(of_ids, of_content) if of_content != "Unknown" else of_ids
     return f"{grade}: {about_ids}; {what.format(k=mapping['k'], beside=beside)}."
 
 
-def _grade(figures, name, best):
-    """Return how much of what k-means gains over random codes the mapping gains."""
+def _grade(figures, name, best, noise):
+    """Return how much of what k-means gains over random codes the mapping gains, in doubt the better grade."""
     if best not in figures or name not in figures[best]:
         return "Unknown"
     value, chance, reference = (figures[which][name] for which in ("mapping", RANDOM, best))
@@ -76,7 +77,7 @@ def _grade(figures, name, best):
         return "Unknown"
     if value <= chance:
         return "Poor"
-    share = (value - chance) / max(reference - chance, 1e-12)
+    share = (value - chance + _BEYOND_NOISE * noise.get(name, 0.0)) / max(reference - chance, 1e-12)
     return "Good" if share >= _GOOD else "Fair" if share >= _FAIR else "Poor"
 
 

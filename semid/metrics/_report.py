@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 from textwrap import fill
 from typing import NamedTuple
@@ -60,7 +60,7 @@ class TokenizerReport:
         Figures of the mapping as a whole, by name.
     advice : list of str
         Findings: the number, why it matters, what to do. Empty for a map in good order.
-    verdict : dict of str, default {}
+    verdict : dict of str or None, default None
         A sentence for ``"ranking"`` and one for ``"retrieval"``, which begin with Good, Fair, Poor or Unknown: Good has
         nine tenths or more of what k-means of the same sizes gains over random codes, Fair half of it. For retrieval,
         also 1 % of collisions at most, and 10 %.
@@ -84,7 +84,7 @@ class TokenizerReport:
     table: pd.DataFrame
     summary: dict
     advice: list
-    verdict: dict = field(default_factory=dict)
+    verdict: dict | None = None
     baselines: pd.DataFrame | None = None
     parts: pd.DataFrame | None = None
     items: ReportItems | None = None
@@ -92,7 +92,7 @@ class TokenizerReport:
     def __repr__(self):
         return "\n".join(
             [
-                *(_folded(f"For {purpose}: {sentence}") for purpose, sentence in self.verdict.items()),
+                *(_folded(f"For {purpose}: {sentence}") for purpose, sentence in (self.verdict or {}).items()),
                 *([""] if self.verdict else []),
                 _summary_table(self).to_string(header=self.baselines is not None),
                 "",
@@ -104,7 +104,7 @@ class TokenizerReport:
         )
 
     def _repr_html_(self):
-        verdicts = "".join(f"<p><b>For {name}</b>: {escape(text)}</p>" for name, text in self.verdict.items())
+        verdicts = "".join(f"<p><b>For {name}</b>: {escape(text)}</p>" for name, text in (self.verdict or {}).items())
         tables = [_summary_table(self).to_html(), self.table.to_html(float_format="{:.3f}".format)]
         tables += [] if self.parts is None else [self.parts.to_html(float_format="{:.3f}".format)]
         advice = "".join(f"<li>{escape(text)}</li>" for text in self.advice)
@@ -233,7 +233,7 @@ class ReportComparison:
     def __repr__(self):
         lines = []
         for name, report in zip(self.names, self.reports, strict=True):
-            lines += [_folded(f"{name}, for {purpose}: {text}") for purpose, text in report.verdict.items()]
+            lines += [_folded(f"{name}, for {purpose}: {text}") for purpose, text in (report.verdict or {}).items()]
         text = _plain(self.table).to_string()
         return "\n".join([*lines, "", text, *(["", self._about_churn()] if self._about_churn() else [])])
 

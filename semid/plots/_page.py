@@ -131,7 +131,7 @@ def _about(report):
 
 def _verdicts(report):
     rows = []
-    for purpose, sentence in report.verdict.items():
+    for purpose, sentence in (report.verdict or {}).items():
         grade, _, text = sentence.partition(": ")
         rows.append({"purpose": purpose, "grade": grade, "text": text[:1].upper() + text[1:]})
     return rows

@@ -5,7 +5,6 @@ import re
 from typing import NamedTuple
 
 import numpy as np
-from markupsafe import Markup
 
 from semid.plots._code_tree import CodeTreeDisplay
 from semid.plots._code_usage import CodeUsageDisplay
@@ -27,7 +26,7 @@ class Picture(NamedTuple):
     title: str
     caption: str
     alt: str
-    svg: Markup
+    svg: str  # an element, in which matplotlib has escaped what is text
 
 
 def pictures_of(items, parts, *, prefix="", redundancy=True):
@@ -111,7 +110,7 @@ def _inline(text, name):
     text = text.replace('id="', f'id="{name}-').replace("url(#", f"url(#{name}-").replace('href="#', f'href="#{name}-')
     text = _NUMBERS.sub(lambda match: re.sub(r"(\.\d\d)\d+", r"\1", match[0]), text)  # of a hundredth of a point
     text = re.sub(r"\s*\n\s*", "\n", text).replace(_INK, "currentColor")
-    return Markup(text)  # of this module's making; texts in it were escaped by matplotlib
+    return text
 
 
 def _mean_of_pairs(matrix):

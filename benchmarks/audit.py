@@ -38,6 +38,13 @@ SHOWN = {
     "neighbor_overlap": "neighbours kept",
     "collision_rate": "collisions",
 }
+ORDERED = {
+    "co_click_lift_of_first": "lift of the first code",
+    "cluster_r2": "variance of the embeddings that one code explains, mean",
+    "redundancy": "redundancy",
+    "mean_perplexity": "perplexity, mean",
+    "shared_traffic": "collisions by traffic",
+}
 
 
 def fit(options):
@@ -87,13 +94,14 @@ def report(options):
         row = {"mapping": study_arms.ARMS[of_model["arm"]].label}
         row |= {"cold AUC": f"{of_model['cold']:.3f}", "test AUC": f"{of_model['auc']:.3f}"}
         rows.append(row | {label: f"{of_audit[name]:.3f}" for name, label in SHOWN.items()})
-    names = [name for name in both[0][1] if name not in ("data", "arm", "seed", "seconds", "n_items", "n_codebooks")]
     orders = []
-    for name in names:
+    for name, label in (SHOWN | ORDERED).items():
         values = np.array([audit[name] for _, audit in both], dtype=float)
         if np.isfinite(values).all() and len(set(values)) > 1:
             of_cold, of_all = (spearmanr(values, [fit[auc] for fit, _ in both])[0] for auc in ("cold", "auc"))
-            orders.append({"figure": name, "cold AUC": f"{of_cold:+.2f}", "test AUC": f"{of_all:+.2f}"})
+            orders.append(
+                {"figure": f"{label} (`{name}`)", "cold AUC": f"{of_cold:+.2f}", "test AUC": f"{of_all:+.2f}"}
+            )
     orders.sort(key=lambda row: -abs(float(row["cold AUC"])))
     publish(markdown_table(rows), "audit_mappings", options.output)
     publish(markdown_table(orders), "audit_orders", options.output)

@@ -16,6 +16,7 @@ _SIZE = (4.6, 3.5)  # inches: at the width of a phone, text is as large as on pa
 _INK = "#010203"  # stands for the colour of the page's text, and is like no other
 _MOST_BOXES = 300  # of a tree, beyond which they are points of an image instead of shapes
 _DEPTH = 3  # levels of a tree
+_MOST_NAMES = 5  # codebooks that can be named side by side
 _ROOT = re.compile(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', re.DOTALL)
 _NUMBERS = re.compile(r' (?:d|x|y|x1|x2|y1|y2|width|height|transform|points)="[^"]*"')
 
@@ -80,6 +81,8 @@ def svg_of(display, name, **options):
             display.plot(ax, **options)
             if isinstance(display, CodeTreeDisplay):
                 _prepare_tree(display)
+            if isinstance(display, CodebookRedundancyDisplay) and len(display.redundancy) > _MOST_NAMES:
+                ax.tick_params(axis="x", labelrotation=90)
             buffer = io.StringIO()
             figure.savefig(buffer, format="svg", dpi=_DOTS, transparent=True, metadata={"Date": None, "Creator": None})
         finally:

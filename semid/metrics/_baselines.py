@@ -7,7 +7,7 @@ from scipy.linalg import eigh
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
-from semid.metrics._arrays import distinct_rows, rescaled
+from semid.metrics._arrays import distinct_rows
 
 RANDOM, RESIDUAL, PARALLEL = "random", "residual k-means", "parallel k-means"
 _SAMPLE = 16_384  # items that the clusters are learned from
@@ -32,15 +32,19 @@ def baseline_codes(n_items, sizes, X, rows, rng):
 
 
 def _components(X, rng):
-    """Return the rows in their leading principal components, float32, with mean 0."""
-    X = rescaled(X).astype(np.float32)
-    X = X - X.mean(axis=0, dtype=np.float64).astype(np.float32)
-    if X.shape[1] <= _WIDTH:
-        return X
-    some = X[rng.permutation(len(X))[:_SAMPLE]].astype(np.float64)
-    width = X.shape[1]
-    _, vectors = eigh(some.T @ some, subset_by_index=(width - _WIDTH, width - 1))
-    return X @ vectors.astype(np.float32)
+    """Return the rows in their leading principal components, float32, with mean 0; some rows at a time."""
+    exponent = -np.frexp(max(X.max(), -X.min()))[1]  # near 1, whatever the scale: squares stay within float32
+    mean = X.mean(axis=0, dtype=np.float64)
+    n_features = X.shape[1]
+    vectors = np.eye(n_features)
+    if n_features > _WIDTH:
+        some = np.ldexp(X[rng.permutation(len(X))[:_SAMPLE]] - mean, exponent)
+        _, vectors = eigh(some.T @ some, subset_by_index=(n_features - _WIDTH, n_features - 1))
+    components = np.empty((len(X), vectors.shape[1]), dtype=np.float32)
+    for start in range(0, len(X), _SAMPLE):
+        rows = slice(start, start + _SAMPLE)
+        components[rows] = np.ldexp(X[rows] - mean, exponent) @ vectors
+    return components
 
 
 def _clusterings(X, sizes, is_residual, rng):

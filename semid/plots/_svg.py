@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from semid.metrics import prefix_collision_rates
 from semid.plots._code_tree import CodeTreeDisplay
 from semid.plots._code_usage import CodeUsageDisplay
 from semid.plots._redundancy import CodebookRedundancyDisplay
@@ -14,6 +15,7 @@ from semid.plots._style import pyplot
 _DOTS = 150  # an inch, where a picture has an image
 _SIZE = (4.6, 3.5)  # inches: at the width of a phone, text is as large as on paper
 _INK = "#010203"  # stands for the colour of the page's text, and is like no other
+_MOST_BRANCHES = 20_000  # of the last level of a tree, which are slivers long before
 _MOST_BOXES = 300  # of a tree, beyond which they are points of an image instead of shapes
 _DEPTH = 3  # levels of a tree
 _MOST_NAMES = 5  # codebooks that can be named side by side
@@ -46,7 +48,7 @@ def pictures_of(items, parts, *, prefix="", redundancy=True):
             svg_of(usage, f"{prefix}usage"),
         )
     ]
-    tree = CodeTreeDisplay.from_codes(codes, max_depth=_DEPTH)
+    tree = CodeTreeDisplay.from_codes(codes, max_depth=_depth(codes))
     pictures.append(
         Picture(
             "The first codes as a tree",
@@ -114,6 +116,12 @@ def _inline(text, name):
     text = _NUMBERS.sub(lambda match: re.sub(r"(\.\d\d)\d+", r"\1", match[0]), text)  # of a hundredth of a point
     text = re.sub(r"\s*\n\s*", "\n", text).replace(_INK, "currentColor")
     return text
+
+
+def _depth(codes):
+    """Return how many levels of a tree to draw: one at least."""
+    n_branches = len(codes) * (1 - prefix_collision_rates(codes[:, :_DEPTH]))
+    return max(1, int(np.count_nonzero(n_branches.round() <= _MOST_BRANCHES)))
 
 
 def _mean_of_pairs(matrix):

@@ -47,8 +47,10 @@ def _report_of(path, sizes, beside, options):
     mapping = read_mapping(_named_ids(path, options))
     X = None if options.embeddings is None else _embeddings_of(mapping.item_ids, options)
     ids, log = mapping.item_ids, beside.log
-    if log is not None and of_other_kind(ids, log["item_id"]):  # as keys of JSON, which are text
-        ids, log = _as_keys(ids), log.assign(item_id=_keys_of_column(log["item_id"]))
+    # Keys of JSON are text, whatever the log and the other file have.
+    if options.compare is not None or (log is not None and of_other_kind(ids, log["item_id"])):
+        ids = _as_keys(ids)
+        log = None if log is None else log.assign(item_id=_keys_of_column(log["item_id"]))
     names = [f"code{n}" for n in range(mapping.codes.shape[1])]
     return tokenizer_report(
         pd.DataFrame(mapping.codes, index=ids, columns=names),

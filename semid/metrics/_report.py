@@ -280,7 +280,8 @@ def write_whole(path: StrPath, text: str) -> None:
     """Write a file that is whole or not there."""
     path = os.fspath(path)
     part = f"{path}.part"
-    with open(part, "w", encoding="utf-8", newline="\n") as file:
+    # Half an emoji, which a title may be cut to, is no UTF-8.
+    with open(part, "w", encoding="utf-8", errors="replace", newline="\n") as file:
         file.write(text)
     os.replace(part, path)
 

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
-from semid.base._checks import as_array, check_integer, check_option, warn
+from semid.base._checks import as_array, check_integer, check_option, check_single_values, warn
 from semid.base._typing import RandomState, StrPath
 from semid.metrics._arrays import (
     check_labels,
@@ -93,7 +93,8 @@ def tokenizer_report(
     popularity : array-like of shape (n_items,), default None
         How often each item is met. None for its number of `interactions`.
     labels : array-like of shape (n_items,), default None
-        Labels of the items, for example categories. Adds what prefixes and codebooks say of them.
+        Labels of the items, for example categories. Adds what prefixes and codebooks say of them. Items whose label is
+        missing are left out of it.
     titles : array-like of shape (n_items,), default None
         A text for each item, to name it by: in findings, and on the page of `TokenizerReport.to_html`.
     purpose : {"ranking", "retrieval"} or None, default None
@@ -178,7 +179,7 @@ def tokenizer_report(
         labels = y
     item_ids, codes = read_mapping(codes)
     items = _Items(len(codes), X, reconstruction)
-    labels = None if labels is None else check_labels("labels", labels, len(codes))
+    labels = None if labels is None else _labels(labels, len(codes))
     titles = None if titles is None else _texts(titles, len(codes))
     k = min(check_integer("k", k, 1), len(items.rows) - 1)
     random_state = check_random_state(random_state)
@@ -320,7 +321,8 @@ def _table(audit, labels, traffic):
         "prefix_collision_rate": audit.prefix_collision_rates,
     }
     if labels is not None:
-        columns["nmi_with_labels"] = code_nmi(audit.codes, labels)
+        known = ~pd.isna(labels)
+        columns["nmi_with_labels"] = code_nmi(audit.codes[known], labels[known])
         columns["prefix_purity"] = prefix_purity(audit.codes, labels)
     if traffic.has_pairs:
         rates = traffic.rates(audit.codes)
@@ -404,6 +406,14 @@ def _beside(figures):
     """Return the figures that the baselines have too, one column for each mapping."""
     names = [name for name in figures["mapping"] if name in figures[RANDOM]]
     return pd.DataFrame({which: {name: of.get(name, np.nan) for name in names} for which, of in figures.items()})
+
+
+def _labels(labels, n_items):
+    labels = check_labels("labels", labels, n_items)
+    check_single_values("labels", pd.Series(labels))
+    if pd.isna(labels).all():
+        raise ValueError("labels must not be missing for all items. Leave them out, or look at the ids they go by.")
+    return labels
 
 
 def _texts(titles, n_items):

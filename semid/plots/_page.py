@@ -214,7 +214,7 @@ def _rendered(template, page, items):
     page |= {"version": __version__, "n_items": len(items.ids), "n_found": 0, "index": ""}
     page |= {"style": _source("style.css"), "script": _source("search.js")}
     rendered = _template(template).render(page)
-    page["index"], page["n_found"] = _index(items, _MOST_BYTES - len(rendered.encode()))
+    page["index"], page["n_found"] = _index(items, _MOST_BYTES - len(rendered.encode(errors="replace")))
     return _template(template).render(page)
 
 

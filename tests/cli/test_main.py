@@ -293,6 +293,19 @@ def test_titles_are_found_by_id_in_any_file_and_order(traffic, items, items_file
     assert "such as '<mug> " in capsys.readouterr().out
 
 
+def test_files_with_ids_as_numbers_and_as_text_are_compared_by_what_they_say(tmp_path, monkeypatch, rng, capsys):
+    monkeypatch.chdir(tmp_path)
+    codes = rng.integers(8, size=(60, 2))
+    io.write_mapping("old.json", np.arange(60), codes)
+    io.write_mapping("new.parquet", np.arange(60)[::-1], codes[::-1])
+    pd.DataFrame({"user_id": rng.integers(9, size=90), "item_id": rng.integers(60, size=90)}).to_parquet("log.parquet")
+    options = ["--compare", "old.json", "--interactions", "log.parquet", "--json"]
+    assert main(["audit", "new.parquet", *options]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["churn"] == {"items": 0.0, "codes": [0.0, 0.0]}
+    assert found["figures"]["n_interactions"]["new.parquet"] == 90
+
+
 def test_the_log_of_integers_is_matched_with_keys_of_json(items, capsys, tmp_path, monkeypatch, rng):
     monkeypatch.chdir(tmp_path)
     io.write_mapping("codes.json", np.arange(300), rng.integers(8, size=(300, 2)))

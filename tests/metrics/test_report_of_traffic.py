@@ -232,6 +232,19 @@ def test_what_does_not_fit_is_refused(arguments, error, message):
         tokenizer_report([[0, 1], [1, 2], [2, 3], [3, 0]], **arguments)
 
 
+def test_items_without_a_label_are_left_out_of_what_is_said_of_labels(catalogue, codes):
+    kinds = catalogue[1].astype(object)
+    kinds[:100] = None
+    report = tokenizer_report(codes, labels=kinds)
+    expected = tokenizer_report(codes[100:], labels=kinds[100:])
+    for name in ("nmi_with_labels", "prefix_purity"):
+        np.testing.assert_allclose(report.table[name], expected.table[name])
+    with pytest.raises(ValueError, match="labels must not be missing for all items"):
+        tokenizer_report(codes, labels=np.full(400, None))
+    with pytest.raises(TypeError, match="labels must hold text or numbers"):
+        tokenizer_report(codes, labels=pd.Series([["a", "b"]] * 399 + [["c"]]))
+
+
 def test_labels_under_their_former_name_are_taken_with_a_word():
     with pytest.warns(FutureWarning, match="y of tokenizer_report is called labels now"):
         report = tokenizer_report([[0], [1]], y=["a", "b"])

@@ -133,6 +133,11 @@ def test_all_items_can_be_searched_for_and_of_too_many_the_most_popular(report, 
     assert f"This page holds the {n_found} most popular of 300 items." in Page(less).text
 
 
+def test_half_an_emoji_in_a_title_is_replaced(tmp_path):
+    tokenizer_report([[0], [1]], titles=["mug \ud83d", "cup"], baselines=False).to_html(tmp_path / "page.html")
+    assert "mug ?" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
 def test_the_same_report_is_the_same_page(report, tmp_path):
     for name in ("a", "b"):
         report.to_html(tmp_path / name)

@@ -118,11 +118,12 @@ def scale(options):
     log = pd.DataFrame({"user_id": rng.integers(n_users, size=options.interactions), "item_id": items})
     del items
     with OwnMemory() as memory:
-        start = time.perf_counter()
+        start = time.perf_counter(), time.process_time()
         tokenizer_report(codes, X, codebook_size=256, interactions=log, labels=codes[:, 0] // 16)
-        seconds = time.perf_counter() - start
+        seconds, of_cores = time.perf_counter() - start[0], time.process_time() - start[1]
     print(describe_machine(options.threads))
-    print(f"{options.interactions:,} interactions, {n_items:,} items: {seconds:.1f} s, {memory.peak:,.0f} MiB")
+    took = f"{seconds:.1f} s ({of_cores:.1f} s of all cores), {memory.peak:,.0f} MiB"
+    print(f"{options.interactions:,} interactions, {n_items:,} items: {took}")
 
 
 def main():

@@ -314,22 +314,23 @@ class _SquaredDistances:
 
 
 class _HammingDistances:
-    """From some items to all, the largest int16 to itself."""
+    """From some items to all, the largest number of its type to itself."""
 
     def __init__(self, name, codes, n_items=None):
         if codes.ndim != 2 or len(codes) != (len(codes) if n_items is None else n_items):
             each = "item" if n_items is None else f"of the {n_items} items"
             raise ValueError(f"{name} must be 2-D, one row for each {each}, got shape {codes.shape}.")
         # Small integers are compared several times as fast.
-        self._codes = np.column_stack([np.unique(column, return_inverse=True)[1] for column in codes.T]).astype(
-            np.int32
-        )
+        numbers = [np.unique(column, return_inverse=True)[1] for column in codes.T]
+        self._columns = [column.astype(np.min_scalar_type(column.max())) for column in numbers]
+        self._n_items = len(codes)
+        self._dtype = np.int8 if len(numbers) < np.iinfo(np.int8).max else np.int16
 
     def __call__(self, queries):
-        distances = np.zeros((len(queries), len(self._codes)), dtype=np.int16)
-        for column in self._codes.T:
+        distances = np.zeros((len(queries), self._n_items), dtype=self._dtype)
+        for column in self._columns:
             distances += column[queries, None] != column
-        distances[np.arange(len(queries)), queries] = np.iinfo(np.int16).max
+        distances[np.arange(len(queries)), queries] = np.iinfo(self._dtype).max
         return distances
 
 

@@ -129,7 +129,8 @@ def co_click_auc(
     among : array-like of shape (n_items,), bool, default None
         Items that i and j are of, such as the rare ones; None for all. The user's other items may be any.
     n_pairs : int, default 20000
-        Number of pairs (i, j), drawn at random; the standard error is at most ``0.5 / sqrt(n_pairs)``.
+        Number of pairs (i, j), drawn at random; the standard error is at most ``0.5 / sqrt(n_pairs)``, or that of the
+        number of interactions, if they are fewer.
     random_state : int, RandomState instance or None, default None
         Seed of the draw.
 
@@ -306,6 +307,7 @@ class Contests(NamedTuple):
     others: np.ndarray  # (n_contests,), rows
     histories: np.ndarray  # (n_contests, length), rows, -1 after the end
     popularity: np.ndarray  # (n_items,), number of users of each item
+    n_interactions: int  # that are behind them: of a short log, fewer than pairs
 
     @classmethod
     def draw(cls, pairs, among, n_contests, rng):
@@ -313,11 +315,17 @@ class Contests(NamedTuple):
         candidates = np.flatnonzero((pairs.counts > 1) & among[pairs.items])
         pool = pairs.items[among[pairs.items]]
         chosen = rng.permutation(candidates)[:n_contests] if len(candidates) > n_contests else candidates
+        n_interactions = len(chosen)
         if 0 < len(chosen) < n_contests:  # a short log: each several times, against several others
             chosen = np.tile(chosen, -(-n_contests // len(chosen)))[:n_contests]
         others = _draw_untouched(pairs, pairs.users[chosen], pool, rng)
         chosen, others = chosen[others >= 0], others[others >= 0]
-        return cls(pairs.items[chosen], others, _histories(pairs, chosen), popularity)
+        return cls(pairs.items[chosen], others, _histories(pairs, chosen), popularity, n_interactions)
+
+    @property
+    def noise(self):
+        """Standard error of the AUC, at most: pairs of one interaction are won or lost together."""
+        return 0.5 / np.sqrt(self.n_interactions)
 
     def auc(self, codes):
         if len(self.taken) == 0:

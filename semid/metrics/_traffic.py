@@ -88,7 +88,7 @@ class Traffic:
         """Return the standard errors of figures that are of a sample, at most, by name."""
         errors = {}
         if "co_click_auc" in figures:
-            errors["co_click_auc"] = 0.5 / np.sqrt(len(self.contests.taken))
+            errors["co_click_auc"] = self.contests.noise
         if "co_click_hit_rate" in figures:
             rate = figures["co_click_hit_rate"]
             errors["co_click_hit_rate"] = np.sqrt(rate * (1 - rate) / len(self.partners.queries))

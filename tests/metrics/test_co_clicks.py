@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from semid.metrics import co_click_auc, co_click_hit_rate, co_click_rates
+from semid.metrics._co_clicks import Contests, UserItems
 
 
 @pytest.fixture
@@ -173,3 +174,14 @@ def test_users_may_be_of_any_type_of_ids(codes, log):
         np.testing.assert_allclose(
             co_click_rates(codes, pd.Series(users).astype(str if "st" in kind else kind), items), expected
         )
+
+
+def test_the_noise_is_that_of_the_interactions_and_not_of_how_often_each_is_looked_at(rng):
+    """Random codes over many short logs: the spread of their AUC."""
+    aucs = []
+    for seed in range(40):
+        codes, items = rng.integers(4, size=(50, 2)), rng.integers(50, size=200)
+        pairs = UserItems.of_numbers(np.repeat(np.arange(50), 4), items, 50)
+        contests = Contests.draw(pairs, np.ones(50, dtype=bool), 2_000, np.random.RandomState(seed))
+        aucs.append(contests.auc(codes))
+    assert 0.25 * contests.noise < np.std(aucs) < 1.3 * contests.noise

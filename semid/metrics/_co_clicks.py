@@ -213,9 +213,13 @@ def co_click_hit_rate(
     >>> co_click_hit_rate([[0], [0], [0], [0]], users, items, k=1, random_state=0)  # any of three others
     0.3333333333333333
     """
-    representation = as_array("representation", representation)
-    pairs = UserItems.of(users, items, len(representation))
+    array = as_array("representation", representation)
+    if array.ndim != 2:
+        raise ValueError(f"representation must be 2-D, one row per item, got shape {array.shape}.")
+    pairs = UserItems.of(users, items, len(array))
     k, n_queries = check_integer("k", k, 1), check_integer("n_queries", n_queries, 1)
+    if k >= len(array):
+        raise ValueError(f"k must be less than the number of items, got {k} for {len(array)} items.")
     queries = Partners.draw(pairs, n_queries, check_random_state(random_state))
     return hit_rates(representation, queries, k)[0]
 

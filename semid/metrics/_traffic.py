@@ -1,5 +1,6 @@
 """A log of interactions beside a mapping: whose items they are, and the figures of codes that follow."""
 
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,9 +40,9 @@ def read_log(interactions: Any, item_ids: np.ndarray, user: str, item: str) -> L
     known = id_index(item_ids)
     rows = find_ids(known, interactions[item])
     if not (rows >= 0).any():
-        asked = interactions[item].dropna()
-        cause = f": {like_those(asked, known, 'the mapping')}" if len(asked) else ", got none"
-        hint = " Text and numbers are never equal." if len(asked) and of_other_kind(known, asked) else ""
+        asked = [value for value in interactions[item] if isinstance(value, str | bytes | Real) and not pd.isna(value)]
+        cause = f": {like_those(asked[:1], known, 'the mapping')}" if asked else ", got no text and no number"
+        hint = " Text and numbers are never equal." if asked and of_other_kind(known, asked[:1]) else ""
         raise ValueError(f"interactions must be of items of the mapping, and none is{cause}.{hint}")
     users, _ = factorize_ids(interactions[user])
     kept = (rows >= 0) & (users >= 0)

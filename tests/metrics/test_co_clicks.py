@@ -162,6 +162,13 @@ def test_what_is_no_log_is_refused(arguments, error, message):
             function(*arguments)
 
 
+def test_a_representation_is_2d_and_has_more_items_than_neighbours():
+    with pytest.raises(ValueError, match=r"representation must be 2-D, one row per item, got shape \(2,\)"):
+        co_click_hit_rate([0, 1], ["ann", "ann"], [0, 1])
+    with pytest.raises(ValueError, match="k must be less than the number of items, got 2 for 2 items"):
+        co_click_hit_rate([[0], [1]], ["ann", "ann"], [0, 1], k=2)
+
+
 def test_among_must_be_one_truth_for_each_item():
     with pytest.raises(ValueError, match=r"among must have shape \(2,\) and be boolean, got \(2,\) of int64"):
         co_click_auc([[0], [1]], ["ann", "ann"], [0, 1], among=[0, 1])

@@ -220,7 +220,7 @@ def test_a_long_log_is_cut_to_some_users_with_all_that_they_took(monkeypatch, ca
             ValueError,
             "none is: ids like '7', where the mapping has ids like 0. Text and numbers are never equal",
         ),
-        ({"interactions": pd.DataFrame({"user_id": [], "item_id": []})}, ValueError, "and none is, got none"),
+        ({"interactions": pd.DataFrame({"user_id": [], "item_id": []})}, ValueError, "and none is, got no text and"),
         ({"popularity": [1, 2]}, ValueError, r"popularity must have shape \(4,\)"),
         ({"labels": [1, 2]}, ValueError, r"labels must have shape \(4,\)"),
         ({"titles": ["a"]}, ValueError, r"titles must have shape \(4,\)"),

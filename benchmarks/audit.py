@@ -2,7 +2,7 @@
 
     python benchmarks/audit.py fit --folder DATA            # a click model on each mapping: minutes each
     python benchmarks/audit.py figures --folder DATA        # the audit of each mapping, on the training clicks alone
-    python benchmarks/audit.py report --output docs/guide/report.md
+    python benchmarks/audit.py report --data beauty,toys --output docs/guide/report.md
     python benchmarks/audit.py scale --interactions 10000000
 
 ``fit`` fits DeepFM at its defaults on the training impressions of the study, with one seed, and scores the test, cold
@@ -83,28 +83,38 @@ def figures(options):
 
 
 def report(options):
-    """Print both side by side, and how each figure orders the mappings."""
-    results = Path(options.results)
-    fits = {row["arm"]: row for row in Records(results / "fits.jsonl").matching(data=options.data, seed=options.seed)}
-    audits = Records(results / "figures.jsonl").matching(data=options.data, seed=options.seed)
-    both = [(fits[row["arm"]], row) for row in audits if row["arm"] in fits]
-    both.sort(key=lambda pair: -pair[0]["cold"])
+    """Print both side by side for the first data set, and how each figure orders the mappings of all of them."""
+    names = options.data.split(",")
+    pairs = {name: _pairs(name, options) for name in names}
     rows = []
-    for of_model, of_audit in both:
+    for of_model, of_audit in pairs[names[0]]:
         row = {"mapping": study_arms.ARMS[of_model["arm"]].label}
         row |= {"cold AUC": f"{of_model['cold']:.3f}", "test AUC": f"{of_model['auc']:.3f}"}
         rows.append(row | {label: f"{of_audit[name]:.3f}" for name, label in SHOWN.items()})
-    orders = []
-    for name, label in (SHOWN | ORDERED).items():
-        values = np.array([audit[name] for _, audit in both], dtype=float)
-        if np.isfinite(values).all() and len(set(values)) > 1:
-            of_cold, of_all = (spearmanr(values, [fit[auc] for fit, _ in both])[0] for auc in ("cold", "auc"))
-            orders.append(
-                {"figure": f"{label} (`{name}`)", "cold AUC": f"{of_cold:+.2f}", "test AUC": f"{of_all:+.2f}"}
-            )
-    orders.sort(key=lambda row: -abs(float(row["cold AUC"])))
     publish(markdown_table(rows), "audit_mappings", options.output)
+    orders = []
+    for figure, label in (SHOWN | ORDERED).items():
+        row = {"figure": f"{label} (`{figure}`)"}
+        for name in names:
+            values = [of_audit[figure] for _, of_audit in pairs[name]]
+            order = spearmanr(values, [of_model["cold"] for of_model, _ in pairs[name]])[0] if _vary(values) else 0
+            row[f"{name}, {len(values)} mappings"] = f"{order:+.2f}"
+        orders.append(row)
+    orders.sort(key=lambda row: -abs(float(list(row.values())[1])))
     publish(markdown_table(orders), "audit_orders", options.output)
+
+
+def _pairs(name, options):
+    """Return the scores of the click model and the figures of each mapping, the best on cold items first."""
+    key = {"data": name, "seed": options.seed}
+    fits = {row["arm"]: row for row in Records(Path(options.results) / "fits.jsonl").matching(**key)}
+    audits = Records(Path(options.results) / "figures.jsonl").matching(**key)
+    pairs = [(fits[row["arm"]], row) for row in audits if row["arm"] in fits]
+    return sorted(pairs, key=lambda pair: -pair[0]["cold"])
+
+
+def _vary(values):
+    return bool(np.isfinite(values).all()) and len(set(values)) > 1
 
 
 def scale(options):

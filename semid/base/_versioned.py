@@ -3,11 +3,12 @@
 import warnings
 
 from semid import __version__
+from semid.base._documentation_link import DocumentationLink
 from semid.base._removed import RemovedParameters, defaults, renewed
 from semid.exceptions import VersionWarning
 
 
-class Versioned(RemovedParameters):
+class Versioned(DocumentationLink, RemovedParameters):
     """Mixin: a pickle has the version of semid, and one of another version is loaded with a `VersionWarning`.
 
     Parameters that the class had then and has no more are dropped, those that are new have their defaults.

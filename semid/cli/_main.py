@@ -31,7 +31,8 @@ fitted, that of the folder is used; with --save the fitted one is kept for items
 """
 _AUDIT = """\
 Print what is right and wrong with a mapping from items to codes, of this or any other project: collisions at every
-prefix, use of each codebook, redundancy, and with --embeddings the neighbours that codes keep.
+prefix, use of each codebook, redundancy, with --embeddings the neighbours that codes keep, and with --interactions what
+they are worth for the traffic there is. --html writes it as a page; --compare puts another file beside it.
 """
 _CATALOGUE = """\
 Keep the codes of all items in generations: a folder that consumers read, in which no published ID moves but by a refit
@@ -43,6 +44,7 @@ examples:
   semid tokenize new.parquet new_codes.parquet --model model
   semid tokenize items.jsonl codes.parquet --text-columns title,brand --save model
   semid audit codes.parquet --embeddings embeddings.npy
+  semid audit codes.parquet --embeddings embeddings.npy --interactions log.csv --items items.parquet --html report.html
   semid info model
   semid catalogue build toys embeddings.parquet --tokenizer residual-kmeans
   semid catalogue look-up toys --codes 3,9,1
@@ -205,6 +207,15 @@ def _add_audit(command):
     command.add_argument(
         "--codebook-size", metavar="K", help="codes per codebook, or one size each: 16,64,256; default: the largest + 1"
     )
+    command.add_argument("--interactions", metavar="FILE", help="log of users and items, of the training rows")
+    command.add_argument("--user-column", default="user_id", metavar="NAME", help="of the log; default: user_id")
+    command.add_argument("--items", metavar="FILE", help=".parquet or .csv with ids, titles and labels of the items")
+    command.add_argument("--title-column", metavar="NAME", help="of --items; default: title, if there is one")
+    command.add_argument("--label-column", metavar="NAME", help="of --items, such as a category; default: none")
+    command.add_argument("--purpose", choices=("ranking", "retrieval"), help="what the codes are for; default: both")
+    command.add_argument("--compare", metavar="CODES", help="another file of codes, to be put beside these")
+    command.add_argument("--html", metavar="FILE", help="write the report as a page that needs no network")
+    command.add_argument("--no-baselines", action="store_true", help="leave out random codes and k-means, for speed")
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(command="audit")
 

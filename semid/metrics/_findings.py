@@ -87,6 +87,11 @@ class Audit:
     is_evidence: bool  # whether there are items enough for the neighbours to tell anything
     norm_ratio: float | None  # how many times as long the longest embeddings are as the shortest
     r2: float | None
+    titles: list[str] | None = None  # (n_items,)
+
+    def name(self, row):
+        """Return what an item is called: its title beside its id, or its id alone."""
+        return item_name(self.item_ids, self.titles, row)
 
     @property
     def distinct_codes(self):
@@ -94,10 +99,22 @@ class Audit:
         return self.codes[self.is_first]
 
 
-def findings(audit):
-    """Return the sentences that apply, the gravest first."""
+def item_name(item_ids, titles, row):
+    """Return the title of an item beside its id, or its id alone."""
+    title = "" if titles is None else titles[row]
+    return f"{title!r} ({item_ids[row]})" if title else str(item_ids[row])
+
+
+def has_a_suffix(audit):
+    """Return whether the last codebook only counts the items that share the others."""
+    return _codes_with_a_suffix(audit) is not None
+
+
+def findings(audit, purpose=None):
+    """Return the sentences that apply, the gravest first; of codes for ranking, nothing on items that share them."""
     suffixed = _codes_with_a_suffix(audit)
     is_suffix = suffixed is not None
+    is_for_ranking = purpose == "ranking"
     codebooks = np.arange(audit.codes.shape[1] - is_suffix)  # a suffix has a finding of its own
     return [
         *_about_content(audit),
@@ -108,9 +125,9 @@ def findings(audit):
         *_about_even_use(audit, codebooks),
         *_about_dead_codes(audit, codebooks),
         *_about_tiny_codebooks(audit),
-        *_about_collisions(audit),
-        *(_about_the_suffix(audit, suffixed) if is_suffix else _about_prefixes(audit)),
-        *_about_copies(audit),
+        *(() if is_for_ranking else _about_collisions(audit)),
+        *(_about_the_suffix(audit, suffixed) if is_suffix else () if is_for_ranking else _about_prefixes(audit)),
+        *(() if is_for_ranking and _is_graded(audit) else _about_copies(audit)),
     ]
 
 
@@ -240,8 +257,8 @@ def _about_collisions(audit):
     yield (
         f"{_by_design('Collisions', audit)}: {len(rows) - len(first):,} of {len(rows):,} {which} add no row of codes "
         f"({audit.collision_rate:.2%}). The largest group are {len(largest)} items with the codes "
-        f"{audit.codes[largest[0]].tolist()}, such as {audit.item_ids[largest[0]]!s} and "
-        f"{audit.item_ids[largest[1]]!s}. No model that reads codes alone can tell them apart.{ask} "
+        f"{audit.codes[largest[0]].tolist()}, such as {audit.name(largest[0])} and "
+        f"{audit.name(largest[1])}. No model that reads codes alone can tell them apart.{ask} "
         f"{_GRADED_COLLIDE if _is_graded(audit) else _OTHERS_COLLIDE}"
     )
 

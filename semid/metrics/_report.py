@@ -1,40 +1,56 @@
-"""Is my semantic ID any good? One call over a mapping from items to codes, whoever made it."""
+"""What an audit of a mapping returns: figures, findings and a verdict, to print, to show and to write as a page."""
 
-from collections.abc import Mapping
+import os
+from collections import Counter
 from dataclasses import dataclass
 from html import escape
 from textwrap import fill
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
-from sklearn.utils import check_random_state
 
-from semid.base._checks import as_array, check_integer
-from semid.base._typing import RandomState, StrPath
-from semid.metrics._arrays import check_no_ids, check_rows, check_sizes, distinct_rows, one_size_each, rescaled
-from semid.metrics._codes import (
-    code_nmi,
-    codebook_gini,
-    codebook_perplexity,
-    codebook_usage,
-    collision_rate,
-    prefix_collision_rates,
-    reconstruction_r2,
-    redundancy_matrix,
-)
-from semid.metrics._findings import ITEMS_PER_NEIGHBOR, Audit, findings
-from semid.metrics._mapping import read_mapping
-from semid.metrics._mapping_columns import LEAST_EVIDENCE
-from semid.metrics._mapping_rows import NO_CODE
-from semid.metrics._representations import neighbor_overlap, neighbor_overlap_and_chance
+from semid.base._typing import StrPath
+from semid.metrics._churn import CodeChurn, code_churn
+from semid.metrics._findings import item_name
+from semid.metrics._popularity import shares_codes
+from semid.tables._ids import find_ids, id_index
 
-_WIDTH = 100  # of the printed findings
+_WIDTH = 100  # of printed text
+_WIDEST_TABLE = 120
+
+
+class ReportItems(NamedTuple):
+    """The items of a report, for its page: what they are called, and their codes as the mapping has them."""
+
+    ids: np.ndarray  # (n_items,)
+    codes: np.ndarray  # (n_items, n_codebooks)
+    sizes: np.ndarray  # (n_codebooks,)
+    sizes_are_known: bool
+    titles: list[str] | None
+    labels: np.ndarray | None  # (n_items,)
+    popularity: np.ndarray | None  # (n_items,)
+
+    def name(self, row):
+        """Return what an item is called: its title beside its id, or its id alone."""
+        return item_name(self.ids, self.titles, row)
+
+    def most_popular_of_shared(self, codes):
+        """Return the names of the two most popular items that share their codes with one another, None without any."""
+        if self.popularity is None:
+            return None
+        shared = np.flatnonzero(shares_codes(codes))
+        if len(shared) == 0:
+            return None
+        first = shared[np.argmax(self.popularity[shared])]
+        same = shared[(codes[shared] == codes[first]).all(axis=1)]
+        same = same[same != first]
+        return self.name(first), self.name(same[np.argmax(self.popularity[same])])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TokenizerReport:
-    """What `tokenizer_report` returns: prints as text, shows as a table in a notebook.
+    """What `tokenizer_report` returns: prints as text, shows as tables in a notebook, and is written as a page.
 
     Parameters
     ----------
@@ -44,6 +60,16 @@ class TokenizerReport:
         Figures of the mapping as a whole, by name.
     advice : list of str
         Findings: the number, why it matters, what to do. Empty for a map in good order.
+    verdict : dict of str or None, default None
+        A sentence for ``"ranking"`` and one for ``"retrieval"``, which begin with Good, Fair, Poor or Unknown: Good has
+        nine tenths or more of what k-means of the same sizes gains over random codes, Fair half of it. For retrieval,
+        also 1 % of collisions at most, and 10 %.
+    baselines : DataFrame or None, default None
+        Figures by name, of the ``mapping`` and of codes that it has to be better than.
+    parts : DataFrame or None, default None
+        Figures of the items of ``head``, ``middle`` and ``tail``, which have a third of the interactions each.
+    items : ReportItems or None, default None
+        The items, for the page.
 
     Examples
     --------
@@ -51,249 +77,239 @@ class TokenizerReport:
     >>> report = tokenizer_report([[0, 1], [1, 0], [0, 0], [1, 1]])
     >>> report.summary["collision_rate"], report.advice
     (0.0, [])
+    >>> report.verdict["ranking"]
+    'Unknown: pass interactions, and X, to be told. Codes alone do not show it.'
     """
 
     table: pd.DataFrame
     summary: dict
     advice: list
+    verdict: dict | None = None
+    baselines: pd.DataFrame | None = None
+    parts: pd.DataFrame | None = None
+    items: ReportItems | None = None
 
     def __repr__(self):
-        width = max(map(len, self.summary))
         return "\n".join(
             [
-                *(f"{name:<{width}}  {_as_text(value)}" for name, value in self.summary.items()),
+                *(_folded(f"For {purpose}: {sentence}") for purpose, sentence in (self.verdict or {}).items()),
+                *([""] if self.verdict else []),
+                _summary_table(self).to_string(header=self.baselines is not None),
                 "",
-                self.table.to_string(float_format="{:.3f}".format),
+                self.table.to_string(float_format="{:.3f}".format, line_width=_WIDEST_TABLE),
                 "",
-                *([_numbered(n, text) for n, text in enumerate(self.advice, start=1)] or ["No findings."]),
+                *([self.parts.to_string(float_format="{:.3f}".format), ""] if self.parts is not None else []),
+                *([_folded(f"{n}. {text}") for n, text in enumerate(self.advice, start=1)] or ["No findings."]),
             ]
         )
 
     def _repr_html_(self):
-        summary = pd.Series({name: _as_text(value) for name, value in self.summary.items()}, name="value").to_frame()
+        verdicts = "".join(f"<p><b>For {name}</b>: {escape(text)}</p>" for name, text in (self.verdict or {}).items())
+        tables = [_summary_table(self).to_html(), self.table.to_html(float_format="{:.3f}".format)]
+        tables += [] if self.parts is None else [self.parts.to_html(float_format="{:.3f}".format)]
         advice = "".join(f"<li>{escape(text)}</li>" for text in self.advice)
-        return (
-            f"{summary.to_html()}{self.table.to_html(float_format='{:.3f}'.format)}"
-            f"{f'<ol>{advice}</ol>' if advice else '<p>No findings.</p>'}"
-        )
+        return f"{verdicts}{''.join(tables)}{f'<ol>{advice}</ol>' if advice else '<p>No findings.</p>'}"
+
+    def to_html(self, path: StrPath, *, name: str = "") -> None:
+        """Write the report as a page: one file that needs no network, with pictures, examples and a search for items.
+
+        The page holds the verdict, findings and figures of the report, pictures of its codes, items by their first
+        codes with their titles, and as many items to search for as 2 MB hold, the most popular first. It needs
+        matplotlib (``pip install semid[plots]``).
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; one that is there is replaced.
+        name : str, default ""
+            What the mapping is called in the title of the page.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If the report was not made by `tokenizer_report`, and has no items.
+        """
+        from semid.plots._page import page_of_report  # the one import upwards, of a method that few call
+
+        write_whole(path, page_of_report(self, name))
+
+    def compare(self, other: "TokenizerReport", names: tuple[str, str] = ("this", "other")) -> "ReportComparison":
+        """Return this report and another one side by side, with the churn where they are of the same items.
+
+        Parameters
+        ----------
+        other : TokenizerReport
+            The report to put beside this one.
+        names : tuple of two str, default ("this", "other")
+            What the two are called.
+
+        Returns
+        -------
+        comparison : ReportComparison
+
+        Raises
+        ------
+        TypeError
+            If `other` is no report.
+        ValueError
+            If there are not two different names.
+        """
+        if not isinstance(other, TokenizerReport):
+            raise TypeError(f"other must be a TokenizerReport, got {type(other).__name__}.")
+        first, second = _two_names(names)
+        return ReportComparison((first, second), (self, other))
 
 
-def tokenizer_report(
-    codes: StrPath | Mapping | pd.DataFrame | ArrayLike,
-    X: ArrayLike | None = None,
-    *,
-    reconstruction: ArrayLike | None = None,
-    codebook_size: int | ArrayLike | None = None,
-    y: ArrayLike | None = None,
-    k: int = 10,
-    random_state: RandomState | None = 0,
-) -> TokenizerReport:
-    """Return how good a mapping from items to codes is, what is wrong with it, and what to do.
-
-    For codes of any origin. The collision rate hides most of what goes wrong: codebooks that are hardly used, a last
-    codebook that was made to tell items apart, codebooks that repeat each other, codes that belong to other items.
+@dataclass(frozen=True, eq=False, repr=False)
+class ReportComparison:
+    """Two reports side by side: prints as a table, shows as one in a notebook, and is written as a page.
 
     Parameters
     ----------
-    codes : array-like of shape (n_items, n_codebooks), DataFrame, dict, or path
-        Codes of each item, -1 where an item has fewer than others. Of a DataFrame, the columns ``code0``, ``code1``,
-        ... or ``<name>_code0``, ..., if there are any, else one column of lists or one numbered set of columns; its
-        ids name the items (`semid.io.read_mapping` says which columns are what). A dict has a list per item, of
-        integers or of tokens like ``"<a_12>"``, or a text such as ``"3-9-1"``. Paths end in ``.npy``, ``.parquet`` (as
-        a DataFrame), or ``.json`` (as a dict; the ``.index.json`` of LC-Rec, LETTER and MiniOneRec).
-    X : array-like of shape (n_items, n_features), default None
-        Embeddings, row by row the items of `codes`. Adds what the codes keep of them, and tells collisions from
-        duplicates. Items with a row of NaN, as `interaction_embeddings` has for those that nobody met, are left out of
-        both.
-    reconstruction : array-like of shape (n_items, n_features), default None
-        What the codes stand for, from `inverse_transform`. Needs `X`.
-    codebook_size : int or array-like of shape (n_codebooks,), int, default None
-        Number of codes in each codebook. None for its largest code + 1, which is too little where the last codes have
-        no items: pass ``tokenizer.codebook_sizes_`` if you know them.
-    y : array-like of shape (n_items,), default None
-        Labels of the items, for example categories. Adds the NMI of each codebook with them.
-    k : int, default 10
-        Number of neighbours of `neighbor_overlap`.
-    random_state : int, RandomState instance or None, default 0
-        Seed of the sample of items whose neighbours are compared, and of the shuffled codes that give the redundancy
-        by chance.
+    names : tuple of two str
+        What the mappings are called.
+    reports : tuple of two TokenizerReport
+        Their reports.
 
-    Returns
-    -------
-    report : TokenizerReport
-        ``table``, one row per codebook: ``codes_used``, ``codebook_size``, ``usage``, ``perplexity``, ``gini``,
-        ``redundancy`` (mean NMI with the other codebooks), ``redundancy_by_chance`` (of the same codes, shuffled over
-        the items), ``prefix_collision_rate`` (of the codes up to this one), ``nmi_with_y``.
-        ``summary``: ``n_items``, ``n_codebooks``, ``collision_rate``, ``n_items_without_embedding`` (if there are
-        any), ``collision_rate_of_distinct`` (among the items
-        of distinct embeddings), ``prefix_collision_rate`` (without the last codebook), ``redundancy``,
-        ``redundancy_by_chance``, ``neighbor_overlap`` (of the codes, by Hamming distance),
-        ``neighbor_overlap_by_chance`` (of the same codes in any order of the items),
-        ``neighbor_overlap_of_reconstruction``, ``r2``; each where it can be had.
-        ``advice``: the findings.
-
-    Raises
-    ------
-    ValueError
-        If no codes can be read from `codes`, or if `X`, `reconstruction` or `y` do not have one row per item.
-    FileNotFoundError
-        If `codes` is the path of no file.
+    Attributes
+    ----------
+    table : DataFrame
+        Figures by name, one column for each mapping, and the ``difference``, the second less the first.
+    churn : CodeChurn or None
+        What share of the items that both have changed their codes; None where they have none in common or differ in the
+        number of codebooks.
+    n_common : int
+        Number of items that both have.
 
     Examples
     --------
-    >>> from semid.datasets import make_items
     >>> from semid.metrics import tokenizer_report
-    >>> from semid.tokenizers import ResidualKMeansTokenizer
-    >>> X = make_items(n_items=500, random_state=0).embeddings
-    >>> tokenizer = ResidualKMeansTokenizer(n_codebooks=4, codebook_size=16, random_state=0)
-    >>> report = tokenizer_report(tokenizer.fit_transform(X), X)
-    >>> report.table["codes_used"].tolist()
-    [16, 16, 16, 16]
-    >>> public = {"0": ["<a_12>", "<b_7>"], "1": ["<a_12>", "<b_7>"], "2": ["<a_3>", "<b_0>"]}
-    >>> print(tokenizer_report(public, codebook_size=256).advice[0][:55])
-    Collisions: 1 of 3 items add no row of codes (33.33%).
+    >>> first, second = tokenizer_report([[0, 1], [1, 0]]), tokenizer_report([[0, 1], [0, 1]])
+    >>> comparison = first.compare(second, names=("old", "new"))
+    >>> comparison.table.loc["collision_rate"].to_dict()
+    {'old': 0.0, 'new': 0.5, 'difference': 0.5}
+    >>> comparison.churn.items
+    0.5
     """
-    item_ids, codes = read_mapping(codes)
-    items = _Items(len(codes), X, reconstruction)
-    k = min(check_integer("k", k, 1), len(items.rows) - 1)
-    random_state = check_random_state(random_state)
-    audit = _audit(item_ids, codes, items, codebook_size, k, random_state)
-    return TokenizerReport(_table(audit, y), _summary(audit, items, k, random_state), list(findings(audit)))
+
+    names: tuple[str, str]
+    reports: tuple[TokenizerReport, TokenizerReport]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Figures of both."""
+        first, second = (report.summary for report in self.reports)
+        figures = list(dict(first) | dict(second))
+        columns = {
+            name: [of.get(figure, np.nan) for figure in figures]
+            for name, of in zip(self.names, (first, second), strict=True)
+        }
+        table = pd.DataFrame(columns, index=figures, dtype=float)
+        return table.assign(difference=table[self.names[1]] - table[self.names[0]])
+
+    @property
+    def n_common(self) -> int:
+        """Number of items that both have."""
+        return len(self._common()[0])
+
+    @property
+    def churn(self) -> CodeChurn | None:
+        """What share of their common items changed their codes."""
+        first, second = self._common()
+        if len(first) == 0 or first.shape[1] != second.shape[1]:
+            return None
+        return code_churn(first, second)
+
+    def _common(self):
+        """Return the codes of the items that both have, in one order."""
+        first, second = (report.items for report in self.reports)
+        if first is None or second is None:
+            return np.empty((0, 0), dtype=int), np.empty((0, 0), dtype=int)
+        rows = find_ids(id_index(second.ids), first.ids)
+        return first.codes[rows >= 0], second.codes[rows[rows >= 0]]
+
+    def __repr__(self):
+        lines = []
+        for name, report in zip(self.names, self.reports, strict=True):
+            lines += [_folded(f"{name}, for {purpose}: {text}") for purpose, text in (report.verdict or {}).items()]
+        text = _plain(self.table).to_string()
+        return "\n".join([*lines, "", text, *(["", self._about_churn()] if self._about_churn() else [])])
+
+    def _repr_html_(self):
+        return f"{_plain(self.table).to_html()}<p>{escape(self._about_churn())}</p>"
+
+    def _about_churn(self):
+        churn = self.churn
+        if churn is None:
+            return ""
+        codes = ", ".join(f"{share:.1%}" for share in churn.codes)
+        return (
+            f"Of {self.n_common:,} items that both have, {churn.items:.1%} changed their codes ({codes} by codebook)."
+        )
+
+    def to_html(self, path: StrPath) -> None:
+        """Write both reports side by side as a page: one file that needs no network.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file; one that is there is replaced.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        ValueError
+            If a report was not made by `tokenizer_report`, and has no items.
+        """
+        from semid.plots._page import page_of_comparison  # as above
+
+        write_whole(path, page_of_comparison(self))
 
 
-class _Items:
-    """The items that have embeddings, all without `X`: where they are, their rows of `X` and of the reconstruction."""
-
-    def __init__(self, n_items, X, reconstruction):
-        self.rows, self.X, self.reconstruction = np.arange(n_items), None, None
-        if X is not None:
-            check_no_ids("X", X)
-            X = as_array("X", X)
-            if X.ndim == 2 and X.dtype.kind == "f" and len(X) == n_items:
-                self.rows = np.flatnonzero(~np.isnan(X).all(axis=1))
-            is_left = 0 < len(self.rows) < n_items
-            self.X = check_rows("X", X[self.rows] if is_left else X, len(self.rows) if is_left else n_items)
-        elif reconstruction is not None:
-            raise ValueError("reconstruction must come with the embeddings it is compared with, got X=None.")
-        if reconstruction is not None:
-            reconstruction = as_array("reconstruction", reconstruction)
-            is_left = reconstruction.ndim == 2 and len(reconstruction) == n_items
-            rows = reconstruction[self.rows] if is_left else reconstruction
-            self.reconstruction = check_rows("reconstruction", rows, len(self.rows) if is_left else n_items)
+def _two_names(names):
+    names = tuple(names)
+    if len(names) != 2 or not all(isinstance(name, str) and name for name in names) or names[0] == names[1]:
+        raise ValueError(f"names must be two different texts, got {names!r}.")
+    return names
 
 
-def _audit(item_ids, codes, items, codebook_size, k, random_state):
-    lengths = (codes != NO_CODE).sum(axis=1)
-    # To have no code is a code as well, of the codebooks where that happens.
-    shifts = (codes == NO_CODE).any(axis=0).astype(np.int64)
-    starts = _starts(codes) if codebook_size is None else np.zeros(codes.shape[1], dtype=np.int64)
-    codes = codes - np.where(codes == NO_CODE, 0, starts)
-    sizes = 1 + codes.max(axis=0) if codebook_size is None else one_size_each(codebook_size, codes.shape[1])
-    codes, sizes = codes + shifts, sizes + shifts
-    check_sizes(codes, sizes)
-    is_first = np.ones(len(codes), dtype=bool)
-    if items.X is not None:
-        is_first[:] = False
-        is_first[items.rows[distinct_rows(items.X)[0]]] = True
-    redundancy_by_chance = redundancy_matrix(_shuffled(codes, random_state))
-    overlap = chance = None
-    if items.X is not None and k > 0:
-        overlap, chance = neighbor_overlap_and_chance(items.X, codes[items.rows], k, 2000, random_state)
-    return Audit(
-        item_ids=item_ids,
-        codes=codes,
-        starts=starts,
-        lengths=lengths,
-        is_first=is_first,
-        has_embeddings=items.X is not None,
-        sizes=sizes,
-        sizes_are_known=codebook_size is not None,
-        usage=codebook_usage(codes, sizes),
-        perplexity=codebook_perplexity(codes),
-        prefix_collision_rates=prefix_collision_rates(codes),
-        collision_rate=collision_rate(codes[is_first]),
-        redundancy=redundancy_matrix(codes),
-        redundancy_by_chance=redundancy_by_chance,
-        neighbor_overlap=overlap,
-        neighbor_overlap_by_chance=chance,
-        is_evidence=k * ITEMS_PER_NEIGHBOR <= len(items.rows),
-        norm_ratio=None if items.X is None else _norm_ratio(items.X),
-        r2=None if items.reconstruction is None else reconstruction_r2(items.X, items.reconstruction),
-    )
+def write_whole(path: StrPath, text: str) -> None:
+    """Write a file that is whole or not there."""
+    path = os.fspath(path)
+    part = f"{path}.part"
+    # Half an emoji, which a title may be cut to, is no UTF-8.
+    with open(part, "w", encoding="utf-8", errors="replace", newline="\n") as file:
+        file.write(text)
+    os.replace(part, path)
 
 
-def _starts(codes):
-    """Return where the codes of each codebook begin if they are numbered through, each after the one before, else 0."""
-    n_codebooks = codes.shape[1]
-    starts = np.array([min(column[column != NO_CODE], default=0) for column in codes.T])
-    ends = codes.max(axis=0)
-    is_through = len(codes) >= LEAST_EVIDENCE and n_codebooks > 1 and ends[0] > 0 and (starts[1:] > ends[:-1]).all()
-    return np.append(0, starts[1:]) if is_through else np.zeros(n_codebooks, dtype=np.int64)
+def as_text(value: float) -> str:
+    """Return a figure as it is printed: whole numbers with commas, others with four digits."""
+    if isinstance(value, int | np.integer):
+        return f"{value:,}"
+    return "" if np.isnan(value) else f"{value:.4f}"
 
 
-def _norm_ratio(X):
-    """Return how many times as long the longest rows are as the shortest, without a twentieth of each, and zeros."""
-    norms = np.linalg.norm(rescaled(X), axis=1)
-    shortest, longest = np.quantile(norms[norms > 0], [0.05, 0.95]) if norms.any() else (1, 1)
-    return float(longest / shortest)
+def _summary_table(report):
+    table = pd.DataFrame({"": {name: as_text(value) for name, value in report.summary.items()}})
+    if report.baselines is not None:
+        table.columns = ["mapping"]
+        for name in report.baselines.columns.drop("mapping"):
+            table[name] = report.baselines[name].map(as_text).reindex(table.index, fill_value="")
+    return table
 
 
-def _shuffled(codes, random_state):
-    """Return codes as frequent as before that know nothing of one another."""
-    return np.column_stack([random_state.permutation(column) for column in codes.T])
-
-
-def _table(audit, y):
-    columns = {
-        "codes_used": (audit.usage * audit.sizes).round().astype(np.int64),
-        "codebook_size": audit.sizes,
-        "usage": audit.usage,
-        "perplexity": audit.perplexity,
-        "gini": codebook_gini(audit.codes, audit.sizes),
-        "redundancy": _mean_of_others(audit.redundancy),
-        "redundancy_by_chance": _mean_of_others(audit.redundancy_by_chance),
-        "prefix_collision_rate": audit.prefix_collision_rates,
+def _plain(table):
+    counts = Counter(name for name in table.index if table.loc[name].dropna().map(float.is_integer).all())
+    rows = {
+        name: [f"{v:,.0f}" if name in counts and v == v else as_text(v) for v in row]
+        for name, row in zip(table.index, table.to_numpy(), strict=True)
     }
-    if y is not None:
-        columns["nmi_with_y"] = code_nmi(audit.codes, y)
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(audit.sizes), name="codebook"))
+    return pd.DataFrame.from_dict(rows, orient="index", columns=table.columns)
 
 
-def _summary(audit, items, k, random_state):
-    n_items, n_codebooks = audit.codes.shape
-    summary = {
-        "n_items": n_items,
-        "n_codebooks": n_codebooks,
-        "collision_rate": float(audit.prefix_collision_rates[-1]),
-    }
-    if len(items.rows) < n_items:
-        summary["n_items_without_embedding"] = n_items - len(items.rows)
-    if items.X is not None:
-        summary["collision_rate_of_distinct"] = audit.collision_rate
-    if n_codebooks > 1:
-        summary["prefix_collision_rate"] = float(audit.prefix_collision_rates[-2])
-        summary["redundancy"] = float(_mean_of_others(audit.redundancy).mean())
-        summary["redundancy_by_chance"] = float(_mean_of_others(audit.redundancy_by_chance).mean())
-    if audit.neighbor_overlap is not None:
-        summary["neighbor_overlap"] = audit.neighbor_overlap
-        summary["neighbor_overlap_by_chance"] = audit.neighbor_overlap_by_chance
-        if items.reconstruction is not None:
-            overlap = neighbor_overlap(items.X, items.reconstruction, k=k, random_state=random_state)
-            summary["neighbor_overlap_of_reconstruction"] = overlap
-    if audit.r2 is not None:
-        summary["r2"] = audit.r2
-    return summary
-
-
-def _mean_of_others(matrix):
-    """Return the mean of each row without the diagonal, which holds ones; NaN where there is nothing else."""
-    n = len(matrix)
-    return (matrix.sum(axis=1) - 1) / (n - 1) if n > 1 else np.full(1, np.nan)
-
-
-def _as_text(value):
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
-
-
-def _numbered(n, text):
-    return fill(f"{n}. {text}", _WIDTH, subsequent_indent="   ", break_long_words=False)
+def _folded(text):
+    return fill(text, _WIDTH, subsequent_indent="   ", break_long_words=False)

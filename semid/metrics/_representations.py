@@ -1,5 +1,7 @@
 """What a representation of items still tells: its spectrum, its labels, its neighbours. Arrays in, numbers out."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import svdvals
@@ -226,24 +228,54 @@ def neighbor_overlap_and_chance(
     X: ArrayLike, other: ArrayLike, k: int, n_queries: int, random_state: RandomState | None
 ) -> tuple[float, float]:
     """Return the `neighbor_overlap`, and the one that the same rows of `other` are expected to have in any order."""
+    (overlap,), chance = neighbor_overlaps(X, [other], k, n_queries, random_state)
+    return overlap, chance
+
+
+def neighbor_overlaps(
+    X: ArrayLike, others: Sequence[ArrayLike], k: int, n_queries: int, random_state: RandomState | None
+) -> tuple[list[float], float]:
+    """Return the `neighbor_overlap` of each of `others` with the same items of `X`, and that by chance."""
     X = check_rows("X", X)
-    check_no_ids("other", other)
-    other = as_array("other", other)
-    is_codes = other.dtype.kind in "iu" and other.size > 0 and other.min() >= NO_CODE
-    distances_in_other = _HammingDistances(other, len(X)) if is_codes else _SquaredDistances("other", other, len(X))
+    distances_in_others = [distances_between("other", other, len(X)) for other in others]
     distances_in_x = _SquaredDistances("X", X)
     k = check_integer("k", k, 1)
     if k >= len(X):
         raise ValueError(f"k must be less than the number of items, got {k} for {len(X)} items.")
     n_queries = min(check_integer("n_queries", n_queries, 1), len(X))
     queries = check_random_state(random_state).permutation(len(X))[:n_queries]
-    kept, n_near = 0.0, 0
-    for some in np.array_split(queries, -(-n_queries * len(X) // _DISTANCES_AT_ONCE)):
-        distances = distances_in_x(some)
+    kept, n_near = np.zeros(len(distances_in_others)), 0
+    for some in parts_of_queries(n_queries, len(X)):
+        distances = distances_in_x(queries[some])
         near = distances <= _kth_smallest(distances, k)
-        kept += _expected_overlaps(near, distances_in_other(some), k).sum()
+        kept += [_expected_overlaps(near, other(queries[some]), k).sum() for other in distances_in_others]
         n_near += int(np.count_nonzero(near))
-    return float(kept / (n_queries * k)), float(n_near / n_queries / (len(X) - 1))
+    return (kept / (n_queries * k)).tolist(), float(n_near / n_queries / (len(X) - 1))
+
+
+def distances_between(
+    name: str, representation: ArrayLike, n_items: int | None = None
+) -> "_HammingDistances | _SquaredDistances":
+    """Return what has the distances from some items to all: Hamming's between codes, squared ones between vectors."""
+    check_no_ids(name, representation)
+    array = as_array(name, representation)
+    is_codes = array.dtype.kind in "iu" and array.size > 0 and array.min() >= NO_CODE
+    return _HammingDistances(name, array, n_items) if is_codes else _SquaredDistances(name, array, n_items)
+
+
+def parts_of_queries(n_queries: int, n_items: int) -> list[np.ndarray]:
+    """Return the places of so many queries in parts whose distances to all items are held at once."""
+    return np.array_split(np.arange(n_queries), max(1, -(-n_queries * n_items // _DISTANCES_AT_ONCE)))
+
+
+def expected_hits(distances: np.ndarray, targets: np.ndarray, k: int) -> np.ndarray:
+    """Return the chance of each target to be one of the k nearest where equal distances are in any order, (n_queries,).
+
+    `distances` are of shape (n_queries, n_items), `targets` items.
+    """
+    own = distances[np.arange(len(targets)), targets][:, None]
+    n_nearer, n_tied = (distances < own).sum(axis=1), (distances == own).sum(axis=1)
+    return np.clip((k - n_nearer) / n_tied, 0, 1)
 
 
 class _SquaredDistances:
@@ -282,21 +314,23 @@ class _SquaredDistances:
 
 
 class _HammingDistances:
-    """From some items to all, the largest int16 to itself."""
+    """From some items to all, the largest number of its type to itself."""
 
-    def __init__(self, codes, n_items):
-        if codes.ndim != 2 or len(codes) != n_items:
-            raise ValueError(f"other must be 2-D, one row for each of the {n_items} items, got shape {codes.shape}.")
+    def __init__(self, name, codes, n_items=None):
+        if codes.ndim != 2 or len(codes) != (len(codes) if n_items is None else n_items):
+            each = "item" if n_items is None else f"of the {n_items} items"
+            raise ValueError(f"{name} must be 2-D, one row for each {each}, got shape {codes.shape}.")
         # Small integers are compared several times as fast.
-        self._codes = np.column_stack([np.unique(column, return_inverse=True)[1] for column in codes.T]).astype(
-            np.int32
-        )
+        numbers = [np.unique(column, return_inverse=True)[1] for column in codes.T]
+        self._columns = [column.astype(np.min_scalar_type(column.max())) for column in numbers]
+        self._n_items = len(codes)
+        self._dtype = np.int8 if len(numbers) < np.iinfo(np.int8).max else np.int16
 
     def __call__(self, queries):
-        distances = np.zeros((len(queries), len(self._codes)), dtype=np.int16)
-        for column in self._codes.T:
+        distances = np.zeros((len(queries), self._n_items), dtype=self._dtype)
+        for column in self._columns:
             distances += column[queries, None] != column
-        distances[np.arange(len(queries)), queries] = np.iinfo(np.int16).max
+        distances[np.arange(len(queries)), queries] = np.iinfo(self._dtype).max
         return distances
 
 

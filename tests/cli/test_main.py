@@ -243,3 +243,89 @@ def test_a_million_items_are_encoded_within_the_memory_and_the_time_that_they_ne
     assert is_equal == "True"
     assert gigabytes < 1.5
     assert seconds < 1.3 * float(in_memory)
+
+
+@pytest.fixture
+def traffic(files, items, rng):
+    """A log and a table of items beside the codes of two tokenizers."""
+    ids = items.frame["item_id"].to_numpy()
+    taken = rng.integers(300, size=900)
+    pd.DataFrame({"user_id": rng.integers(90, size=900), "item_id": ids[taken]}).to_csv("log.csv", index=False)
+    table = pd.DataFrame({"item_id": ids, "title": [f"<mug> {n}" for n in range(300)], "kind": np.arange(300) % 3})
+    table[::-1].to_parquet("items.parquet")
+    table.rename(columns={"title": "name"}).to_csv("items.csv", index=False)
+    codes = ParallelKMeansTokenizer(2, 8, random_state=0).fit_transform(items.embeddings)
+    io.write_mapping("codes.parquet", ids, codes)
+    io.write_mapping("old.json", ids, codes % 7)
+    return ids, codes, pd.DataFrame({"user_id": pd.read_csv("log.csv")["user_id"], "item_id": ids[taken]})
+
+
+def test_the_audit_knows_the_traffic_and_writes_a_page(traffic, items, capsys):
+    ids, codes, log = traffic
+    options = ["--embeddings", "X.parquet", "--interactions", "log.csv", "--items", "items.parquet"]
+    assert main(["audit", "codes.parquet", *options, "--label-column", "kind", "--html", "page.html", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    mapping = pd.DataFrame(codes, index=ids, columns=["code0", "code1"])
+    expected = tokenizer_report(mapping, items.embeddings, interactions=log, labels=np.arange(300) % 3)
+    assert found["summary"] == {name: pytest.approx(value) for name, value in expected.summary.items()}
+    assert found["verdict"] == expected.verdict
+    assert found["baselines"]["random"]["co_click_auc"] == pytest.approx(expected.baselines["random"]["co_click_auc"])
+    assert list(found["parts"]) == ["head", "middle", "tail"]
+    page = Path("page.html").read_text()
+    assert "Audit of codes.parquet" in page and "&lt;mug&gt; 7" in page
+
+
+def test_the_audit_puts_two_files_side_by_side(traffic, capsys):
+    options = ["--compare", "old.json", "--interactions", "log.csv", "--html", "both.html"]
+    assert main(["audit", "codes.parquet", *options]) == 0
+    printed = capsys.readouterr().out
+    assert "old.json, for ranking" in printed and "Of 300 items that both have" in printed
+    assert "<h3>old.json</h3>" in Path("both.html").read_text()
+    assert main(["audit", "codes.parquet", *options, "--json", "--no-baselines"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["names"] == ["old.json", "codes.parquet"]
+    assert len(found["churn"]["codes"]) == 2
+
+
+@pytest.mark.parametrize("items_file", ["items.csv", "items.parquet"])
+def test_titles_are_found_by_id_in_any_file_and_order(traffic, items, items_file, capsys):
+    column = ["--title-column", "name"] if items_file == "items.csv" else []
+    assert main(["audit", "codes.parquet", "--items", items_file, *column, "--no-baselines"]) == 0
+    assert "such as '<mug> " in capsys.readouterr().out
+
+
+def test_files_with_ids_as_numbers_and_as_text_are_compared_by_what_they_say(tmp_path, monkeypatch, rng, capsys):
+    monkeypatch.chdir(tmp_path)
+    codes = rng.integers(8, size=(60, 2))
+    io.write_mapping("old.json", np.arange(60), codes)
+    io.write_mapping("new.parquet", np.arange(60)[::-1], codes[::-1])
+    pd.DataFrame({"user_id": rng.integers(9, size=90), "item_id": rng.integers(60, size=90)}).to_parquet("log.parquet")
+    options = ["--compare", "old.json", "--interactions", "log.parquet", "--json"]
+    assert main(["audit", "new.parquet", *options]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["churn"] == {"items": 0.0, "codes": [0.0, 0.0]}
+    assert found["figures"]["n_interactions"]["new.parquet"] == 90
+
+
+def test_the_log_of_integers_is_matched_with_keys_of_json(items, capsys, tmp_path, monkeypatch, rng):
+    monkeypatch.chdir(tmp_path)
+    io.write_mapping("codes.json", np.arange(300), rng.integers(8, size=(300, 2)))
+    pd.DataFrame({"user_id": rng.integers(9, size=90), "item_id": rng.integers(300, size=90)}).to_parquet("log.parquet")
+    assert main(["audit", "codes.json", "--interactions", "log.parquet", "--purpose", "ranking", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["summary"]["n_interactions"] == 90
+    assert list(found["verdict"]) == ["ranking"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--title-column", "title"], "--title-column must come with --items"),
+        (["--items", "items.parquet", "--label-column", "colour"], "--label-column must be a column of --items, got"),
+        (["--items", "items.parquet", "--id-column", "sku"], "--items must have the column 'sku'"),
+        (["--interactions", "nowhere.csv"], "nowhere.csv"),
+    ],
+)
+def test_what_the_audit_cannot_read_beside_codes_ends_with_one(traffic, capsys, arguments, message):
+    assert main(["audit", "codes.parquet", *arguments]) == 1
+    assert message in capsys.readouterr().err

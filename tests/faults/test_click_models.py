@@ -50,7 +50,9 @@ def n_rows_of(X):
 
 
 def test_every_click_model_is_tried():
-    assert {type(classifier).__name__ for classifier in CLASSIFIERS} == set(ctr.__all__)
+    assert {type(classifier).__name__ for classifier in CLASSIFIERS} == {
+        name for name in ctr.__all__ if name.endswith("Classifier")
+    }
 
 
 @cases(quick=2, long=80)

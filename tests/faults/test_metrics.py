@@ -9,6 +9,10 @@ from strategies import cases, columns, exact_dtypes, layouts, matrices, odd_arra
 
 from semid import metrics
 from semid.metrics import (
+    allocation_by_popularity,
+    co_click_auc,
+    co_click_hit_rate,
+    co_click_rates,
     code_churn,
     code_nmi,
     codebook_gini,
@@ -24,8 +28,10 @@ from semid.metrics import (
     neighbor_overlap,
     normalized_entropy,
     prefix_collision_rates,
+    prefix_purity,
     reconstruction_r2,
     redundancy_matrix,
+    shared_traffic,
     singular_spectrum,
     tokenizer_report,
 )
@@ -43,7 +49,15 @@ def n_rows_of(X):
         return 1
 
 
+def known(value):
+    """A figure without NaN, which says that there is nothing to tell, such as no user of two items."""
+    value = np.asarray(value, dtype=float)
+    return np.where(np.isnan(value), 0.0, value)
+
+
 OF_CODES = {
+    "allocation_by_popularity": lambda codes: known(allocation_by_popularity(codes, np.ones(n_rows_of(codes)))),
+    "co_click_rates": lambda codes: known(co_click_rates(codes, [0] * n_rows_of(codes), np.arange(n_rows_of(codes)))),
     "code_churn": lambda codes: code_churn(codes, codes),
     "codebook_gini": lambda codes: codebook_gini(codes, 4),
     "codebook_perplexity": codebook_perplexity,
@@ -62,6 +76,14 @@ OF_EMBEDDINGS = {
     "discriminability": lambda X: discriminability(X, np.arange(n_rows_of(X)) % 2, n_clusters=2, random_state=0),
 }
 OF_PAIRS = {
+    "co_click_auc": lambda codes, users: known(
+        co_click_auc(codes, users, np.arange(n_rows_of(users)), n_pairs=20, random_state=0)
+    ),
+    "co_click_hit_rate": lambda X, users: known(
+        co_click_hit_rate(X, users, np.arange(n_rows_of(users)), k=2, random_state=0)
+    ),
+    "prefix_purity": lambda codes, labels: known(prefix_purity(codes, labels)),
+    "shared_traffic": shared_traffic,
     "code_churn": code_churn,
     "code_nmi": code_nmi,
     "codebook_gini": codebook_gini,
@@ -182,16 +204,27 @@ def test_impressions_of_any_kind_are_scored_or_refused(profile):
 
 @cases(quick=4, long=100)
 def test_a_report_is_of_numbers_or_is_refused(profile):
-    @given(ANY, st.sampled_from(["codes", "X", "reconstruction", "codebook_size", "y"]))
+    log = pd.DataFrame({"user_id": np.arange(18) % 4, "item_id": np.arange(18) % N_ROWS})
+    named = ["codes", "X", "reconstruction", "codebook_size", "labels", "popularity", "titles", "user_id", "item_id"]
+
+    @given(ANY, st.sampled_from([*named, "interactions"]))
     def case(odd, name):
         arguments = {
             "codes": CODES,
             "X": EMBEDDINGS,
             "reconstruction": EMBEDDINGS + 0.1,
             "codebook_size": 4,
-            "y": CLICKS,
+            "labels": CLICKS,
+            "interactions": log,
         }
-        report, error = outcome(tokenizer_report, **{**arguments, name: odd})
+        if name in log:
+            try:
+                arguments["interactions"] = pd.DataFrame({**log[:N_ROWS], name: odd})
+            except ValueError:  # which is no column
+                return
+        else:
+            arguments[name] = odd
+        report, error = outcome(tokenizer_report, **arguments)
         if error is None:
             assert is_finite(report) and repr(report) and report._repr_html_()
 

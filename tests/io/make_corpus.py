@@ -121,7 +121,7 @@ def _encoders(inputs, table):
         "ClickPipeline": pipeline.fit(impressions, clicks),
         "HistoryEncoder": HistoryEncoder().fit(_timed(inputs), clicks),
         "HistoryPipeline": _history_pipeline(table).fit(_timed(inputs), clicks),
-        **{name: _classifier(name).fit(impressions, clicks) for name in ctr.__all__},
+        **{name: _classifier(name).fit(impressions, clicks) for name in ctr.__all__ if name.endswith("Classifier")},
     }
 
 

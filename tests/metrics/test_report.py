@@ -108,7 +108,7 @@ def test_a_good_map_gets_no_advice(made):
 def test_the_table_and_the_summary_hold_the_figures_of_the_metrics(made):
     codes, X, reconstruction = made
     y = codes[:, 0] // 4
-    report = tokenizer_report(codes, X, reconstruction=reconstruction, codebook_size=[16, 16, 16, 20], y=y)
+    report = tokenizer_report(codes, X, reconstruction=reconstruction, codebook_size=[16, 16, 16, 20], labels=y)
     table, summary = report.table, report.summary
     assert table.index.tolist() == [0, 1, 2, 3]
     assert table["codebook_size"].tolist() == [16, 16, 16, 20]
@@ -119,7 +119,7 @@ def test_the_table_and_the_summary_hold_the_figures_of_the_metrics(made):
     others = [np.delete(row, n).mean() for n, row in enumerate(redundancy_matrix(codes))]
     np.testing.assert_allclose(table["redundancy"], others)
     np.testing.assert_allclose(table["redundancy_by_chance"], others, atol=0.02)  # these codes are random
-    assert table["nmi_with_y"].argmax() == 0
+    assert table["nmi_with_labels"].argmax() == 0
     assert summary["n_items"], summary["n_codebooks"] == codes.shape
     assert summary["collision_rate"] == summary["collision_rate_of_distinct"] == collision_rate(codes)
     assert summary["r2"] == reconstruction_r2(X, reconstruction)
@@ -234,7 +234,7 @@ def test_the_text_shows_figures_table_and_numbered_findings(tmp_path, rng):
         ({"reconstruction": np.eye(4)}, "reconstruction must come with the embeddings it is compared with, got X=None"),
         ({"codebook_size": 2}, r"codes must lie in \[0, codebook_size\)"),
         ({"codebook_size": [4]}, "codebook_size must be one integer, or one for each of 2 codebooks"),
-        ({"y": [0, 1]}, r"y must have shape \(4,\)"),
+        ({"labels": [0, 1]}, r"labels must have shape \(4,\)"),
         ({"k": 0}, "k must be at least 1, got 0"),
     ],
 )

@@ -5,13 +5,19 @@ from semid.io._batches import encode_batches
 from semid.io._errors import ArtifactError
 from semid.io._mapping import from_tokens, read_mapping, to_tokens, write_mapping
 from semid.io._onnx import encode_for_onnx, to_onnx
+from semid.io._prefixes import CodeLogitsProcessor, CodeVocabulary, PrefixTable, add_code_tokens, prefix_table
 
 __all__ = [
     "ArtifactError",
+    "CodeLogitsProcessor",
+    "CodeVocabulary",
+    "PrefixTable",
+    "add_code_tokens",
     "encode_batches",
     "encode_for_onnx",
     "from_tokens",
     "load",
+    "prefix_table",
     "read_mapping",
     "save",
     "to_onnx",

@@ -18,6 +18,7 @@ from semid.nn._mlp import SeededDropout
 _LONGEST_GRADIENT = 5.0
 _FIRST_STEPS = 10  # of the average, which weigh less
 _SCORE = "valid_ndcg"
+_N_RIVALS = 20_000  # items in the softmax of a step
 
 
 class SequenceOptions(NamedTuple):
@@ -110,13 +111,20 @@ class SequenceNet(NeuralNet):
         self.module_.train()
         self.optimizer_.zero_grad(set_to_none=True)
         n_targets = batch.is_there[:, 1:].sum()
-        loss = self.module_.loss(*batch)
+        loss = self.module_.loss(*batch, self._rivals())
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.module_.parameters(), _LONGEST_GRADIENT)
         self.optimizer_.step()
         self.average.update()
         self.progress.update()
         return loss.detach() * n_targets, n_targets
+
+    def _rivals(self):
+        """Return items that the targets of a batch are set against, None for all items of a catalogue that is no larger."""
+        n_items = len(self.module_.shares)
+        if n_items <= _N_RIVALS:
+            return None
+        return torch.randint(n_items, (_N_RIVALS,), generator=self.generators[0]).to(self.device)
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         if not training or iterator is None:

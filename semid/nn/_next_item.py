@@ -1,16 +1,28 @@
 """Which item comes next, by its codes: items embedded by their codes, a causal transformer, and two heads.
 
-Letters: I items, N codebooks, K codes in a codebook, R codes in all, T targets, d width, B histories, L their length.
+Letters: I items, N codebooks, K codes in a codebook, R codes in all, T targets, d width, B histories, L their length, M
+nodes of a level of the tree of codes: beginnings that some item has.
 """
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from semid.nn._catalogue_softmax import catalogue_cross_entropy
 from semid.nn._causal_transformer import CausalTransformer
 from semid.nn._fusions import FUSIONS
 
 _FUSION_RANK = 32
+_INIT_STD = 0.02
+
+
+class CodeTree(NamedTuple):
+    """The beginnings of codes that the catalogue has; a node of a level is parent · codebook size + code."""
+
+    keys: list[torch.Tensor]  # (M,) int64 of each level, rising
+    nodes: torch.Tensor  # (N, I) int64, the number of each item's node of each level
 
 
 class ItemEmbedding(nn.Module):
@@ -24,9 +36,9 @@ class ItemEmbedding(nn.Module):
         self.sizes = [int(size) for size in codebook_sizes]
         first_rows = torch.tensor([0, *self.sizes[:-1]]).cumsum(0)
         self.register_buffer("first_rows", first_rows, persistent=False)  # (N,) of the table
-        # A codebook after the other, 4 bytes a code: all that is kept of the catalogue.
+        # One codebook after the other, 4 bytes a code: all that is kept of the catalogue.
         self.register_buffer("rows", (codes + first_rows).T.to(torch.int32).contiguous(), persistent=False)  # (N, I)
-        self.table = nn.Parameter(torch.randn(sum(self.sizes), dim) * 0.02)
+        self.table = nn.Parameter(torch.randn(sum(self.sizes), dim) * _INIT_STD)
         self.fusion = FUSIONS.get(fusion, fusion)(len(self.sizes), dim, _FUSION_RANK)
         self.own = nn.Parameter(torch.zeros(len(codes), dim)) if has_own else None
 
@@ -40,54 +52,86 @@ class ItemEmbedding(nn.Module):
 
 
 class ParallelHead(nn.Module):
-    """log p(codes) = Σ_n log softmax(W_n g_n(h) + b_n)[c_n]: each codebook its own softmax, all from one state h.
+    """log p(item) = s_i - log Σ_j exp(s_j), s_i = Σ_n (<W_n[c_in], h> + b_n[c_in]) + share_i: a sum over codes.
 
-    After RPG (Hou et al., 2025, "Generating long semantic IDs in parallel for recommendation", arXiv:2506.05781, as its
-    authors' code has it): unordered codes, predicted together, g_n(h) = h + SiLU(V_n h), which starts as the identity,
-    and W the very embeddings that items of histories are made of, so that what a code is learned to mean there counts
-    when it is recommended. Without the cosine and temperature of theirs.
+    All codes from one state h, as in RPG (Hou et al., 2025, "Generating long semantic IDs in parallel for
+    recommendation", arXiv:2506.05781, read in its authors' code); W are the very embeddings that items of histories are
+    made of. A softmax of each codebook is that of RPG and gives items the same order: it subtracts what is equal for all
+    of them. But trained by it, codes that say the same count as often as they say it, and mass goes to combinations that
+    no item has; the softmax over the catalogue that is here learned twice as much in a fraction of the epochs
+    (docs/guide/next_item.md).
 
-    Shape: h (T, d), codes (T, N) → (T,)
+    Shape: h (T, d) → logits of all codes (T, R)
     """
 
-    def __init__(self, codebook_sizes, dim):
+    def __init__(self, codebook_sizes):
         super().__init__()
-        self.sizes = list(codebook_sizes)
-        self.bias = nn.Parameter(torch.zeros(sum(self.sizes)))
-        self.mix = nn.Parameter(torch.zeros(len(self.sizes), dim, dim))
+        self.bias = nn.Parameter(torch.zeros(sum(codebook_sizes)))
 
-    def log_probabilities(self, h, table):
-        """Yield those of each codebook's codes, (T, K)."""
-        for weights, bias, mix in zip(table.split(self.sizes), self.bias.split(self.sizes), self.mix, strict=True):
-            yield F.linear(h + F.silu(h @ mix), weights, bias).log_softmax(1)
+    def forward(self, h, table):
+        return F.linear(h, table, self.bias)
 
-    def forward(self, h, table, codes):
-        each = self.log_probabilities(h, table)
-        return sum(log_p.gather(1, of_codebook[:, None]).squeeze(1) for log_p, of_codebook in zip(each, codes.T, strict=True))
+    def loss(self, h, items, embedding, shares, rivals):
+        """Return the mean of -log p of `items` (T,) among them and `rivals` (I',), or all for None."""
+        rows, log_weights = embedding.rows, shares
+        if rivals is not None:
+            items, candidates, log_weights = _candidates(items, rivals, shares)
+            rows = rows[:, candidates]
+        rows = rows.T.contiguous()
+        weights = F.embedding_bag(rows, embedding.table, mode="sum")
+        bias = F.embedding_bag(rows, self.bias[:, None], mode="sum").squeeze(1) + log_weights
+        return catalogue_cross_entropy(h, weights, bias, items)
+
+
+def _candidates(items, rivals, shares):
+    """Return where each target is among all candidates, these, and their log shares.
+
+    Candidates are the targets of all positions, and rivals that are drawn from the other items, each of which stands for as
+    many as were not drawn: the sum over the catalogue is right on average.
+    """
+    distinct, places = torch.unique(items, return_inverse=True)
+    rivals = torch.unique(rivals)
+    rivals = rivals[~torch.isin(rivals, distinct, assume_unique=True)]
+    stands_for = (len(shares) - len(distinct)) / max(1, len(rivals))
+    candidates = torch.cat([distinct, rivals])
+    log_weights = shares[candidates]
+    log_weights[len(distinct) :] += torch.tensor(stands_for).log()
+    return places, candidates, log_weights
 
 
 class ResidualHead(nn.Module):
     """log p(codes) = Σ_n log softmax(W_n s_n + b_n)[c_n], code after code: s_n = Norm(h + FFN_n([h, Σ_{m<n} E_m[c_m]])).
 
     The codes of an item in a row, as TIGER generates them (Rajput et al., 2023, arXiv:2305.05065), with a small network per
-    level in the place of a decoder: the state h of the history, and the sum of the embeddings of the codes so far.
+    level in the place of a decoder. Each softmax is over the codes that lead to an item, so that probabilities of items
+    sum to 1.
 
-    Shape: h (T, d), codes (T, N) → (T,)
+    Shape: h (T, d), items (T,) → (T,)
     """
 
-    def __init__(self, codebook_sizes, dim):
+    def __init__(self, codebook_sizes, dim, tree):
         super().__init__()
         self.sizes = list(codebook_sizes)
+        for n, keys in enumerate(tree.keys):
+            self.register_buffer(f"keys{n}", keys, persistent=False)
+        self.register_buffer("nodes", tree.nodes, persistent=False)
         self.bias = nn.Parameter(torch.zeros(sum(self.sizes)))
-        self.chosen = nn.Parameter(torch.randn(sum(self.sizes[:-1]), dim) * 0.02)  # E
+        self.chosen = nn.Parameter(torch.randn(sum(self.sizes[:-1]), dim) * _INIT_STD)  # E
         self.up = nn.ModuleList(nn.Linear(2 * dim, 2 * dim) for _ in self.sizes)
         self.down = nn.ModuleList(nn.Linear(2 * dim, dim) for _ in self.sizes)
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in self.sizes)
 
-    def level(self, n, h, before, table):
-        """Return the log-probabilities of the codes of codebook n, (T, K); `before` (T, d) sums those chosen so far."""
+    def keys(self, n):
+        """Return the keys of the nodes that codebook n leads to."""
+        return getattr(self, f"keys{n}")
+
+    def level(self, n, h, before, nodes, table):
+        """Return log p of the codes of codebook n, (..., K), after `nodes`; `before` (..., d) sums what was chosen so far."""
         hidden = self.down[n](F.gelu(self.up[n](torch.cat([h, before], dim=-1))))
-        return F.linear(self.norms[n](h + hidden), table.split(self.sizes)[n], self.bias.split(self.sizes)[n]).log_softmax(-1)
+        logits = F.linear(self.norms[n](h + hidden), table.split(self.sizes)[n], self.bias.split(self.sizes)[n])
+        wanted = nodes[..., None] * self.sizes[n] + torch.arange(self.sizes[n], device=nodes.device)
+        places = torch.searchsorted(self.keys(n), wanted).clamp_(max=len(self.keys(n)) - 1)
+        return logits.masked_fill(self.keys(n)[places] != wanted, -torch.inf).log_softmax(-1)
 
     def choose(self, n, before, codes):
         """Return the sum of embeddings with those of `codes` of codebook n added to it."""
@@ -95,35 +139,44 @@ class ResidualHead(nn.Module):
             return before
         return before + F.embedding(codes, self.chosen.split(self.sizes[:-1])[n])
 
-    def forward(self, h, table, codes):
-        before, total = torch.zeros_like(h), 0.0
-        for n, of_codebook in enumerate(codes.T):
-            total = total + self.level(n, h, before, table).gather(1, of_codebook[:, None]).squeeze(1)
-            before = self.choose(n, before, of_codebook)
+    def forward(self, h, items, embedding):
+        before, total, nodes = torch.zeros_like(h), 0.0, torch.zeros_like(items)
+        for n, codes in enumerate(embedding.codes(items).T.long()):
+            log_p = self.level(n, h, before, nodes, embedding.table)
+            total = total + log_p.gather(1, codes[:, None]).squeeze(1)
+            before, nodes = self.choose(n, before, codes), self.nodes[n][items]
         return total
 
-
-HEADS = {"parallel": ParallelHead, "residual": ResidualHead}
+    def loss(self, h, items, embedding, shares, rivals):
+        """Return the mean of -log p of `items` (T,)."""
+        return -(self(h, items, embedding) + shares[items]).mean()
 
 
 class NextItemModule(nn.Module):
     """p(next item | history) by its codes; `loss` over all positions at once, none of which sees a later one.
 
+    `shares` (I,) are log p(item | its codes): 0 for an item that has them alone. With a `tree`, the head is the
+    `ResidualHead`, else the `ParallelHead`.
+
     Shape: items (B, L) int64 → states (B, L, d)
     """
 
-    def __init__(self, codes, codebook_sizes, *, head, dim, n_layers, n_heads, fusion, has_own, max_length, dropout):
+    def __init__(
+        self, codes, codebook_sizes, shares, tree=None, *, dim, n_layers, n_heads, fusion, has_own, max_length, dropout
+    ):
         super().__init__()
         self.items = ItemEmbedding(codes, codebook_sizes, dim, fusion, has_own)
+        self.register_buffer("shares", shares, persistent=False)
         self.transformer = CausalTransformer(dim, n_layers, n_heads, dropout, max_length)
-        self.head = HEADS[head](self.items.sizes, dim)
+        sizes = self.items.sizes
+        self.head = ParallelHead(sizes) if tree is None else ResidualHead(sizes, dim, tree)
 
     def forward(self, items):
         distinct, places = torch.unique(items, return_inverse=True)
         return self.transformer(F.embedding(places, self.items(distinct)))
 
-    def loss(self, items, is_there):
-        """Return the mean over all targets, and over codebooks, of -log p(codes of an item | the items before it)."""
+    def loss(self, items, is_there, rivals=None):
+        """Return the mean over all targets of -log p(item | the items before it)."""
         is_target = is_there[:, 1:]
         h = self(items[:, :-1])[is_target]  # (T, d)
-        return -self.head(h, self.items.table, self.items.codes(items[:, 1:][is_target])).mean() / len(self.items.sizes)
+        return self.head.loss(h, items[:, 1:][is_target], self.items, self.shares, rivals)

@@ -13,54 +13,47 @@ _MANY = 8  # histories, from which on scores are summed item by item
 _HISTORIES_AT_ONCE = 64  # whose scores of a code lie side by side in a few lines of the cache
 
 
-class CodeTree(NamedTuple):
-    """Beginnings of the catalogue's codes, level by level: a node is parent · codebook size + code."""
-
-    keys: list[torch.Tensor]  # (M,) int64 each, rising
-    sizes: list[int]
-
-
 class Beginnings(NamedTuple):
     nodes: torch.Tensor  # (B, W) int64, of the last level, best first
     scores: torch.Tensor  # (B, W), -inf where a history has fewer
 
 
-def look_up(log_probabilities, rows):
-    """Return Σ_n log p_n(c_n) of all items, (B, I), from those of the codes, (B, R), and the items' `rows` (N, I).
+def look_up(of_codes, rows):
+    """Return the sum over codebooks of what items' codes have, (B, I), from `of_codes` (B, R) and `rows` (N, I).
 
-    One sum of N numbers per item, whatever the width of the model. For a few histories columns are gathered; for many,
-    rows of the transposed table are summed, so that what a code gives to all of them is read at once.
+    N additions per item, whatever the width of the model. For a few histories columns are gathered; for many, rows of the
+    transposed table are summed, so that what a code gives to all of them is read at once.
     """
-    if len(log_probabilities) < _MANY:
-        scores = log_probabilities.index_select(1, rows[0])
+    if len(of_codes) < _MANY:
+        scores = of_codes.index_select(1, rows[0])
         for of_codebook in rows[1:]:
-            scores += log_probabilities.index_select(1, of_codebook)
+            scores += of_codes.index_select(1, of_codebook)
         return scores
     of_items = rows.T.contiguous()
-    parts = [
-        F.embedding_bag(of_items, part.T.contiguous(), mode="sum").T for part in log_probabilities.split(_HISTORIES_AT_ONCE)
-    ]
-    return torch.cat(parts)
+    parts = of_codes.split(_HISTORIES_AT_ONCE)
+    return torch.cat([F.embedding_bag(of_items, part.T.contiguous(), mode="sum").T for part in parts])
 
 
-def parallel_scores(head, h, table, rows):
-    """Return log p(codes) of all items, (B, I), by the `ParallelHead` from states `h` (B, d)."""
-    return look_up(torch.cat(list(head.log_probabilities(h, table)), dim=1), rows)
+def parallel_scores(module, h):
+    """Return log p of all items, (B, I), by the `ParallelHead` from states `h` (B, d)."""
+    scores = look_up(module.head(h, module.items.table), module.items.rows)
+    scores += module.shares
+    return scores.sub_(scores.logsumexp(1, keepdim=True))
 
 
-def beam_search(head, h, table, tree, width):
+def beam_search(module, h, width):
     """Return the `Beginnings` with all their codes that the `ResidualHead` finds most probable, from states `h` (B, d).
 
-    Only codes that lead to an item are followed. The scores are exact: log p of the codes, as `ResidualHead` has it. A beam
-    as wide as the catalogue has all of them, and finds the best there are.
+    Only codes that lead to an item are followed, and the scores are exact: log p of the codes. A beam as wide as the
+    catalogue holds all of them.
     """
-    n_histories, dim = h.shape
-    nodes = h.new_zeros(n_histories, 1, dtype=torch.int64)
-    scores, before = h.new_zeros(n_histories, 1), h.new_zeros(n_histories, 1, dim)
-    for n, (keys, size) in enumerate(zip(tree.keys, tree.sizes, strict=True)):
-        log_p = head.level(n, h[:, None].expand_as(before), before, table)  # (B, W, K)
-        log_p = log_p.masked_fill(~followed(nodes, keys, size), -torch.inf)
+    head, dim = module.head, h.shape[1]
+    nodes = torch.zeros(len(h), 1, dtype=torch.int64, device=h.device)
+    scores, before = h.new_zeros(len(h), 1), h.new_zeros(len(h), 1, dim)
+    for n, size in enumerate(head.sizes):
+        log_p = head.level(n, h[:, None].expand_as(before), before, nodes, module.items.table)  # (B, W, K)
         extended = (scores[:, :, None] + log_p).flatten(1)
+        keys = head.keys(n)
         scores, chosen = extended.topk(min(width, extended.shape[1], len(keys)), dim=1)
         owners, codes = chosen // size, chosen % size
         nodes = torch.searchsorted(keys, nodes.gather(1, owners) * size + codes).clamp_(max=len(keys) - 1)
@@ -68,23 +61,19 @@ def beam_search(head, h, table, tree, width):
     return Beginnings(nodes, scores)
 
 
-def followed(nodes, keys, size):
-    """Return which codes lead from each node (B, W) to a node of the next level, (B, W, K) bool."""
-    wanted = nodes[:, :, None] * size + torch.arange(size, device=nodes.device)
-    places = torch.searchsorted(keys, wanted).clamp_(max=len(keys) - 1)
-    return keys[places] == wanted
-
-
-def residual_scores(head, h, table, tree):
-    """Return log p of all complete codes of `tree`, (B, M), by the `ResidualHead` from states `h` (B, d).
+def residual_scores(module, h):
+    """Return log p of all complete codes, (B, M), by the `ResidualHead` from states `h` (B, d).
 
     Each beginning that items share is computed once.
     """
-    n_histories, dim = h.shape
-    scores, before = h.new_zeros(n_histories, 1), h.new_zeros(n_histories, 1, dim)
-    for n, (keys, size) in enumerate(zip(tree.keys, tree.sizes, strict=True)):
-        log_p = head.level(n, h[:, None].expand_as(before), before, table)  # (B, M, K)
+    head, dim = module.head, h.shape[1]
+    nodes = torch.zeros(1, dtype=torch.int64, device=h.device)
+    scores, before = h.new_zeros(len(h), 1), h.new_zeros(len(h), 1, dim)
+    for n, size in enumerate(head.sizes):
+        log_p = head.level(n, h[:, None].expand_as(before), before, nodes, module.items.table)  # (B, M, K)
+        keys = head.keys(n)
         parents, codes = keys // size, keys % size
         scores = scores[:, parents] + log_p[:, parents, codes]
-        before = head.choose(n, before[:, parents], codes.expand(n_histories, -1))
+        before = head.choose(n, before[:, parents], codes.expand(len(h), -1))
+        nodes = torch.arange(len(keys), device=h.device)
     return scores

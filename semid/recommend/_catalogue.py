@@ -11,6 +11,7 @@ from semid.features import ItemTable, SemanticIDEncoder
 from semid.tables._ids import concat_ids, find_ids, id_index, like_those, of_other_kind
 from semid.tokenizers import ProductQuantizationTokenizer
 
+_ITEMS_PER_CODE = 8  # of a small table
 _TOLERATED_UNKNOWN = 0.5  # share of clicks on items without codes that nothing is said of
 
 
@@ -37,7 +38,8 @@ def learn_catalogue(codes, users, items, seed):
         ids = id_index(pd.Index(ids)).to_numpy()
         return Catalogue(None, ids, np.arange(len(ids))[:, None], [len(ids)])
     if isinstance(codes, ItemTable):
-        codes = SemanticIDEncoder(ProductQuantizationTokenizer(16, random_state=seed), items=codes)
+        size = int(np.clip(len(codes) // _ITEMS_PER_CODE, 2, 256))
+        codes = SemanticIDEncoder(ProductQuantizationTokenizer(16, size, random_state=seed), items=codes)
     encoder = _fitted(clone(codes), users, items)
     return Catalogue(encoder, encoder.ids_, encoder.codes_, sizes_of(encoder))
 

@@ -25,10 +25,11 @@ from semid.recommend._recommending import (
     Ranker,
     Recommendations,
     as_histories,
+    code_tree,
+    items_of_nodes,
     ndcg,
     recommend,
     scores_of_all,
-    tree_of,
 )
 from semid.tables._frames import check_table
 
@@ -400,12 +401,14 @@ class NextItemRecommender(Versioned, BaseEstimator):
         return as_histories(histories, lambda ids: positions_in(self.items_, ids, "the histories"))
 
     def _build_module(self):
-        """Return the untrained module, from ``_architecture`` and the codes alone."""
+        """Return the untrained module, from ``_architecture``, the codes and how often items were clicked."""
         options = dict(self._architecture)
+        tree = code_tree(self.codes_, self.codebook_sizes_) if options["head"] == "residual" else None
         return NextItemModule(
             torch.as_tensor(self.codes_),
             self.codebook_sizes_,
-            head=options["head"],
+            torch.as_tensor(shares_among_equals(self.codes_, self.clicks_)),
+            tree,
             dim=options["embedding_dim"],
             n_layers=options["n_layers"],
             n_heads=n_heads(options["embedding_dim"]),
@@ -421,6 +424,6 @@ class NextItemRecommender(Versioned, BaseEstimator):
         if module is None and head != "popularity":
             module = self._live.get(self._build_module, self.state_, device)
         popularity = np.log((self.clicks_ + 1) / (self.clicks_.sum() + len(self.clicks_))).astype(np.float32)
-        tree = tree_of(self.codes_, self.codebook_sizes_, device) if head == "residual" else None
+        nodes = items_of_nodes(code_tree(self.codes_, self.codebook_sizes_)) if head == "residual" else None
         shares = shares_among_equals(self.codes_, self.clicks_)
-        return Ranker(module, device, self._architecture["max_length"], shares, popularity, tree)
+        return Ranker(module, device, self._architecture["max_length"], shares, popularity, nodes)

@@ -15,10 +15,11 @@ def check_parameters(model):
     """Raise if a parameter is out of its range."""
     check_codes_parameter(model.codes)
     check_option("head", model.head, ("parallel", "residual", "popularity"))
-    if check_integer("embedding_dim", model.embedding_dim, 2) % n_heads(model.embedding_dim):
+    width = check_integer("embedding_dim", model.embedding_dim, 1)
+    if width > HEAD_WIDTH and width % HEAD_WIDTH:
         raise ValueError(
-            f"embedding_dim must be a multiple of {HEAD_WIDTH} or at most that, for heads of attention of one width, got "
-            f"{model.embedding_dim}."
+            f"embedding_dim must be a multiple of {HEAD_WIDTH}, the width of a head of attention, or at most that, got "
+            f"{width}."
         )
     check_integer("n_layers", model.n_layers, 1)
     is_own = isinstance(model.fusion, type) and issubclass(model.fusion, nn.Module)

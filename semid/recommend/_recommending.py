@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from semid.nn._next_item_search import CodeTree, beam_search, parallel_scores, residual_scores
+from semid.nn._next_item import CodeTree
+from semid.nn._next_item_search import beam_search, parallel_scores, residual_scores
 from semid.tables._histories import HistoryArray, HistoryDtype
 from semid.tables._prefixes import PrefixTable
 
@@ -65,13 +66,14 @@ class Ranker(NamedTuple):
     max_length: int
     shares: np.ndarray  # (I,) float32, log share of each item among those with its codes
     popularity: np.ndarray  # (I,) float32, log share among all
-    tree: tuple | None  # `ItemsOfTree`, of the residual head
+    items_of_nodes: tuple | None  # `ItemsOfNodes`, of the residual head
 
 
-class ItemsOfTree(NamedTuple):
-    codes: CodeTree
-    items: np.ndarray  # (I,) rows of the items, node after node of the last level
-    firsts: np.ndarray  # (M + 1,)
+class ItemsOfNodes(NamedTuple):
+    """Which items have each of the distinct codes."""
+
+    items: np.ndarray  # (I,) rows of the items, those of one node after those of another
+    firsts: np.ndarray  # (M + 1,) where those of a node begin
 
 
 def as_histories(histories, positions):
@@ -87,11 +89,17 @@ def as_histories(histories, positions):
     return Histories(rows[is_known].astype(np.int64), np.append(0, np.cumsum(is_known))[offsets])
 
 
-def tree_of(codes, codebook_sizes, device):
-    """Return the `ItemsOfTree` of a catalogue."""
+def code_tree(codes, codebook_sizes):
+    """Return the `CodeTree` of a catalogue."""
     table = PrefixTable(codes, codebook_sizes)
-    keys = [torch.from_numpy(keys).to(device) for keys in table._keys]
-    return ItemsOfTree(CodeTree(keys, list(table.codebook_sizes)), table._items, table._firsts)
+    nodes = [table.nodes(codes[:, : n + 1]) for n in range(table.n_codebooks)]
+    return CodeTree([torch.as_tensor(keys) for keys in table.keys], torch.as_tensor(np.stack(nodes)))
+
+
+def items_of_nodes(tree):
+    """Return the `ItemsOfNodes` of the last level of a `CodeTree`."""
+    nodes = tree.nodes[-1].numpy()
+    return ItemsOfNodes(np.argsort(nodes, kind="stable"), np.append(0, np.cumsum(np.bincount(nodes))))
 
 
 def states(ranker, histories):
@@ -112,27 +120,23 @@ def scores_of_all(ranker, histories):
     if ranker.module is None or not len(histories.entries):
         return scores
     h, rows = states(ranker, histories)
-    head, table = ranker.module.head, ranker.module.items.table
-    if ranker.tree is None:
-        of_codes = parallel_scores(head, h, table, ranker.module.items.rows).cpu().numpy()
+    if ranker.items_of_nodes is None:
+        scores[rows] = parallel_scores(ranker.module, h).cpu().numpy()
     else:
-        of_nodes = residual_scores(head, h, table, ranker.tree.codes).cpu().numpy()
-        nodes = np.repeat(np.arange(of_nodes.shape[1]), np.diff(ranker.tree.firsts))
-        of_codes = np.empty((len(h), len(ranker.shares)), dtype=np.float32)
-        of_codes[:, ranker.tree.items] = of_nodes[:, nodes]
-    scores[rows] = of_codes + ranker.shares
+        of_nodes = residual_scores(ranker.module, h)[:, ranker.module.head.nodes[-1]]
+        scores[rows] = of_nodes.cpu().numpy() + ranker.shares
     return scores
 
 
 def recommend(ranker, histories, n, *, exclude_seen, beam_size):
     """Return rows of the catalogue (B, n) and log p (B, n), best first."""
     n_items = len(ranker.shares)
-    size = _HISTORIES_AT_ONCE if ranker.tree is not None else min(_HISTORIES_AT_ONCE, max(1, _SCORES_AT_ONCE // n_items))
+    size = _HISTORIES_AT_ONCE if ranker.items_of_nodes is not None else min(_HISTORIES_AT_ONCE, max(1, _SCORES_AT_ONCE // n_items))
     parts = []
     with torch.inference_mode():
         for start in range(0, len(histories), size):
             part = histories.part(start, min(start + size, len(histories)))
-            best = _best_of_beam if ranker.tree is not None and len(part.entries) else _best_of_all
+            best = _best_of_beam if ranker.items_of_nodes is not None and len(part.entries) else _best_of_all
             parts.append(best(ranker, part, n, exclude_seen, beam_size))
     if not parts:
         return np.empty((0, n), dtype=np.int64), np.empty((0, n), dtype=np.float32)
@@ -160,14 +164,14 @@ def _best_of_beam(ranker, histories, n, exclude_seen, beam_size):
     h, rows = states(ranker, histories)
     n_seen = int(np.diff(histories.offsets).max()) if exclude_seen else 0
     width = max(beam_size, n) + n_seen
-    found = beam_search(ranker.module.head, h, ranker.module.items.table, ranker.tree.codes, width)
+    found = beam_search(ranker.module, h, width)
     nodes, of_nodes = found.nodes.cpu().numpy(), found.scores.cpu().numpy()
     # The items of each node, side by side.
-    counts = np.diff(ranker.tree.firsts)[nodes]
+    counts = np.diff(ranker.items_of_nodes.firsts)[nodes]
     counts[np.isneginf(of_nodes)] = 0
     flat = counts.ravel()
-    beginnings = np.repeat(ranker.tree.firsts[nodes].ravel() - (np.cumsum(flat) - flat), flat)
-    items = ranker.tree.items[np.arange(len(beginnings)) + beginnings]
+    beginnings = np.repeat(ranker.items_of_nodes.firsts[nodes].ravel() - (np.cumsum(flat) - flat), flat)
+    items = ranker.items_of_nodes.items[np.arange(len(beginnings)) + beginnings]
     owners = np.repeat(rows, counts.sum(axis=1))
     scores = np.repeat(of_nodes.ravel(), flat) + ranker.shares[items]
     if exclude_seen:

@@ -33,6 +33,8 @@ class PrefixTable:
     n_codebooks : int
     n_nodes : list of int
         Number of distinct beginnings of each length.
+    keys : list of ndarray
+        The tree itself: ``parent · codebook size + code`` of each node, rising, an array for each level.
     nbytes : int
 
     Raises
@@ -59,11 +61,11 @@ class PrefixTable:
         codes, sizes = _checked(codes, codebook_sizes)
         self.codebook_sizes = sizes
         parents = np.zeros(len(codes), dtype=np.int64)
-        self._keys, self._order = [], None
+        self.keys: list[np.ndarray] = []
         for n, size in enumerate(sizes):
             keys = parents * size + codes[:, n]  # rises with the codes so far, as the parents' numbers do
             distinct, parents = np.unique(keys, return_inverse=True)
-            self._keys.append(distinct)
+            self.keys.append(distinct)
         self._items = np.argsort(parents, kind="stable")
         self._firsts = np.append(0, np.cumsum(np.bincount(parents)))
 
@@ -75,12 +77,12 @@ class PrefixTable:
     @property
     def n_nodes(self) -> list[int]:
         """Number of distinct beginnings of each length, from 1 to all codes."""
-        return [len(keys) for keys in self._keys]
+        return [len(keys) for keys in self.keys]
 
     @property
     def nbytes(self) -> int:
         """Memory of the table in bytes: 8 for each beginning, and 8 to 16 for each item."""
-        return sum(array.nbytes for array in (*self._keys, self._items, self._firsts))
+        return sum(array.nbytes for array in (*self.keys, self._items, self._firsts))
 
     def nodes(self, prefixes: Any) -> np.ndarray:
         """Return the number of each beginning among those of its length, -1 for one that no item has.
@@ -121,7 +123,7 @@ class PrefixTable:
         -------
         nodes : ndarray of shape (n_prefixes,), int64
         """
-        keys, size = self._keys[level], self.codebook_sizes[level]
+        keys, size = self.keys[level], self.codebook_sizes[level]
         wanted = nodes * size + codes
         places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         is_there = (nodes >= 0) & (codes >= 0) & (codes < size) & (keys[places] == wanted)
@@ -142,7 +144,7 @@ class PrefixTable:
         firsts, lasts : ndarray of shape (n_prefixes,), int64
             The nodes of the next level from first to before last follow; of -1, none.
         """
-        keys, size = self._keys[level], self.codebook_sizes[level]
+        keys, size = self.keys[level], self.codebook_sizes[level]
         is_known = nodes >= 0
         firsts = np.searchsorted(keys, np.where(is_known, nodes, 0) * size)
         lasts = np.searchsorted(keys, np.where(is_known, nodes + 1, 0) * size)
@@ -160,7 +162,7 @@ class PrefixTable:
         -------
         codes : ndarray of shape (n_nodes,), int64
         """
-        return self._keys[level] % self.codebook_sizes[level]
+        return self.keys[level] % self.codebook_sizes[level]
 
     def allowed(self, prefixes: Any) -> np.ndarray:
         """Return which codes may follow each beginning, so that an item with these codes exists.

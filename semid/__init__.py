@@ -2,8 +2,9 @@
 
 Texts become embeddings (``semid.embedders``), embeddings become a few integer codes per item (``semid.tokenizers``),
 the codes become fields of impressions (``semid.features``), and click models learn an embedding per code
-(``semid.ctr``), or recommend the next item by them (``semid.recommend``). Everything between the stages is a numpy array or a DataFrame. ``semid.metrics`` says what codes are
-worth, ``semid.plots`` shows it, ``semid.datasets`` reads and makes data to try it on.
+(``semid.ctr``), or recommend the next item by them (``semid.recommend``). Everything between the stages is a numpy
+array or a DataFrame. ``semid.metrics`` says what codes are worth, ``semid.plots`` shows it, ``semid.datasets`` reads
+and makes data to try it on.
 
 The public names below are imported on first use, so that ``import semid`` does not load torch.
 """

@@ -66,7 +66,7 @@ class _Average:
 
 
 class SequenceNet(NeuralNet):
-    """Trains a module by its ``loss(items, is_there)``; ``average``, of its weights over about an epoch, is the result."""
+    """Trains a module by its ``loss(items, is_there)``; the result is ``average``, of its weights of about an epoch."""
 
     average: _Average
     score_held_out: Callable | None  # of a module
@@ -120,7 +120,7 @@ class SequenceNet(NeuralNet):
         return loss.detach() * n_targets, n_targets
 
     def _rivals(self):
-        """Return items that the targets of a batch are set against, None for all items of a catalogue that is no larger."""
+        """Return items that the targets of a batch are set against, None for all of a catalogue that is no larger."""
         n_items = len(self.module_.shares)
         if n_items <= _N_RIVALS:
             return None
@@ -136,8 +136,8 @@ class SequenceNet(NeuralNet):
         if not np.isfinite(loss):
             self.checkpoint.finish()  # it leads here again
             raise ValueError(
-                f"training diverged in epoch {len(self.history)}: the loss is {loss} with learning_rate={self.lr}. Pass "
-                "a smaller learning_rate."
+                f"training diverged in epoch {len(self.history)}: the loss is {loss} with learning_rate={self.lr}. "
+                "Pass a smaller learning_rate."
             )
         if self.score_held_out is not None:
             score = self.score_held_out(self.average.module)
@@ -156,9 +156,9 @@ class SequenceNet(NeuralNet):
 def train_sequences(module, sequences, options, generator, *, score_held_out=None, checkpoint=None):
     """Train `module` on `Sequences`; return the `TrainedSequences`.
 
-    With ``score_held_out(module)``, training stops when it has not risen for ``n_iter_no_change`` epochs, and the weights
-    are those of its best epoch. With a `checkpoint`, it goes on from the state that is there. Interrupted by the user after
-    at least one epoch, it warns, and returns what was learned in complete ones.
+    With ``score_held_out(module)``, training stops when it has not risen for ``n_iter_no_change`` epochs, and the
+    weights are those of its best epoch. With a `checkpoint`, it goes on from the state that is there. Interrupted by the
+    user after at least one epoch, it warns, and returns what was learned in complete ones.
     """
     checkpoint = checkpoint or NoCheckpoint()
     saved = checkpoint.load()

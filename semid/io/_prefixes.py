@@ -27,8 +27,9 @@ def prefix_table(codes: ArrayLike, codebook_sizes: Sequence[int] | None = None) 
     Returns
     -------
     table : PrefixTable
-        ``allowed(prefixes)`` is a mask (n_prefixes, codebook_size) of next codes, ``items(codes)`` the rows of the items
-        that have such codes, ``nodes``, ``step`` and ``children`` walk from level to level, ``nbytes`` is its memory.
+        ``allowed(prefixes)`` is a mask (n_prefixes, codebook_size) of next codes, ``items(codes)`` the rows of the
+        items that have such codes, ``nodes``, ``step`` and ``children`` walk from level to level, ``nbytes`` is its
+        memory.
 
     Raises
     ------
@@ -177,8 +178,8 @@ def add_code_tokens(tokenizer: Any, codebook_sizes: Sequence[int]) -> CodeVocabu
     ids = np.asarray(tokenizer.convert_tokens_to_ids(flat), dtype=np.int64)
     if len(np.unique(ids)) < len(ids):
         raise ValueError(
-            f"tokenizer must take up every token of the codes, got {len(np.unique(ids))} ids for {len(ids)} tokens such "
-            f"as {flat[0]!r}."
+            f"tokenizer must take up every token of the codes, got {len(np.unique(ids))} ids for {len(ids)} tokens "
+            f"such as {flat[0]!r}."
         )
     return CodeVocabulary(np.split(ids, np.cumsum(sizes)[:-1]))
 
@@ -224,8 +225,8 @@ class CodeLogitsProcessor:
         sizes = tuple(len(tokens) for tokens in vocabulary.token_ids)
         if len(sizes) != table.n_codebooks or any(s < t for s, t in zip(sizes, table.codebook_sizes, strict=True)):
             raise ValueError(
-                f"vocabulary must have a token for every code of the table, whose codebooks are {table.codebook_sizes}, "
-                f"got codebooks of {sizes}."
+                f"vocabulary must have a token for every code of the table, whose codebooks are "
+                f"{table.codebook_sizes}, got codebooks of {sizes}."
             )
         self.table, self.vocabulary = table, vocabulary
         self.prompt_length = check_integer("prompt_length", prompt_length, 0)
@@ -261,5 +262,3 @@ class CodeLogitsProcessor:
 
     def __repr__(self) -> str:
         return f"CodeLogitsProcessor({self.table!r}, prompt_length={self.prompt_length})"
-
-

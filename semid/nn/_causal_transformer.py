@@ -13,8 +13,8 @@ from semid.nn._mlp import SeededDropout
 class CausalBlock(nn.Module):
     """x + Attention(Norm(x)), then x + FFN(Norm(x)), of the positions up to each one alone.
 
-    Vaswani et al., 2017, "Attention is all you need", arXiv:1706.03762, section 3, with the norm before each part (Xiong
-    et al., 2020, "On layer normalization in the transformer architecture", arXiv:2002.04745; both from memory).
+    Vaswani et al., 2017, "Attention is all you need", arXiv:1706.03762, section 3, with the norm before each part
+    (Xiong et al., 2020, "On layer normalization in the transformer architecture", arXiv:2002.04745; both from memory).
 
     Shape: (B, L, d) → (B, L, d)
     """

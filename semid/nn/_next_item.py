@@ -56,9 +56,9 @@ class ParallelHead(nn.Module):
 
     All codes from one state h, as in RPG (Hou et al., 2025, "Generating long semantic IDs in parallel for
     recommendation", arXiv:2506.05781, read in its authors' code); W are the very embeddings that items of histories are
-    made of. A softmax of each codebook is that of RPG and gives items the same order: it subtracts what is equal for all
-    of them. But trained by it, codes that say the same count as often as they say it, and mass goes to combinations that
-    no item has; the softmax over the catalogue that is here learned twice as much in a fraction of the epochs
+    made of. A softmax of each codebook is that of RPG and gives items the same order: it subtracts what is equal for
+    all of them. But trained by it, codes that say the same count as often as they say it, and mass goes to combinations
+    that no item has; the softmax over the catalogue that is here learned twice as much in a fraction of the epochs
     (docs/guide/next_item.md).
 
     Shape: h (T, d) → logits of all codes (T, R)
@@ -86,8 +86,8 @@ class ParallelHead(nn.Module):
 def _candidates(items, rivals, shares):
     """Return where each target is among all candidates, these, and their log shares.
 
-    Candidates are the targets of all positions, and rivals that are drawn from the other items, each of which stands for as
-    many as were not drawn: the sum over the catalogue is right on average.
+    Candidates are the targets of all positions, and rivals that are drawn from the other items, each of which stands
+    for as many as were not drawn: the sum over the catalogue is right on average.
     """
     distinct, places = torch.unique(items, return_inverse=True)
     rivals = torch.unique(rivals)
@@ -100,11 +100,11 @@ def _candidates(items, rivals, shares):
 
 
 class ResidualHead(nn.Module):
-    """log p(codes) = Σ_n log softmax(W_n s_n + b_n)[c_n], code after code: s_n = Norm(h + FFN_n([h, Σ_{m<n} E_m[c_m]])).
+    """log p(codes) = Σ_n log softmax(W_n s_n + b_n)[c_n], one by one, s_n = Norm(h + FFN_n([h, Σ_{m<n} E_m c_m])).
 
-    The codes of an item in a row, as TIGER generates them (Rajput et al., 2023, arXiv:2305.05065), with a small network per
-    level in the place of a decoder. Each softmax is over the codes that lead to an item, so that probabilities of items
-    sum to 1.
+    The codes of an item in a row, as TIGER generates them (Rajput et al., 2023, arXiv:2305.05065), with a small network
+    per level in the place of a decoder. Each softmax is over the codes that lead to an item, so that probabilities of
+    items sum to 1.
 
     Shape: h (T, d), items (T,) → (T,)
     """
@@ -126,7 +126,7 @@ class ResidualHead(nn.Module):
         return getattr(self, f"keys{n}")
 
     def level(self, n, h, before, nodes, table):
-        """Return log p of the codes of codebook n, (..., K), after `nodes`; `before` (..., d) sums what was chosen so far."""
+        """Return log p of the codes of codebook n, (..., K), after `nodes` (...); `before` (..., d) sums their codes."""
         hidden = self.down[n](F.gelu(self.up[n](torch.cat([h, before], dim=-1))))
         logits = F.linear(self.norms[n](h + hidden), table.split(self.sizes)[n], self.bias.split(self.sizes)[n])
         wanted = nodes[..., None] * self.sizes[n] + torch.arange(self.sizes[n], device=nodes.device)

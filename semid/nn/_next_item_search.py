@@ -1,7 +1,7 @@
 """From the state of a history to items: the scores of all of them, or a beam search through the tree of their codes.
 
-Letters: I items, N codebooks, K codes in a codebook, R codes in all, B histories, d width, W width of a beam, M nodes of
-a level: beginnings of codes that some item has.
+Letters: I items, N codebooks, K codes in a codebook, R codes in all, B histories, d width, W width of a beam, M nodes
+of a level: beginnings of codes that some item has.
 """
 
 from typing import NamedTuple
@@ -21,8 +21,8 @@ class Beginnings(NamedTuple):
 def look_up(of_codes, rows):
     """Return the sum over codebooks of what items' codes have, (B, I), from `of_codes` (B, R) and `rows` (N, I).
 
-    N additions per item, whatever the width of the model. For a few histories columns are gathered; for many, rows of the
-    transposed table are summed, so that what a code gives to all of them is read at once.
+    N additions per item, whatever the width of the model. For a few histories columns are gathered; for many, rows of
+    the transposed table are summed, so that what a code gives to all of them is read at once.
     """
     if len(of_codes) < _MANY:
         scores = of_codes.index_select(1, rows[0])

@@ -82,7 +82,7 @@ def with_new_ids(ids, new):
 
 
 def shares_among_equals(codes, clicks):
-    """Return log((clicks + 1) / those of all items with the very same codes), (I,) float32: 0 where codes are unique."""
+    """Return log((clicks + 1) / those of all items with the very same codes), (I,) float32: 0 for unique codes."""
     _, groups = np.unique(codes, axis=0, return_inverse=True)
     groups = groups.reshape(-1)
     weights = clicks + 1.0

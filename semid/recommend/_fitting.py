@@ -36,7 +36,7 @@ class _Columns(NamedTuple):
 
 
 def begin(model, X, seed):
-    """Learn the catalogue and keep the log; return an untrained module, None where popularity decides, and all clicks."""
+    """Learn the catalogue, keep the log; return all clicks and an untrained module, None where popularity decides."""
     columns = _columns(model, X)
     model._architecture = {name: getattr(model, name) for name in model._architecture_parameters}
     catalogue = learn_catalogue(model.codes, columns.users, columns.items, seed)
@@ -45,15 +45,15 @@ def begin(model, X, seed):
     clicks = _known_clicks(model, model.log_, model.log_.users)
     if not (np.diff(clicks.offsets) > 1).any():
         raise ValueError(
-            f"X must hold a user with two clicks on items of the catalogue, got none in n_samples={len(X)} rows. Are user "
-            "and item the right columns?"
+            f"X must hold a user with two clicks on items of the catalogue, got none in n_samples={len(X)} rows. Are "
+            "user and item the right columns?"
         )
     model.clicks_ = np.bincount(clicks.entries, minlength=len(model.items_)).astype(np.int64)
-    return (None if model.head == "popularity" else build_seeded(model._build_module, seed)), clicks
+    return clicks, None if model.head == "popularity" else build_seeded(model._build_module, seed)
 
 
 def resume(model, X, seed):
-    """Add the clicks of `X` to the log; return the trained module, and the clicks to go over."""
+    """Add the clicks of `X` to the log; return the clicks to go over, and the trained module."""
     check_unchanged(model)
     columns = _columns(model, X)
     model.log_ = model.log_.append(*columns)
@@ -66,7 +66,7 @@ def resume(model, X, seed):
     model.clicks_ = counts + np.pad(model.clicks_, (0, len(counts) - len(model.clicks_)))
     n_read = model.max_length + int(np.diff(new.offsets).max(initial=1))
     clicks = _known_clicks(model, model.log_, pd.unique(columns.users.dropna()), n_read)
-    return (None if model.head == "popularity" else _grown_module(model, seed)), clicks
+    return clicks, None if model.head == "popularity" else _grown_module(model, seed)
 
 
 def _grown_module(model, seed):
@@ -83,8 +83,8 @@ def _grown_module(model, seed):
 def held_out_of(model, clicks, later, random_state):
     """Return the bounds of what is to be learned of `clicks`, and the `Known` to stop early on, or None.
 
-    That is the users' last clicks in the table `later`, if there is one, which the log then has as well, or else the last
-    of some users' `clicks`.
+    That is the users' last clicks in the table `later`, if there is one, which the log then has as well, or else the
+    last of some users' `clicks`.
     """
     starts, stops = clicks.offsets[:-1], clicks.offsets[1:].copy()
     if later is not None:

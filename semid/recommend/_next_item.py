@@ -48,12 +48,12 @@ class NextItemRecommender(Versioned, BaseEstimator):
 
     .. math:: \\log p(i \\mid h) = \\sum_n \\log \\mathrm{softmax}(W_n g_n(h) + b_n)[c_{in}]
 
-    (after RPG, Hou et al., 2025, arXiv:2506.05781). All items are scored, exactly, by one look-up of N numbers each. For
-    codes that lie side by side: `MixtureOfCodesTokenizer`, `ProductQuantizationTokenizer`, `ParallelKMeansTokenizer`.
-    ``head="residual"`` generates the codes in their order, each given those before it, and a beam follows only beginnings
-    that some item has (after TIGER, Rajput et al., 2023, arXiv:2305.05065, without its decoder). For
-    `ResidualKMeansTokenizer` and `RQVAETokenizer`. With ``codes=None`` the item's number is its one code, and the parallel
-    head is SASRec (Kang & McAuley, 2018, arXiv:1808.09781, from memory) with a softmax over all items.
+    (after RPG, Hou et al., 2025, arXiv:2506.05781). All items are scored, exactly, by one look-up of N numbers each.
+    For codes that lie side by side: `MixtureOfCodesTokenizer`, `ProductQuantizationTokenizer`,
+    `ParallelKMeansTokenizer`. ``head="residual"`` generates the codes in their order, each given those before it, and a
+    beam follows only beginnings that some item has (after TIGER, Rajput et al., 2023, arXiv:2305.05065, without its
+    decoder). For `ResidualKMeansTokenizer` and `RQVAETokenizer`. With ``codes=None`` the item's number is its one code,
+    and the parallel head is SASRec (Kang & McAuley, 2018, arXiv:1808.09781, from memory) with a softmax over all items.
 
     Items that share all their codes share what the model says, in proportion to their clicks in training plus one:
     ``log p(item) = log p(codes) + log share``. A history without a known item is answered by popularity alone.
@@ -61,9 +61,9 @@ class NextItemRecommender(Versioned, BaseEstimator):
     Parameters
     ----------
     codes : SemanticIDEncoder, ItemTable or None, default None
-        Where the codes of items come from. An encoder is cloned and fitted on the clicks of `fit`, with its `user` if it
-        has one; a table has 16 codes of `ProductQuantizationTokenizer`. Its items, clicked or not, are the catalogue. None
-        for ids alone: the catalogue is the items that were clicked.
+        Where the codes of items come from. An encoder is cloned and fitted on the clicks of `fit`, with its `user` if
+        it has one; a table has 16 codes of `ProductQuantizationTokenizer`. Its items, clicked or not, are the
+        catalogue. None for ids alone: the catalogue is the items that were clicked.
     head : {"parallel", "residual", "popularity"}, default "parallel"
         See above. ``"popularity"`` recommends what was clicked most, whatever the history: the least that a model must
         beat.
@@ -205,7 +205,9 @@ class NextItemRecommender(Versioned, BaseEstimator):
         self.verbose = verbose
 
     @all_or_nothing
-    def fit(self, X: pd.DataFrame | ArrayLike, y: Any = None, *, eval_set: pd.DataFrame | ArrayLike | None = None) -> Self:
+    def fit(
+        self, X: pd.DataFrame | ArrayLike, y: Any = None, *, eval_set: pd.DataFrame | ArrayLike | None = None
+    ) -> Self:
         """Learn from a log of clicks.
 
         Parameters
@@ -238,7 +240,7 @@ class NextItemRecommender(Versioned, BaseEstimator):
         seed = int(random_state.randint(np.iinfo(np.int32).max))
         X = check_table(self, X, reset=True)
         later = None if eval_set is None else check_table(snapshot(self), eval_set, reset=False)
-        module, clicks = begin(self, X, seed)
+        clicks, module = begin(self, X, seed)
         *bounds, held_out = held_out_of(self, clicks, later, random_state)
         return train(self, module, clicks, bounds, held_out, self.max_iter, seed, is_whole_fit=True)
 
@@ -246,8 +248,9 @@ class NextItemRecommender(Versioned, BaseEstimator):
     def partial_fit(self, X: pd.DataFrame | ArrayLike, y: Any = None) -> Self:
         """Go once over later clicks and the items before them, from the weights as they are.
 
-        Of each user in `X`, the last `max_length` clicks and what `X` adds to them are learned. Nothing is held out. With
-        ``codes=None``, items that are met for the first time are added to the catalogue; with codes, `add_items` adds them.
+        Of each user in `X`, the last `max_length` clicks and what `X` adds to them are learned. Nothing is held out.
+        With ``codes=None``, items that are met for the first time are added to the catalogue; with codes, `add_items`
+        adds them.
 
         Parameters
         ----------
@@ -269,7 +272,7 @@ class NextItemRecommender(Versioned, BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         continues = hasattr(self, "log_")
         X = check_table(self, X, reset=not continues)
-        module, clicks = (resume if continues else begin)(self, X, seed)
+        clicks, module = (resume if continues else begin)(self, X, seed)
         return train(self, module, clicks, (clicks.offsets[:-1], clicks.offsets[1:]), None, 1, seed)
 
     @all_or_nothing
@@ -292,7 +295,9 @@ class NextItemRecommender(Versioned, BaseEstimator):
         """
         check_is_fitted(self)
         if self.encoder_ is None:
-            raise ValueError("codes must not be None for items that nobody has clicked, got None: ids say nothing of them.")
+            raise ValueError(
+                "codes must not be None for items that nobody has clicked, got None: ids say nothing of them."
+            )
         self.encoder_ = snapshot(self.encoder_).add_items(items)
         n_new = len(self.encoder_.ids_) - len(self.items_)
         self.items_, self.codes_ = self.encoder_.ids_, self.encoder_.codes_
@@ -365,8 +370,8 @@ class NextItemRecommender(Versioned, BaseEstimator):
     def score(self, X: pd.DataFrame | ArrayLike, y: Any = None) -> float:
         """Return NDCG@10: how early the last click of each user in `X` is recommended, among all items but those seen.
 
-        The history is what the model knows of the user (``log_``) from before their first click in `X`, and the clicks of
-        `X` but the last. Without a time, all that the model knows.
+        The history is what the model knows of the user (``log_``) from before their first click in `X`, and the clicks
+        of `X` but the last. Without a time, all that the model knows.
 
         Parameters
         ----------
@@ -379,6 +384,11 @@ class NextItemRecommender(Versioned, BaseEstimator):
         -------
         score : float
             The mean over users of 1 / log2(place + 1), 0 from place 11 on and for items that are not in the catalogue.
+
+        Raises
+        ------
+        ValueError
+            If `X` has other columns than in `fit`, or no click.
         """
         check_is_fitted(self)
         model = snapshot(self)

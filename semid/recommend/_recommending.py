@@ -25,7 +25,8 @@ class Recommendations(NamedTuple):
     items : ndarray of shape (n_histories, n)
         Ids.
     scores : ndarray of shape (n_histories, n), float32
-        log p(item | history); -inf where there was nothing left to recommend, and the id says nothing.
+        Log-probabilities of the items after the history; -inf where there was nothing left to recommend, and the id
+        says nothing.
 
     Examples
     --------
@@ -131,7 +132,11 @@ def scores_of_all(ranker, histories):
 def recommend(ranker, histories, n, *, exclude_seen, beam_size):
     """Return rows of the catalogue (B, n) and log p (B, n), best first."""
     n_items = len(ranker.shares)
-    size = _HISTORIES_AT_ONCE if ranker.items_of_nodes is not None else min(_HISTORIES_AT_ONCE, max(1, _SCORES_AT_ONCE // n_items))
+    size = (
+        _HISTORIES_AT_ONCE
+        if ranker.items_of_nodes is not None
+        else min(_HISTORIES_AT_ONCE, max(1, _SCORES_AT_ONCE // n_items))
+    )
     parts = []
     with torch.inference_mode():
         for start in range(0, len(histories), size):
@@ -186,7 +191,8 @@ def _best_of_beam(ranker, histories, n, exclude_seen, beam_size):
 
 
 def _first_of_each(owners, items, scores, n_owners, n):
-    """Return the n items of highest score of each owner, (n_owners, n), and their scores, -inf where there are fewer."""
+    """Return the n items of highest score of each owner, (n_owners, n), and their scores, -inf where there are
+    fewer."""
     order = np.lexsort((items, -scores, owners))
     owners, items, scores = owners[order], items[order], scores[order]
     places = np.arange(len(owners)) - np.searchsorted(owners, owners)
@@ -198,7 +204,8 @@ def _first_of_each(owners, items, scores, n_owners, n):
 
 
 def ndcg(best, targets):
-    """Return the mean of 1 / log2(place + 1) of each target among its recommendations `best` (B, n), 0 where it is not."""
+    """Return the mean of 1 / log2(place + 1) of each target among its recommendations `best` (B, n), 0 where it is
+    not."""
     hits = best == targets[:, None]
     gains = hits / np.log2(np.arange(2, best.shape[1] + 2))
     return float(gains.sum(axis=1).mean())

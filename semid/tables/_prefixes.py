@@ -1,7 +1,7 @@
 """Which codes may follow a beginning: the catalogue's codes as a tree, in one sorted array per level.
 
-Letters: I items, N codebooks, K codes in a codebook, B beginnings, n their length. A node of level n is a beginning of n
-codes that some item has; nodes of a level are numbered in the order of their codes.
+Letters: I items, N codebooks, K codes in a codebook, B beginnings, n their length. A node of level n is a beginning of
+n codes that some item has; nodes of a level are numbered in the order of their codes.
 """
 
 from typing import Any
@@ -214,9 +214,13 @@ class PrefixTable:
         """
         codes = self._checked_prefixes(codes)
         if codes.shape[1] != self.n_codebooks:
-            raise ValueError(f"codes must have a column for each of {self.n_codebooks} codebooks, got {codes.shape[1]}.")
+            raise ValueError(
+                f"codes must have a column for each of {self.n_codebooks} codebooks, got {codes.shape[1]}."
+            )
         nodes = self.nodes(codes)
-        return [self._items[self._firsts[node] : self._firsts[node + 1]] if node >= 0 else self._items[:0] for node in nodes]
+        return [
+            self._items[self._firsts[node] : self._firsts[node + 1]] if node >= 0 else self._items[:0] for node in nodes
+        ]
 
     def __repr__(self):
         return f"PrefixTable({len(self._items)} items, {self.n_nodes[-1]} distinct, codebooks of {self.codebook_sizes})"
@@ -241,8 +245,8 @@ def _checked(codes, codebook_sizes):
         sizes = [int(size) + 1 for size in codes.max(axis=0)]
         if codes.min() < 0:
             raise ValueError(
-                f"codes must not be negative, got {codes.min()}. Leave out items without codes, and pad shorter IDs with "
-                "a code of their own."
+                f"codes must not be negative, got {codes.min()}. Leave out items without codes, and pad shorter IDs "
+                "with a code of their own."
             )
     else:
         sizes = [check_integer("each of codebook_sizes", size, 1) for size in codebook_sizes]

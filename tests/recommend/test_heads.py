@@ -13,16 +13,24 @@ from semid.nn._next_item_search import beam_search, look_up, parallel_scores, re
 from semid.recommend._catalogue import shares_among_equals
 from semid.recommend._recommending import code_tree
 
-
 SIZES, DIM = [3, 4, 2], 6
 HEADS = ("parallel", "residual")
 
 
 def _module(codes, head="parallel", **options):
-    options = {"n_layers": 1, "n_heads": 2, "fusion": "concat", "has_own": False, "max_length": 5, "dropout": 0.0} | options
+    options = {
+        "n_layers": 1,
+        "n_heads": 2,
+        "fusion": "concat",
+        "has_own": False,
+        "max_length": 5,
+        "dropout": 0.0,
+    } | options
     tree = code_tree(codes, SIZES) if head == "residual" else None
     shares = torch.as_tensor(shares_among_equals(codes, np.arange(len(codes))))
-    module = build_seeded(lambda: NextItemModule(torch.as_tensor(codes), SIZES, shares, tree, dim=DIM, **options), seed=0)
+    module = build_seeded(
+        lambda: NextItemModule(torch.as_tensor(codes), SIZES, shares, tree, dim=DIM, **options), seed=0
+    )
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():  # away from the start, where many weights are zero
         for parameter in module.parameters():
@@ -93,7 +101,9 @@ def test_scores_of_all_items_are_those_of_the_loop_and_sum_to_one(head, codes, h
 def test_the_look_up_is_the_sum_over_codes(n_histories, codes, rng):
     log_p = torch.tensor(rng.normal(size=(n_histories, sum(SIZES))), dtype=torch.float32)
     rows = torch.as_tensor((codes + np.cumsum([0, *SIZES[:-1]])).T, dtype=torch.int32).contiguous()
-    expected = [[sum(log_p[b, row] for row in rows[:, i].tolist()) for i in range(len(codes))] for b in range(n_histories)]
+    expected = [
+        [sum(log_p[b, row] for row in rows[:, i].tolist()) for i in range(len(codes))] for b in range(n_histories)
+    ]
     np.testing.assert_allclose(look_up(log_p, rows), expected, rtol=1e-5, atol=1e-5)
 
 
@@ -144,7 +154,9 @@ def test_a_sample_of_rivals_stands_for_all_on_average(codes, rng):
     everything = module.loss(items, is_there, torch.arange(20))
     torch.testing.assert_close(everything, module.loss(items, is_there))
     one = items[:1, :2]
-    odds = [module.loss(one, is_there[:1, :2], torch.as_tensor(rng.choice(20, 6, replace=False))).exp() for _ in range(3000)]
+    odds = [
+        module.loss(one, is_there[:1, :2], torch.as_tensor(rng.choice(20, 6, replace=False))).exp() for _ in range(3000)
+    ]
     assert float(sum(odds) / len(odds)) == pytest.approx(float(module.loss(one, is_there[:1, :2]).exp()), rel=0.03)
 
 
@@ -207,8 +219,18 @@ def test_what_has_no_order_is_not_learned(head):
     """Random sequences, new ones in each step: who sees the future has a loss of zero soon, others that of chance."""
     codes = np.array([[a, b] for a in range(2) for b in range(4)])
     tree = code_tree(codes, [2, 4]) if head == "residual" else None
-    options = {"dim": 16, "n_layers": 2, "n_heads": 2, "fusion": "concat", "has_own": True, "max_length": 6, "dropout": 0.0}
-    module = build_seeded(lambda: NextItemModule(torch.as_tensor(codes), [2, 4], torch.zeros(8), tree, **options), seed=0)
+    options = {
+        "dim": 16,
+        "n_layers": 2,
+        "n_heads": 2,
+        "fusion": "concat",
+        "has_own": True,
+        "max_length": 6,
+        "dropout": 0.0,
+    }
+    module = build_seeded(
+        lambda: NextItemModule(torch.as_tensor(codes), [2, 4], torch.zeros(8), tree, **options), seed=0
+    )
     optimizer = torch.optim.Adam(module.parameters(), lr=0.01)
     generator = torch.Generator().manual_seed(0)
     losses = []

@@ -87,7 +87,7 @@ def test_an_order_of_items_is_learned(head, rng):
 @pytest.mark.parametrize("kind", KINDS)
 def test_recommendations_are_the_highest_scores_without_what_was_seen(kind, fitted, log):
     model = fitted[kind]
-    histories = [group.tolist() for _, group in log.groupby("user_id")["item_id"]][:20] + [[], ["gone"]]
+    histories = [*[group.tolist() for _, group in log.groupby("user_id")["item_id"]][:20], [], ["gone"]]
     scores = model.score_items(histories)
     beam_size = len(model.items_)
     for exclude_seen in (True, False):
@@ -129,12 +129,16 @@ def test_popularity_is_what_was_clicked_most(fitted, log):
 @pytest.mark.parametrize("head", ["parallel", "residual"])
 def test_ten_thousand_generated_items_are_all_in_the_catalogue_and_different(head, fitted, rng):
     model = fitted[head]
-    histories = [model.items_[rng.integers(len(model.items_), size=length)].tolist() for length in rng.integers(1, 9, 500)]
+    histories = [
+        model.items_[rng.integers(len(model.items_), size=length)].tolist() for length in rng.integers(1, 9, 500)
+    ]
     found = model.recommend(histories, n=20)
     assert found.items.size == 10_000
     assert np.isfinite(found.scores).all()
     assert np.isin(found.items, model.items_).all()
-    assert all(len(set(row)) == 20 and not set(row) & set(seen) for row, seen in zip(found.items, histories, strict=True))
+    assert all(
+        len(set(row)) == 20 and not set(row) & set(seen) for row, seen in zip(found.items, histories, strict=True)
+    )
 
 
 def test_where_nothing_is_left_to_recommend_the_score_says_so(table, log):
@@ -179,7 +183,9 @@ def test_later_clicks_stop_the_fit_are_not_learned_from_and_known_afterwards(log
     assert len(model.history_["valid_ndcg"]) == model.n_iter_ < 30
     assert model.clicks_.sum() == len(past)
     assert len(model.log_) == len(past) + len(later)
-    without = NextItemRecommender(**SMALL | {"max_iter": int(np.argmax(model.history_["valid_ndcg"])) + 1}, validation=None)
+    without = NextItemRecommender(
+        **SMALL | {"max_iter": int(np.argmax(model.history_["valid_ndcg"])) + 1}, validation=None
+    )
     state = without.fit(past).state_
     for name, array in model.state_.items():
         np.testing.assert_array_equal(array, state[name])

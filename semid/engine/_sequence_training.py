@@ -66,7 +66,7 @@ class _Average:
 
 
 class SequenceNet(NeuralNet):
-    """Trains a module by its ``loss(items, is_there)``; the result is ``average``, of its weights of about an epoch."""
+    """Trains a module by its ``loss``; the result is ``average``, of its weights of about an epoch."""
 
     average: _Average
     score_held_out: Callable | None  # of a module
@@ -120,11 +120,11 @@ class SequenceNet(NeuralNet):
         return loss.detach() * n_targets, n_targets
 
     def _rivals(self):
-        """Return items that the targets of a batch are set against, None for all of a catalogue that is no larger."""
-        n_items = len(self.module_.shares)
-        if n_items <= _N_RIVALS:
+        """Return items that the targets of a batch are set against, None for all where they are no more."""
+        rivals = self.module_.rivals
+        if len(rivals) <= _N_RIVALS:
             return None
-        return torch.randint(n_items, (_N_RIVALS,), generator=self.generators[0]).to(self.device)
+        return rivals[torch.randint(len(rivals), (_N_RIVALS,), generator=self.generators[0]).to(rivals.device)]
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         if not training or iterator is None:
@@ -157,8 +157,8 @@ def train_sequences(module, sequences, options, generator, *, score_held_out=Non
     """Train `module` on `Sequences`; return the `TrainedSequences`.
 
     With ``score_held_out(module)``, training stops when it has not risen for ``n_iter_no_change`` epochs, and the
-    weights are those of its best epoch. With a `checkpoint`, it goes on from the state that is there. Interrupted by the
-    user after at least one epoch, it warns, and returns what was learned in complete ones.
+    weights are those of its best epoch. With a `checkpoint`, it goes on from the state that is there. Interrupted by
+    the user after at least one epoch, it warns, and returns what was learned in complete ones.
     """
     checkpoint = checkpoint or NoCheckpoint()
     saved = checkpoint.load()
@@ -218,7 +218,8 @@ def _run_epochs(net, sequences, max_iter):
         with suppress(TrainingEnds):
             if net.n_complete:  # of a fit that was killed as it ended
                 for _, callback in net.callbacks_:
-                    callback.on_epoch_end(net)
+                    if isinstance(callback, StopWhenNoBetter):
+                        callback.on_epoch_end(net)
             net.fit_loop(sequences, epochs=max_iter - net.n_complete)
     except KeyboardInterrupt:
         if net.n_complete == 0:

@@ -4,6 +4,7 @@ Letters: I items, N codebooks, K codes in a codebook, R codes in all, T targets,
 nodes of a level of the tree of codes: beginnings that some item has.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -71,36 +72,33 @@ class ParallelHead(nn.Module):
     def forward(self, h, table):
         return F.linear(h, table, self.bias)
 
-    def loss(self, h, items, embedding, shares, rivals):
-        """Return the mean of -log p of `items` (T,) among them and `rivals` (I',), or all for None."""
-        rows, log_weights = embedding.rows, shares
-        if rivals is not None:
-            items, candidates, log_weights = _candidates(items, rivals, shares)
-            rows = rows[:, candidates]
-        rows = rows.T.contiguous()
+    def loss(self, h, items, embedding, shares, rivals, n_rivals):
+        """Return the mean of -log p of `items` (T,) among themselves and `rivals` (I',) that stand for `n_rivals`."""
+        items, candidates, log_weights = _candidates(items, rivals, shares, n_rivals)
+        rows = embedding.rows[:, candidates].T.contiguous()
         weights = F.embedding_bag(rows, embedding.table, mode="sum")
         bias = F.embedding_bag(rows, self.bias[:, None], mode="sum").squeeze(1) + log_weights
         return catalogue_cross_entropy(h, weights, bias, items)
 
 
-def _candidates(items, rivals, shares):
+def _candidates(items, rivals, shares, n_rivals):
     """Return where each target is among all candidates, these, and their log shares.
 
-    Candidates are the targets of all positions, and rivals that are drawn from the other items, each of which stands
-    for as many as were not drawn: the sum over the catalogue is right on average.
+    Candidates are the targets of all positions, and those `rivals` that are none of them, each of which stands for as
+    many as were not drawn: the sum over the catalogue is right on average.
     """
     distinct, places = torch.unique(items, return_inverse=True)
-    rivals = torch.unique(rivals)
-    rivals = rivals[~torch.isin(rivals, distinct, assume_unique=True)]
-    stands_for = (len(shares) - len(distinct)) / max(1, len(rivals))
-    candidates = torch.cat([distinct, rivals])
+    others = torch.unique(rivals)
+    others = others[~torch.isin(others, distinct, assume_unique=True)]
+    candidates = torch.cat([distinct, others])
     log_weights = shares[candidates]
-    log_weights[len(distinct) :] += torch.tensor(stands_for).log()
+    if len(others):
+        log_weights[len(distinct) :] += math.log((n_rivals - len(distinct)) / len(others))
     return places, candidates, log_weights
 
 
 class ResidualHead(nn.Module):
-    """log p(codes) = Σ_n log softmax(W_n s_n + b_n)[c_n], one by one, s_n = Norm(h + FFN_n([h, Σ_{m<n} E_m c_m])).
+    """log p(codes) = Σ_n log softmax(W_n s_n + b_n)[c_n] with s_n = Norm(h + FFN_n([h, Σ_{m<n} E_m c_m])).
 
     The codes of an item in a row, as TIGER generates them (Rajput et al., 2023, arXiv:2305.05065), with a small network
     per level in the place of a decoder. Each softmax is over the codes that lead to an item, so that probabilities of
@@ -126,7 +124,7 @@ class ResidualHead(nn.Module):
         return getattr(self, f"keys{n}")
 
     def level(self, n, h, before, nodes, table):
-        """Return log p of the codes of codebook n, (..., K), after `nodes` (...); `before` (..., d) sums their codes."""
+        """Return log p of the codes of codebook n, (..., K), after `nodes` (...), whose codes have the sum `before`."""
         hidden = self.down[n](F.gelu(self.up[n](torch.cat([h, before], dim=-1))))
         logits = F.linear(self.norms[n](h + hidden), table.split(self.sizes)[n], self.bias.split(self.sizes)[n])
         wanted = nodes[..., None] * self.sizes[n] + torch.arange(self.sizes[n], device=nodes.device)
@@ -147,7 +145,7 @@ class ResidualHead(nn.Module):
             before, nodes = self.choose(n, before, codes), self.nodes[n][items]
         return total
 
-    def loss(self, h, items, embedding, shares, rivals):
+    def loss(self, h, items, embedding, shares, rivals, n_rivals):
         """Return the mean of -log p of `items` (T,)."""
         return -(self(h, items, embedding) + shares[items]).mean()
 
@@ -155,18 +153,33 @@ class ResidualHead(nn.Module):
 class NextItemModule(nn.Module):
     """p(next item | history) by its codes; `loss` over all positions at once, none of which sees a later one.
 
-    `shares` (I,) are log p(item | its codes): 0 for an item that has them alone. With a `tree`, the head is the
-    `ResidualHead`, else the `ParallelHead`.
+    `shares` (I,) are log p(item | its codes): 0 for an item that has them alone. `rivals` (I',) are the items that
+    somebody has clicked, and targets are set against these: an item that nobody could click yet is not one that nobody
+    wants. With a `tree`, the head is the `ResidualHead`, else the `ParallelHead`.
 
     Shape: items (B, L) int64 → states (B, L, d)
     """
 
     def __init__(
-        self, codes, codebook_sizes, shares, tree=None, *, dim, n_layers, n_heads, fusion, has_own, max_length, dropout
+        self,
+        codes,
+        codebook_sizes,
+        shares,
+        rivals,
+        tree=None,
+        *,
+        dim,
+        n_layers,
+        n_heads,
+        fusion,
+        has_own,
+        max_length,
+        dropout,
     ):
         super().__init__()
         self.items = ItemEmbedding(codes, codebook_sizes, dim, fusion, has_own)
         self.register_buffer("shares", shares, persistent=False)
+        self.register_buffer("rivals", rivals, persistent=False)
         self.transformer = CausalTransformer(dim, n_layers, n_heads, dropout, max_length)
         sizes = self.items.sizes
         self.head = ParallelHead(sizes) if tree is None else ResidualHead(sizes, dim, tree)
@@ -176,7 +189,8 @@ class NextItemModule(nn.Module):
         return self.transformer(F.embedding(places, self.items(distinct)))
 
     def loss(self, items, is_there, rivals=None):
-        """Return the mean over all targets of -log p(item | the items before it)."""
+        """Return the mean over all targets of -log p(item | those before it), among a sample of `rivals` or all."""
         is_target = is_there[:, 1:]
         h = self(items[:, :-1])[is_target]  # (T, d)
-        return self.head.loss(h, items[:, 1:][is_target], self.items, self.shares, rivals)
+        rivals = self.rivals if rivals is None else rivals
+        return self.head.loss(h, items[:, 1:][is_target], self.items, self.shares, rivals, len(self.rivals))

@@ -15,13 +15,12 @@ from semid.base._checks import check_integer
 from semid.base._live_module import LiveModule, resolve_device
 from semid.base._typing import RandomState, StrPath
 from semid.base._versioned import Versioned
-from semid.features import ItemTable, SemanticIDEncoder
+from semid.features import ClickHistory, ItemTable, SemanticIDEncoder
 from semid.nn._next_item import NextItemModule
 from semid.recommend._catalogue import positions_in, shares_among_equals
 from semid.recommend._fitting import begin, held_out_of, known_log, resume, train
 from semid.recommend._parameters import check_parameters, n_heads
 from semid.recommend._recommending import (
-    Histories,
     Ranker,
     Recommendations,
     as_histories,
@@ -158,6 +157,16 @@ class NextItemRecommender(Versioned, BaseEstimator):
 
     # What the module is built from, and stays when a fitted model goes on.
     _architecture_parameters = ("head", "embedding_dim", "n_layers", "fusion", "own_embedding", "max_length", "dropout")
+
+    items_: np.ndarray
+    codes_: np.ndarray
+    clicks_: np.ndarray
+    codebook_sizes_: list[int]
+    encoder_: SemanticIDEncoder | None
+    log_: ClickHistory
+    state_: dict[str, np.ndarray]
+    history_: dict[str, np.ndarray]
+    n_iter_: int
 
     def __init__(
         self,
@@ -407,7 +416,7 @@ class NextItemRecommender(Versioned, BaseEstimator):
     def _check_parameters(self):
         check_parameters(self)
 
-    def _histories(self, histories) -> Histories:
+    def _histories(self, histories):
         return as_histories(histories, lambda ids: positions_in(self.items_, ids, "the histories"))
 
     def _build_module(self):
@@ -418,6 +427,7 @@ class NextItemRecommender(Versioned, BaseEstimator):
             torch.as_tensor(self.codes_),
             self.codebook_sizes_,
             torch.as_tensor(shares_among_equals(self.codes_, self.clicks_)),
+            torch.as_tensor(np.flatnonzero(self.clicks_)),
             tree,
             dim=options["embedding_dim"],
             n_layers=options["n_layers"],
@@ -428,7 +438,7 @@ class NextItemRecommender(Versioned, BaseEstimator):
             dropout=options["dropout"],
         )
 
-    def _ranker(self, module=None) -> Ranker:
+    def _ranker(self, module=None):
         """Return what recommends, by the fitted module or another one of its kind."""
         head, device = self._architecture["head"], resolve_device(self.device)
         if module is None and head != "popularity":

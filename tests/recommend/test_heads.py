@@ -29,7 +29,10 @@ def _module(codes, head="parallel", **options):
     tree = code_tree(codes, SIZES) if head == "residual" else None
     shares = torch.as_tensor(shares_among_equals(codes, np.arange(len(codes))))
     module = build_seeded(
-        lambda: NextItemModule(torch.as_tensor(codes), SIZES, shares, tree, dim=DIM, **options), seed=0
+        lambda: NextItemModule(
+            torch.as_tensor(codes), SIZES, shares, torch.arange(len(codes)), tree, dim=DIM, **options
+        ),
+        seed=0,
     )
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():  # away from the start, where many weights are zero
@@ -229,7 +232,7 @@ def test_what_has_no_order_is_not_learned(head):
         "dropout": 0.0,
     }
     module = build_seeded(
-        lambda: NextItemModule(torch.as_tensor(codes), [2, 4], torch.zeros(8), tree, **options), seed=0
+        lambda: NextItemModule(torch.as_tensor(codes), [2, 4], torch.zeros(8), torch.arange(8), tree, **options), seed=0
     )
     optimizer = torch.optim.Adam(module.parameters(), lr=0.01)
     generator = torch.Generator().manual_seed(0)

@@ -24,6 +24,8 @@ class CodeTree(NamedTuple):
 
     keys: list[torch.Tensor]  # (M,) int64 of each level, rising
     nodes: torch.Tensor  # (N, I) int64, the number of each item's node of each level
+    items: torch.Tensor  # (I,) int64, those of each node of the last level, node after node
+    firsts: torch.Tensor  # (M + 1,) int64, where in `items` those of a node begin
 
 
 class ItemEmbedding(nn.Module):
@@ -113,6 +115,8 @@ class ResidualHead(nn.Module):
         for n, keys in enumerate(tree.keys):
             self.register_buffer(f"keys{n}", keys, persistent=False)
         self.register_buffer("nodes", tree.nodes, persistent=False)
+        self.register_buffer("items", tree.items, persistent=False)
+        self.register_buffer("firsts", tree.firsts, persistent=False)
         self.bias = nn.Parameter(torch.zeros(sum(self.sizes)))
         self.chosen = nn.Parameter(torch.randn(sum(self.sizes[:-1]), dim) * _INIT_STD)  # E
         self.up = nn.ModuleList(nn.Linear(2 * dim, 2 * dim) for _ in self.sizes)

@@ -63,9 +63,8 @@ def _fitted(encoder, users, items):
     return encoder.fit(pd.concat([rows, rows[:1]], ignore_index=True), labels)
 
 
-def positions_in(catalogue_ids, ids, what):
-    """Return the row of each id in the catalogue, -1 where it is not there; warn if most are not."""
-    known = id_index(catalogue_ids)
+def positions_in(known, ids, what):
+    """Return the row of each id in the catalogue, an `id_index`, -1 where it is not there; warn if most are not."""
     rows = find_ids(known, ids)
     if len(rows) and (rows < 0).mean() > _TOLERATED_UNKNOWN:
         unknown = pd.Series(ids)[rows < 0]
@@ -87,3 +86,8 @@ def shares_among_equals(codes, clicks):
     groups = groups.reshape(-1)
     weights = clicks + 1.0
     return np.log(weights / np.bincount(groups, weights=weights)[groups]).astype(np.float32)
+
+
+def shares_of_all(clicks):
+    """Return log((clicks + 1) / those of all items), (I,) float32: what is probable where nothing is known."""
+    return np.log((clicks + 1) / (clicks.sum() + len(clicks))).astype(np.float32)

@@ -131,7 +131,7 @@ def train(model, module, clicks, bounds, held_out, max_iter, seed, *, is_whole_f
 
 
 def _score(ranker, held_out):
-    n = min(10, len(ranker.shares))
+    n = min(10, len(ranker.clicks))
     rows, _ = recommend(ranker, held_out.histories, n, exclude_seen=True, beam_size=_HELD_OUT_BEAM)
     return ndcg(rows, held_out.targets)
 
@@ -148,7 +148,7 @@ def known_log(model, X):
     before = _known_clicks(model, model.log_, users, times=times)
     column = own.before(users, max_length=max(1, len(own)))
     entries, offsets = column.gathered()
-    rows = positions_in(model.items_, column.items, "X")[entries]
+    rows = positions_in(model._index(), column.items, "X")[entries]
     is_last = np.zeros(len(rows), dtype=bool)
     is_last[offsets[1:] - 1] = True
     is_kept = (rows >= 0) & ~is_last
@@ -177,7 +177,7 @@ def _some(known, random_state):
 def _known_clicks(model, log, users, max_length=None, *, times=None):
     """Return the clicks of `users` on items of the catalogue."""
     column = log.before(users, times, max_length=max_length or max(1, len(log)))
-    return as_histories(column, lambda ids: positions_in(model.items_, ids, "the log"))
+    return as_histories(column, lambda ids: positions_in(model._index(), ids, "the log"))
 
 
 def _columns(model, X):

@@ -25,12 +25,12 @@ from semid.recommend._recommending import (
     Recommendations,
     as_histories,
     code_tree,
-    items_of_nodes,
     ndcg,
     recommend,
     scores_of_all,
 )
 from semid.tables._frames import check_table
+from semid.tables._ids import id_index
 
 _BEAM_SIZE = 50
 
@@ -347,6 +347,7 @@ class NextItemRecommender(Versioned, BaseEstimator):
             If `n` or `beam_size` is less than 1, or `n` more than there are items.
         """
         check_is_fitted(self)
+        self._index()  # of this object, for later calls as well
         model = snapshot(self)
         check_integer("beam_size", beam_size, 1)
         if check_integer("n", n, 1) > len(model.items_):
@@ -370,6 +371,7 @@ class NextItemRecommender(Versioned, BaseEstimator):
             beside them.
         """
         check_is_fitted(self)
+        self._index()  # of this object, for later calls as well
         model = snapshot(self)
         ranker, known = model._ranker(), model._histories(histories)
         with torch.inference_mode():
@@ -400,11 +402,15 @@ class NextItemRecommender(Versioned, BaseEstimator):
             If `X` has other columns than in `fit`, or no click.
         """
         check_is_fitted(self)
+        self._index()  # of this object, for later calls as well
         model = snapshot(self)
         asked = known_log(model, check_table(model, X, reset=False))
         n = min(10, len(model.items_))
         rows, _ = recommend(model._ranker(), asked.histories, n, exclude_seen=True, beam_size=_BEAM_SIZE)
         return ndcg(rows, asked.targets)
+
+    def __getstate__(self):
+        return {name: value for name, value in super().__getstate__().items() if name != "_ids_and_index"}
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -417,7 +423,7 @@ class NextItemRecommender(Versioned, BaseEstimator):
         check_parameters(self)
 
     def _histories(self, histories):
-        return as_histories(histories, lambda ids: positions_in(self.items_, ids, "the histories"))
+        return as_histories(histories, lambda ids: positions_in(self._index(), ids, "the histories"))
 
     def _build_module(self):
         """Return the untrained module, from ``_architecture``, the codes and how often items were clicked."""
@@ -443,7 +449,12 @@ class NextItemRecommender(Versioned, BaseEstimator):
         head, device = self._architecture["head"], resolve_device(self.device)
         if module is None and head != "popularity":
             module = self._live.get(self._build_module, self.state_, device)
-        popularity = np.log((self.clicks_ + 1) / (self.clicks_.sum() + len(self.clicks_))).astype(np.float32)
-        nodes = items_of_nodes(code_tree(self.codes_, self.codebook_sizes_)) if head == "residual" else None
-        shares = shares_among_equals(self.codes_, self.clicks_)
-        return Ranker(module, device, self._architecture["max_length"], shares, popularity, nodes)
+        return Ranker(module, device, self._architecture["max_length"], self.clicks_)
+
+    def _index(self):
+        """Return an Index of the ids, built once for them; pickles hold none."""
+        ids, index = vars(self).get("_ids_and_index", (None, None))
+        if ids is not self.items_:
+            index = id_index(self.items_)
+            self._ids_and_index = self.items_, index
+        return index

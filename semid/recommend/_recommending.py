@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from semid.nn._next_item import CodeTree
+from semid.nn._next_item import CodeTree, ResidualHead
 from semid.nn._next_item_search import beam_search, parallel_scores, residual_scores
+from semid.recommend._catalogue import shares_of_all
 from semid.tables._histories import HistoryArray, HistoryDtype
 from semid.tables._prefixes import PrefixTable
 
@@ -65,16 +66,11 @@ class Ranker(NamedTuple):
     module: torch.nn.Module | None  # None where popularity alone decides
     device: torch.device
     max_length: int
-    shares: np.ndarray  # (I,) float32, log share of each item among those with its codes
-    popularity: np.ndarray  # (I,) float32, log share among all
-    items_of_nodes: tuple | None  # `ItemsOfNodes`, of the residual head
+    clicks: np.ndarray  # (I,)
 
-
-class ItemsOfNodes(NamedTuple):
-    """Which items have each of the distinct codes."""
-
-    items: np.ndarray  # (I,) rows of the items, those of one node after those of another
-    firsts: np.ndarray  # (M + 1,) where those of a node begin
+    @property
+    def has_tree(self):
+        return isinstance(getattr(self.module, "head", None), ResidualHead)
 
 
 def as_histories(histories, positions):
@@ -94,13 +90,9 @@ def code_tree(codes, codebook_sizes):
     """Return the `CodeTree` of a catalogue."""
     table = PrefixTable(codes, codebook_sizes)
     nodes = [table.nodes(codes[:, : n + 1]) for n in range(table.n_codebooks)]
-    return CodeTree([torch.as_tensor(keys) for keys in table.keys], torch.as_tensor(np.stack(nodes)))
-
-
-def items_of_nodes(tree):
-    """Return the `ItemsOfNodes` of the last level of a `CodeTree`."""
-    nodes = tree.nodes[-1].numpy()
-    return ItemsOfNodes(np.argsort(nodes, kind="stable"), np.append(0, np.cumsum(np.bincount(nodes))))
+    items, firsts = np.argsort(nodes[-1], kind="stable"), np.append(0, np.cumsum(np.bincount(nodes[-1])))
+    arrays = [np.stack(nodes), items, firsts]
+    return CodeTree([torch.as_tensor(keys) for keys in table.keys], *map(torch.as_tensor, arrays))
 
 
 def states(ranker, histories):
@@ -117,31 +109,30 @@ def states(ranker, histories):
 
 def scores_of_all(ranker, histories):
     """Return log p of all items, (B, I) float32."""
-    scores = np.tile(ranker.popularity, (len(histories), 1))
     if ranker.module is None or not len(histories.entries):
-        return scores
+        return np.tile(shares_of_all(ranker.clicks), (len(histories), 1))
     h, rows = states(ranker, histories)
-    if ranker.items_of_nodes is None:
-        scores[rows] = parallel_scores(ranker.module, h).cpu().numpy()
+    module = ranker.module
+    if ranker.has_tree:
+        known = (residual_scores(module, h)[:, module.head.nodes[-1]] + module.shares).cpu().numpy()
     else:
-        of_nodes = residual_scores(ranker.module, h)[:, ranker.module.head.nodes[-1]]
-        scores[rows] = of_nodes.cpu().numpy() + ranker.shares
+        known = parallel_scores(module, h).cpu().numpy()
+    if len(rows) == len(histories):
+        return known
+    scores = np.tile(shares_of_all(ranker.clicks), (len(histories), 1))
+    scores[rows] = known
     return scores
 
 
 def recommend(ranker, histories, n, *, exclude_seen, beam_size):
     """Return rows of the catalogue (B, n) and log p (B, n), best first."""
-    n_items = len(ranker.shares)
-    size = (
-        _HISTORIES_AT_ONCE
-        if ranker.items_of_nodes is not None
-        else min(_HISTORIES_AT_ONCE, max(1, _SCORES_AT_ONCE // n_items))
-    )
+    n_scores = 0 if ranker.has_tree else len(ranker.clicks)
+    size = min(_HISTORIES_AT_ONCE, max(1, _SCORES_AT_ONCE // max(1, n_scores)))
     parts = []
     with torch.inference_mode():
         for start in range(0, len(histories), size):
             part = histories.part(start, min(start + size, len(histories)))
-            best = _best_of_beam if ranker.items_of_nodes is not None and len(part.entries) else _best_of_all
+            best = _best_of_beam if ranker.has_tree and len(part.entries) else _best_of_all
             parts.append(best(ranker, part, n, exclude_seen, beam_size))
     if not parts:
         return np.empty((0, n), dtype=np.int64), np.empty((0, n), dtype=np.float32)
@@ -171,23 +162,26 @@ def _best_of_beam(ranker, histories, n, exclude_seen, beam_size):
     width = max(beam_size, n) + n_seen
     found = beam_search(ranker.module, h, width)
     nodes, of_nodes = found.nodes.cpu().numpy(), found.scores.cpu().numpy()
-    # The items of each node, side by side.
-    counts = np.diff(ranker.items_of_nodes.firsts)[nodes]
-    counts[np.isneginf(of_nodes)] = 0
-    flat = counts.ravel()
-    beginnings = np.repeat(ranker.items_of_nodes.firsts[nodes].ravel() - (np.cumsum(flat) - flat), flat)
-    items = ranker.items_of_nodes.items[np.arange(len(beginnings)) + beginnings]
-    owners = np.repeat(rows, counts.sum(axis=1))
-    scores = np.repeat(of_nodes.ravel(), flat) + ranker.shares[items]
+    owners, items, scores = _items_of(ranker.module, rows, nodes, of_nodes)
     if exclude_seen:
-        n_items = len(ranker.shares)
+        n_items = len(ranker.clicks)
         is_new = ~np.isin(owners * n_items + items, histories.owners * n_items + histories.entries)
         owners, items, scores = owners[is_new], items[is_new], scores[is_new]
     best, values = _first_of_each(owners, items, scores, len(histories), n)
     is_empty = np.setdiff1d(np.arange(len(histories)), rows)
     if len(is_empty):
-        best[is_empty], values[is_empty] = _sorted_best(np.tile(ranker.popularity, (len(is_empty), 1)), n)
+        best[is_empty], values[is_empty] = _sorted_best(np.tile(shares_of_all(ranker.clicks), (len(is_empty), 1)), n)
     return best, values
+
+
+def _items_of(module, rows, nodes, scores):
+    """Return the histories, items and scores of all items that have the codes of nodes (b, W), those of `rows`."""
+    firsts, items_of_all, shares = (t.cpu().numpy() for t in (module.head.firsts, module.head.items, module.shares))
+    counts = np.where(np.isneginf(scores), 0, np.diff(firsts)[nodes])
+    flat = counts.ravel()
+    places = np.arange(flat.sum()) + np.repeat(firsts[nodes].ravel() - (np.cumsum(flat) - flat), flat)
+    items = items_of_all[places]
+    return np.repeat(rows, counts.sum(axis=1)), items, np.repeat(scores.ravel(), flat) + shares[items]
 
 
 def _first_of_each(owners, items, scores, n_owners, n):

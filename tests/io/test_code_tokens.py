@@ -32,7 +32,14 @@ def _byte_level():
 
 def _metaspace():
     """As T5 has it, which loses the space before a token that was added."""
-    pieces = ["<pad>", "</s>", "<unk>", "▁", *(f"▁{word}" for word in WORDS), *"abcdefghijklmnopqrstuvwxyz<>_0123456789"]
+    pieces = [
+        "<pad>",
+        "</s>",
+        "<unk>",
+        "▁",
+        *(f"▁{word}" for word in WORDS),
+        *"abcdefghijklmnopqrstuvwxyz<>_0123456789",
+    ]
     tokenizer = tokenizers.Tokenizer(tokenizers.models.Unigram([(piece, -1.0) for piece in pieces], unk_id=2))
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
     tokenizer.decoder = tokenizers.decoders.Metaspace()
@@ -94,7 +101,9 @@ def test_codes_come_from_ids_since_decoded_text_may_lose_spaces(codes):
 
 
 def _gpt(n_tokens):
-    config = transformers.GPT2Config(vocab_size=n_tokens, n_embd=16, n_layer=1, n_head=2, bos_token_id=1, eos_token_id=1)
+    config = transformers.GPT2Config(
+        vocab_size=n_tokens, n_embd=16, n_layer=1, n_head=2, bos_token_id=1, eos_token_id=1
+    )
     return transformers.GPT2LMHeadModel(config).eval()
 
 
@@ -153,7 +162,10 @@ def test_what_leads_to_no_item_has_no_chance_and_what_has_ended_may_end(codes):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda v, t: CodeLogitsProcessor(t, CodeVocabulary(v.token_ids[:2]), prompt_length=1, end_token_id=0), "token for"),
+        (
+            lambda v, t: CodeLogitsProcessor(t, CodeVocabulary(v.token_ids[:2]), prompt_length=1, end_token_id=0),
+            "token for",
+        ),
         (lambda v, t: v.encode([[99]]), r"codes of codebook 0 must lie in \[0, 13\), got 99 to 99"),
         (lambda v, t: v.encode([[0] * 4]), "n up to 3"),
         (lambda v, t: v.decode([[0] * 4]), "Cut the prompt"),

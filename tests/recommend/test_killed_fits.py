@@ -61,7 +61,7 @@ def test_a_checkpoint_of_another_fit_is_refused(log, tmp_path, monkeypatch):
         _stop_in(patch, 12, Killed())
         with pytest.raises(Killed):
             _recommender(checkpoint_dir=tmp_path).fit(log)
-    with pytest.raises(ValueError, match="checkpoint of another fit, .* differs in learning_rate"):
+    with pytest.raises(ValueError, match=r"checkpoint of another fit, .* differs in learning_rate"):
         _recommender(checkpoint_dir=tmp_path, learning_rate=0.01).fit(log)
 
 
@@ -80,5 +80,5 @@ def test_an_interrupted_fit_keeps_what_complete_epochs_have_learned(log, monkeyp
 
 
 def test_a_fit_that_diverges_says_so(log):
-    with pytest.raises(ValueError, match="training diverged in epoch 1: the loss is .* Pass a smaller learning_rate"):
+    with pytest.raises(ValueError, match=r"training diverged in epoch 1: the loss is .* Pass a smaller learning_rate"):
         _recommender(learning_rate=1e30).fit(log)

@@ -57,6 +57,8 @@ class ItemEmbedding(nn.Module):
 class ParallelHead(nn.Module):
     """log p(item) = s_i - log Σ_j exp(s_j), s_i = Σ_n (<W_n[c_in], h> + b_n[c_in]) + share_i: a sum over codes.
 
+    Items that have an embedding of their own add <own_i, h>, of d products, which for those without a click is 0.
+
     All codes from one state h, as in RPG (Hou et al., 2025, "Generating long semantic IDs in parallel for
     recommendation", arXiv:2506.05781, read in its authors' code); W are the very embeddings that items of histories are
     made of. A softmax of each codebook is that of RPG and gives items the same order: it subtracts what is equal for
@@ -79,6 +81,8 @@ class ParallelHead(nn.Module):
         items, candidates, log_weights = _candidates(items, rivals, shares, n_rivals)
         rows = embedding.rows[:, candidates].T.contiguous()
         weights = F.embedding_bag(rows, embedding.table, mode="sum")
+        if embedding.own is not None:
+            weights = weights + embedding.own[candidates]
         bias = F.embedding_bag(rows, self.bias[:, None], mode="sum").squeeze(1) + log_weights
         return catalogue_cross_entropy(h, weights, bias, items)
 

@@ -38,6 +38,8 @@ def parallel_scores(module, h):
     """Return log p of all items, (B, I), by the `ParallelHead` from states `h` (B, d)."""
     scores = look_up(module.head(h, module.items.table), module.items.rows)
     scores += module.shares
+    if module.items.own is not None:
+        scores = torch.addmm(scores, h, module.items.own.T)
     return scores.sub_(scores.logsumexp(1, keepdim=True))
 
 

@@ -77,7 +77,8 @@ class NextItemRecommender(Versioned, BaseEstimator):
     fusion : str or class, default "concat"
         How the embeddings of an item's codes are mixed before they are added up, as in the click models.
     own_embedding : bool, default False
-        Whether an item in a history has, beside those of its codes, an embedding of its own.
+        Whether an item has, beside those of its codes, an embedding of its own: in histories, and with the parallel
+        head as a candidate as well. That of an item without a click is zero.
     max_length : int, default 20
         Items of a history that are read: the last ones. Longer ones are learned from in parts.
     dropout : float, default 0.3

@@ -61,6 +61,8 @@ def _naive_parallel(module, h, codes):
     for row, share in zip(codes.tolist(), module.shares.tolist(), strict=True):
         of_codes = [h @ module.items.table[f + c] + module.head.bias[f + c] for f, c in zip(first, row, strict=True)]
         scores.append(float(sum(of_codes)) + share)
+    if module.items.own is not None:
+        scores = [score + float(h @ own) for score, own in zip(scores, module.items.own, strict=True)]
     return _log_softmax(scores)
 
 
@@ -92,9 +94,10 @@ def _scores(module, h):
     return parallel_scores(module, h)
 
 
+@pytest.mark.parametrize("has_own", [False, True])
 @pytest.mark.parametrize("head", HEADS)
-def test_scores_of_all_items_are_those_of_the_loop_and_sum_to_one(head, codes, h):
-    module = _module(codes, head)
+def test_scores_of_all_items_are_those_of_the_loop_and_sum_to_one(head, has_own, codes, h):
+    module = _module(codes, head, has_own=has_own)
     scores = _scores(module, h)
     np.testing.assert_allclose(scores, [NAIVE[head](module, state, codes) for state in h], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(scores.exp().sum(1), 1, rtol=1e-5)
@@ -203,9 +206,10 @@ def test_neither_later_items_nor_what_pads_a_sequence_change_an_earlier_state(co
         torch.testing.assert_close(module(items[:, : place + 1]), states[:, : place + 1])
 
 
+@pytest.mark.parametrize("has_own", [False, True])
 @pytest.mark.parametrize("head", HEADS)
-def test_the_loss_is_the_mean_over_targets(head, codes, rng):
-    module = _module(codes, head)
+def test_the_loss_is_the_mean_over_targets(head, has_own, codes, rng):
+    module = _module(codes, head, has_own=has_own)
     sequences = [rng.integers(20, size=length) for length in (2, 5, 3)]
     losses = []
     for sequence in sequences:

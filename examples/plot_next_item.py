@@ -13,8 +13,8 @@ same model makes of the bare ids, and, below, how often the next item is among t
 # A log of walks
 # --------------
 # Who looks at one thing looks at a thing like it: each made user walks through the catalogue, from an item to one of
-# the ten whose texts are most alike. The last click is what is to be found, the one before it says when to stop. A tenth
-# of the items is new: the training has no click on them.
+# the ten whose texts are most alike. The last click is what is to be found, the one before it says when to stop. A
+# tenth of the items is new: the training has no click on them.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd

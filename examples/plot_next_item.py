@@ -51,7 +51,7 @@ test = log[part == "test"]
 # The same class: by codes, by ids alone, and by popularity, which is the least that the others must beat.
 table = ItemTable(made.frame["item_id"], made.embeddings)
 codes = SemanticIDEncoder(ProductQuantizationTokenizer(8, 32, random_state=0), items=table)
-settings = {"embedding_dim": 32, "batch_size": 64, "max_iter": 30, "random_state": 0}
+settings = {"embedding_dim": 32, "max_iter": 30, "random_state": 0}
 models = {
     "codes": NextItemRecommender(codes, **settings),
     "ids": NextItemRecommender(**settings),

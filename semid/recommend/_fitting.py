@@ -111,9 +111,8 @@ def train(model, module, clicks, bounds, held_out, max_iter, seed, *, is_whole_f
         return model
     device = resolve_device(model.device)
     sequences = Sequences(clicks.entries, *windows(*bounds, model.max_length), device)
-    options = SequenceOptions(
-        max_iter, model.batch_size, model.learning_rate, model.n_iter_no_change, bool(model.verbose)
-    )
+    size = int(np.clip(len(sequences) // 50, 16, 256)) if model.batch_size == "auto" else model.batch_size
+    options = SequenceOptions(max_iter, size, model.learning_rate, model.n_iter_no_change, bool(model.verbose))
     generator = torch.Generator().manual_seed(seed)
     module = module.to(device)
     checkpoint = NoCheckpoint()

@@ -16,15 +16,14 @@ from semid.base._live_module import LiveModule, resolve_device
 from semid.base._typing import RandomState, StrPath
 from semid.base._versioned import Versioned
 from semid.features import ClickHistory, ItemTable, SemanticIDEncoder
-from semid.nn._next_item import NextItemModule
-from semid.recommend._catalogue import positions_in, shares_among_equals
+from semid.recommend._catalogue import positions_in
 from semid.recommend._fitting import begin, held_out_of, known_log, resume, train
-from semid.recommend._parameters import check_parameters, n_heads
+from semid.recommend._modules import build_module
+from semid.recommend._parameters import check_parameters
 from semid.recommend._recommending import (
     Ranker,
     Recommendations,
     as_histories,
-    code_tree,
     ndcg,
     recommend,
     scores_of_all,
@@ -85,8 +84,8 @@ class NextItemRecommender(Versioned, BaseEstimator):
         Share of activations that are set to zero in training.
     max_iter : int, default 50
         Epochs at most.
-    batch_size : int, default 256
-        Histories in a training step.
+    batch_size : int or "auto", default "auto"
+        Histories in a training step. ``"auto"`` is a fiftieth of them, at least 16 and at most 256.
     learning_rate : float, default 0.003
         Of Adam.
     validation : float or None, default 0.1
@@ -184,7 +183,7 @@ class NextItemRecommender(Versioned, BaseEstimator):
         max_length: int = 20,
         dropout: float = 0.3,
         max_iter: int = 50,
-        batch_size: int = 256,
+        batch_size: int | Literal["auto"] = "auto",
         learning_rate: float = 0.003,
         validation: float | None = 0.1,
         n_iter_no_change: int = 5,
@@ -427,23 +426,7 @@ class NextItemRecommender(Versioned, BaseEstimator):
         return as_histories(histories, lambda ids: positions_in(self._index(), ids, "the histories"))
 
     def _build_module(self):
-        """Return the untrained module, from ``_architecture``, the codes and how often items were clicked."""
-        options = dict(self._architecture)
-        tree = code_tree(self.codes_, self.codebook_sizes_) if options["head"] == "residual" else None
-        return NextItemModule(
-            torch.as_tensor(self.codes_),
-            self.codebook_sizes_,
-            torch.as_tensor(shares_among_equals(self.codes_, self.clicks_)),
-            torch.as_tensor(np.flatnonzero(self.clicks_)),
-            tree,
-            dim=options["embedding_dim"],
-            n_layers=options["n_layers"],
-            n_heads=n_heads(options["embedding_dim"]),
-            fusion=options["fusion"],
-            has_own=options["own_embedding"],
-            max_length=options["max_length"],
-            dropout=options["dropout"],
-        )
+        return build_module(self)
 
     def _ranker(self, module=None):
         """Return what recommends, by the fitted module or another one of its kind."""

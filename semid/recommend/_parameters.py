@@ -34,7 +34,8 @@ def check_parameters(model):
 
 def _check_training(model):
     check_integer("max_iter", model.max_iter, 1)
-    check_integer("batch_size", model.batch_size, 1)
+    if model.batch_size != "auto":
+        check_integer("batch_size", model.batch_size, 1)
     check_number("learning_rate", model.learning_rate, 0, open_minimum=True)
     if model.validation is not None:
         check_number("validation", model.validation, 0, 1, open_minimum=True, open_maximum=True)

@@ -55,7 +55,7 @@ class ItemEmbedding(nn.Module):
 
 
 class ParallelHead(nn.Module):
-    """log p(item) = s_i - log Σ_j exp(s_j), s_i = Σ_n (<W_n[c_in], h> + b_n[c_in]) + share_i: a sum over codes.
+    """log p(item) = s_i - log Σ_j exp(s_j), s_i = Σ_n (<W_n[c_in], h> + b_n[c_in]) / √N + share_i.
 
     Items that have an embedding of their own add <own_i, h>, of d products, which for those without a click is 0.
 
@@ -72,18 +72,20 @@ class ParallelHead(nn.Module):
     def __init__(self, codebook_sizes):
         super().__init__()
         self.bias = nn.Parameter(torch.zeros(sum(codebook_sizes)))
+        # As items of histories are, so that many codes are not many times the learning rate of one.
+        self.scale = len(codebook_sizes) ** -0.5
 
     def forward(self, h, table):
-        return F.linear(h, table, self.bias)
+        return F.linear(h * self.scale, table, self.bias * self.scale)
 
     def loss(self, h, items, embedding, shares, rivals, n_rivals):
         """Return the mean of -log p of `items` (T,) among themselves and `rivals` (I',) that stand for `n_rivals`."""
         items, candidates, log_weights = _candidates(items, rivals, shares, n_rivals)
         rows = embedding.rows[:, candidates].T.contiguous()
-        weights = F.embedding_bag(rows, embedding.table, mode="sum")
+        weights = F.embedding_bag(rows, embedding.table, mode="sum") * self.scale
         if embedding.own is not None:
             weights = weights + embedding.own[candidates]
-        bias = F.embedding_bag(rows, self.bias[:, None], mode="sum").squeeze(1) + log_weights
+        bias = F.embedding_bag(rows, self.bias[:, None], mode="sum").squeeze(1) * self.scale + log_weights
         return catalogue_cross_entropy(h, weights, bias, items)
 
 

@@ -41,12 +41,14 @@ class NextItemRecommender(Versioned, BaseEstimator):
     comes next. Trained on a log alone: no language model, no negatives to be drawn. Items that nobody has clicked yet
     have codes, so that they can be recommended, and ids alone (``codes=None``) are the baseline.
 
-    ``head="parallel"`` gives each codebook a softmax of its own from one state h of the history, and an item the sum of
-    its codes' log-probabilities:
+    ``head="parallel"`` has logits for the codes of each codebook, all from one state h of the history, and an item the
+    sum of those of its codes, in a softmax over the catalogue:
 
-    .. math:: \\log p(i \\mid h) = \\sum_n \\log \\mathrm{softmax}(W_n g_n(h) + b_n)[c_{in}]
+    .. math:: \\log p(i \\mid h) = s_i - \\log \\sum_j e^{s_j}, \\quad
+        s_i = \\frac{1}{\\sqrt N} \\sum_n (w_{n, c_{in}} \\cdot h + b_{n, c_{in}})
 
-    (after RPG, Hou et al., 2025, arXiv:2506.05781). All items are scored, exactly, by one look-up of N numbers each.
+    (side by side as in RPG, Hou et al., 2025, arXiv:2506.05781, which trains a softmax of each codebook). All items are
+    scored, exactly, by one look-up of N numbers each; a training step of a catalogue of over 20,000 draws so many of it.
     For codes that lie side by side: `MixtureOfCodesTokenizer`, `ProductQuantizationTokenizer`,
     `ParallelKMeansTokenizer`. ``head="residual"`` generates the codes in their order, each given those before it, and a
     beam follows only beginnings that some item has (after TIGER, Rajput et al., 2023, arXiv:2305.05065, without its

@@ -60,7 +60,7 @@ def _naive_parallel(module, h, codes):
     first, scores = np.cumsum([0, *SIZES[:-1]]), []
     for row, share in zip(codes.tolist(), module.shares.tolist(), strict=True):
         of_codes = [h @ module.items.table[f + c] + module.head.bias[f + c] for f, c in zip(first, row, strict=True)]
-        scores.append(float(sum(of_codes)) + share)
+        scores.append(float(sum(of_codes)) / len(SIZES) ** 0.5 + share)
     if module.items.own is not None:
         scores = [score + float(h @ own) for score, own in zip(scores, module.items.own, strict=True)]
     return _log_softmax(scores)

@@ -14,7 +14,7 @@ def build_module(model):
     options = model._architecture
     tree = code_tree(model.codes_, model.codebook_sizes_) if options["head"] == "residual" else None
     return NextItemModule(
-        torch.as_tensor(model.codes_),
+        torch.tensor(model.codes_),  # a copy: arrays of a memory map cannot be written to
         model.codebook_sizes_,
         torch.as_tensor(shares_among_equals(model.codes_, model.clicks_)),
         torch.as_tensor(np.flatnonzero(model.clicks_)),

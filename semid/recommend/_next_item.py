@@ -48,7 +48,7 @@ class NextItemRecommender(Versioned, BaseEstimator):
         s_i = \\frac{1}{\\sqrt N} \\sum_n (w_{n, c_{in}} \\cdot h + b_{n, c_{in}})
 
     (side by side as in RPG, Hou et al., 2025, arXiv:2506.05781, which trains a softmax of each codebook). All items are
-    scored, exactly, by one look-up of N numbers each; a training step of a catalogue of over 20,000 draws so many of it.
+    scored, exactly, by one look-up of N numbers each; a training step of a catalogue of over 20,000 draws so many.
     For codes that lie side by side: `MixtureOfCodesTokenizer`, `ProductQuantizationTokenizer`,
     `ParallelKMeansTokenizer`. ``head="residual"`` generates the codes in their order, each given those before it, and a
     beam follows only beginnings that some item has (after TIGER, Rajput et al., 2023, arXiv:2305.05065, without its

@@ -63,7 +63,7 @@ class ParallelHead(nn.Module):
     recommendation", arXiv:2506.05781, read in its authors' code); W are the very embeddings that items of histories are
     made of. A softmax of each codebook is that of RPG and gives items the same order: it subtracts what is equal for
     all of them. But trained by it, codes that say the same count as often as they say it, and mass goes to combinations
-    that no item has; the softmax over the catalogue that is here learned twice as much in a fraction of the epochs
+    that no item has. On Beauty the softmax over the catalogue reached a validation NDCG@10 of .067 for .047
     (docs/guide/next_item.md).
 
     Shape: h (T, d) → logits of all codes (T, R)

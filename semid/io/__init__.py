@@ -5,7 +5,7 @@ from semid.io._batches import encode_batches
 from semid.io._errors import ArtifactError
 from semid.io._mapping import from_tokens, read_mapping, to_tokens, write_mapping
 from semid.io._onnx import encode_for_onnx, to_onnx
-from semid.io._prefixes import CodeLogitsProcessor, CodeVocabulary, add_code_tokens, prefix_table
+from semid.io._prefix_table import CodeLogitsProcessor, CodeVocabulary, add_code_tokens, prefix_table
 from semid.tables._prefixes import PrefixTable
 
 __all__ = [

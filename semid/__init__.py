@@ -2,8 +2,9 @@
 
 Texts become embeddings (``semid.embedders``), embeddings become a few integer codes per item (``semid.tokenizers``),
 the codes become fields of impressions (``semid.features``), and click models learn an embedding per code
-(``semid.ctr``). Everything between the stages is a numpy array or a DataFrame. ``semid.metrics`` says what codes are
-worth, ``semid.plots`` shows it, ``semid.datasets`` reads and makes data to try it on.
+(``semid.ctr``), or recommend the next item by them (``semid.recommend``). Everything between the stages is a numpy
+array or a DataFrame. ``semid.metrics`` says what codes are worth, ``semid.plots`` shows it, ``semid.datasets`` reads
+and makes data to try it on.
 
 The public names below are imported on first use, so that ``import semid`` does not load torch.
 """
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # what __getattr__ finds, for type checkers and editors
     from semid import io as io
     from semid import metrics as metrics
     from semid import plots as plots
+    from semid import recommend as recommend
     from semid import tokenizers as tokenizers
     from semid.ctr import AutoIntClassifier as AutoIntClassifier
     from semid.ctr import DCNv2Classifier as DCNv2Classifier
@@ -34,6 +36,7 @@ if TYPE_CHECKING:  # what __getattr__ finds, for type checkers and editors
     from semid.features import ItemTable as ItemTable
     from semid.features import PrefixNGramEncoder as PrefixNGramEncoder
     from semid.features import SemanticIDEncoder as SemanticIDEncoder
+    from semid.recommend import NextItemRecommender as NextItemRecommender
     from semid.tokenizers import FSQTokenizer as FSQTokenizer
     from semid.tokenizers import MixtureOfCodesTokenizer as MixtureOfCodesTokenizer
     from semid.tokenizers import MultiEmbeddingTokenizer as MultiEmbeddingTokenizer
@@ -61,6 +64,7 @@ _MODULE_OF = {
     "MLPCTRClassifier": "ctr",
     "MixtureOfCodesTokenizer": "tokenizers",
     "MultiEmbeddingTokenizer": "tokenizers",
+    "NextItemRecommender": "recommend",
     "ParallelKMeansTokenizer": "tokenizers",
     "PrefixNGramEncoder": "features",
     "ProductQuantizationTokenizer": "tokenizers",
@@ -73,6 +77,10 @@ _MODULE_OF = {
     "VQVAETokenizer": "tokenizers",
 }
 
+_MODULES = {
+    "ctr", "datasets", "embedders", "exceptions", "features", "io", "metrics", "plots", "recommend", "tokenizers",
+}  # fmt: skip
+
 __all__ = ["__version__", *_MODULE_OF]
 
 
@@ -81,7 +89,7 @@ if not TYPE_CHECKING:  # a checker that saw it would take any name for one of se
     def __getattr__(name):
         if name in _MODULE_OF:
             return getattr(importlib.import_module(f"semid.{_MODULE_OF[name]}"), name)
-        if name in {"ctr", "datasets", "embedders", "exceptions", "features", "io", "metrics", "plots", "tokenizers"}:
+        if name in _MODULES:
             return importlib.import_module(f"semid.{name}")
         raise AttributeError(f"module 'semid' has no attribute {name!r}")
 

@@ -2,10 +2,10 @@
 
 import inspect
 
-from semid import cli, ctr, datasets, embedders, exceptions, features, io, metrics, plots, tokenizers
+from semid import cli, ctr, datasets, embedders, exceptions, features, io, metrics, plots, recommend, tokenizers
 from semid.tokenizers import presets
 
-MODULES = (cli, ctr, datasets, embedders, features, io, metrics, plots, tokenizers, presets)
+MODULES = (cli, ctr, datasets, embedders, features, io, metrics, plots, recommend, tokenizers, presets)
 
 
 def _is_own(thing):

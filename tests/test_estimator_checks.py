@@ -18,6 +18,7 @@ from semid.ctr import (
 )
 from semid.ctr._base import BaseCTRClassifier
 from semid.features import ClickHistory, HistoryEncoder, ItemTable, PrefixNGramEncoder, SemanticIDEncoder
+from semid.recommend import NextItemRecommender
 from semid.tokenizers import ResidualKMeansTokenizer
 
 _SMALL = {"embedding_dim": 4, "max_iter": 40, "random_state": 0}
@@ -34,7 +35,9 @@ ENCODER = SemanticIDEncoder(
     ResidualKMeansTokenizer(codebook_size=8, random_state=0), items=ItemTable(np.arange(20), np.eye(20))
 )
 HISTORIES = HistoryEncoder(ClickHistory([0, 1, 2], [0, 1, 1]), user=0, item=0, time=None)
-ESTIMATORS = [*SMALL_TOKENIZERS, *UNIQUE_TOKENIZERS, *CLASSIFIERS, ENCODER, HISTORIES, PrefixNGramEncoder()]
+RECOMMENDER = NextItemRecommender(user=0, item=0, time=None, embedding_dim=4, n_layers=1, max_iter=2, random_state=0)
+OTHERS = [ENCODER, HISTORIES, PrefixNGramEncoder(), RECOMMENDER]
+ESTIMATORS = [*SMALL_TOKENIZERS, *UNIQUE_TOKENIZERS, *CLASSIFIERS, *OTHERS]
 READS_TEXT = {"TextEmbedder"}  # scikit-learn has no checks of those, as of its own vectorizers
 
 # These compare to seven digits, and to nine behind the point: float32 cannot.

@@ -155,3 +155,13 @@ def test_the_main_job_goes_97_percent_of_the_way_to_the_best_possible_auc():
     auc = roc_auc_score(test["click"], model.predict_proba(test[fields])[:, 1])
     best = expected_auc(clicks.click_probability[800_000:])
     assert (auc - 0.5) / (best - 0.5) > 0.97
+
+
+@pytest.mark.slow
+def test_new_items_are_recommended_by_their_codes_alone(run):
+    names = run("plot_next_item")
+    known, new = range(2)
+    recall = names["recall"]
+    assert recall["codes"][new] > 0.2
+    assert recall["ids"][new] == recall["popularity"][new] == 0
+    assert min(recall["codes"][known], recall["ids"][known]) > 2 * recall["popularity"][known]

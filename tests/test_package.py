@@ -7,9 +7,9 @@ import sys
 import pytest
 
 import semid
-from semid import ctr, datasets, embedders, features, io, metrics, plots, tokenizers
+from semid import ctr, datasets, embedders, features, io, metrics, plots, recommend, tokenizers
 
-STAGES = (ctr, datasets, embedders, features, io, metrics, plots, tokenizers)
+STAGES = (ctr, datasets, embedders, features, io, metrics, plots, recommend, tokenizers)
 PUBLIC = [getattr(module, name) for module in STAGES for name in module.__all__ if name != "ArtifactError"]
 
 

@@ -21,6 +21,7 @@ MODULES = [
     "semid.tokenizers.presets",
     "semid.features",
     "semid.ctr",
+    "semid.recommend",
     "semid.metrics",
     "semid.plots",
     "semid.datasets",

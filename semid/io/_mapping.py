@@ -138,7 +138,7 @@ def to_tokens(codes: ArrayLike) -> list[list[str]]:
     [['<a_12>', '<b_7>'], ['<a_3>']]
     """
     codes = _checked_codes(codes)
-    letters = [_letters(n) for n in range(codes.shape[1])]
+    letters = [letters_of(n) for n in range(codes.shape[1])]
     return [
         [f"<{letter}_{code}>" for letter, code in zip(letters, row, strict=True) if code != NO_CODE]
         for row in codes.tolist()
@@ -182,7 +182,7 @@ def from_tokens(tokens: Sequence[Sequence[str]]) -> np.ndarray:
     return codes
 
 
-def _letters(n):
+def letters_of(n):
     """Return the letters of codebook `n`: a, ..., z, aa, ..."""
     letters = ""
     while n >= 0:

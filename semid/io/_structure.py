@@ -24,6 +24,7 @@ from semid.embedders import TextEmbedder
 from semid.features import ClickHistory, HistoryEncoder, ItemTable, PrefixNGramEncoder, SemanticIDEncoder
 from semid.features._times import DATES, NUMBERS, ZONED_DATES
 from semid.io._examples import example_row, parts_of, table_of
+from semid.recommend import NextItemRecommender
 from semid.tokenizers import UniqueTokenizer
 from semid.tokenizers._base import BaseTokenizer
 from semid.tokenizers._candidates import gives_candidates
@@ -97,6 +98,7 @@ def _check_fitted(instance):
         HistoryEncoder: _check_history_encoder,
         TextEmbedder: _check_text_embedder,
         BaseCTRClassifier: _check_classifier,
+        NextItemRecommender: _check_recommender,
     }
     check = next((check for kind, check in checks.items() if isinstance(instance, kind)), _pass_one_row)
     check(instance)
@@ -372,6 +374,30 @@ def _check_classifier(classifier):
         raise ValueError("embedding_dim and n_embedding_sets must be those of state_, got larger ones.")
     _check_state(classifier)
     _pass_one_row(classifier)
+
+
+def _check_recommender(recommender):
+    ids, codes, clicks = recommender.items_, recommender.codes_, recommender.clicks_
+    architecture, n_items = recommender._architecture, len(recommender.items_)
+    _check_architecture(architecture, recommender._architecture_parameters)
+    _check_sizes(recommender.codebook_sizes_)
+    if ids.ndim != 1 or not n_items or not pd.Index(ids).is_unique:
+        raise ValueError("items_ must be distinct ids.")
+    if codes.dtype != np.int64 or len(check_codes(codes, recommender.codebook_sizes_)) != n_items:
+        raise ValueError(f"codes_ must be {n_items} rows of int64, got {codes.shape} of {codes.dtype}.")
+    if clicks.dtype != np.int64 or clicks.shape != (n_items,) or clicks.min() < 0:
+        raise ValueError(f"clicks_ must be {n_items} counts, got {clicks.shape} of {clicks.dtype}.")
+    encoder = recommender.encoder_
+    if encoder is not None and not (
+        isinstance(encoder, SemanticIDEncoder) and np.array_equal(encoder.ids_, ids) and (encoder.codes_ == codes).all()
+    ):
+        raise ValueError("encoder_ must be None, or have the ids and codes of items_.")
+    if not isinstance(recommender.log_, ClickHistory):
+        raise TypeError(f"log_ must be a ClickHistory, got {type(recommender.log_).__name__}.")
+    check_option("head", architecture["head"], ("parallel", "residual", "popularity"))
+    if architecture["head"] != "popularity":
+        _check_state(recommender)
+    on_cpu(recommender).recommend([[], ids[:1].tolist()], n=1)
 
 
 def _pass_one_row(estimator):

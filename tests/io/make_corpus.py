@@ -22,6 +22,7 @@ from semid.io import Catalogue, save
 from semid.io._artifact import VERSION
 from semid.io._generation import VERSION as CATALOGUE_VERSION
 from semid.io._generation_files import LOCK
+from semid.recommend import NextItemRecommender
 from semid.tokenizers import presets
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -51,6 +52,8 @@ def make_inputs():
 
 def question(name, inputs):
     """Return what the artifact called `name` is given: a table of impressions, of codes, or new embeddings."""
+    if name.startswith("NextItem"):
+        return [["item3", "item5"], ["gone"]]
     if name.startswith("History"):
         return _timed(inputs)[-20:]
     if name.endswith(("Classifier", "ClickPipeline")):
@@ -70,6 +73,8 @@ def answer(estimator, X):
         histories = estimator.transform(X)["history"].array
         lasts = np.append(histories.entries, -1)[np.where(histories.lengths > 0, histories.stops - 1, -1)]
         return np.column_stack([histories.lengths, lasts]).tolist()
+    if isinstance(estimator, NextItemRecommender):
+        return np.asarray(estimator.score_items(X), dtype=float).tolist()
     give = estimator.predict_proba if hasattr(estimator, "predict_proba") else estimator.transform
     return np.asarray(give(X), dtype=float).tolist()
 
@@ -121,7 +126,18 @@ def _encoders(inputs, table):
         "ClickPipeline": pipeline.fit(impressions, clicks),
         "HistoryEncoder": HistoryEncoder().fit(_timed(inputs), clicks),
         "HistoryPipeline": _history_pipeline(table).fit(_timed(inputs), clicks),
+        **{f"NextItemRecommender{name}": model.fit(_timed(inputs)) for name, model in _recommenders(table).items()},
         **{name: _classifier(name).fit(impressions, clicks) for name in ctr.__all__ if name.endswith("Classifier")},
+    }
+
+
+def _recommenders(table):
+    small = {"embedding_dim": 4, "n_layers": 1, "max_iter": 1, "random_state": 0}
+    codes = SemanticIDEncoder(_kmeans(), table)
+    return {
+        "": NextItemRecommender(codes, own_embedding=True, **small),
+        "-residual": NextItemRecommender(codes, "residual", **small),
+        "-ids": NextItemRecommender(**small),
     }
 
 

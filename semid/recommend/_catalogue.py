@@ -1,0 +1,93 @@
+"""The items that can be recommended: their ids, their codes, and how often each was clicked."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from semid.base._checks import warn
+from semid.features import ItemTable, SemanticIDEncoder
+from semid.tables._ids import concat_ids, find_ids, id_index, like_those, of_other_kind
+from semid.tokenizers import ProductQuantizationTokenizer
+
+_ITEMS_PER_CODE = 8  # of a small table
+_TOLERATED_UNKNOWN = 0.5  # share of clicks on items without codes that nothing is said of
+
+
+class Catalogue(NamedTuple):
+    encoder: SemanticIDEncoder | None  # None where an item's only code is its own number
+    ids: np.ndarray  # (I,)
+    codes: np.ndarray  # (I, N) int64
+    codebook_sizes: list[int]
+
+
+def check_codes_parameter(codes: Any) -> None:
+    """Raise unless `codes` is what a recommender can have codes from."""
+    if codes is not None and not isinstance(codes, ItemTable | SemanticIDEncoder):
+        raise TypeError(
+            f"codes must be a SemanticIDEncoder, an ItemTable or None for ids alone, got {type(codes).__name__}; pass "
+            "codes=SemanticIDEncoder(tokenizer, items=ItemTable(ids, embeddings))."
+        )
+
+
+def learn_catalogue(codes, users, items, seed):
+    """Return the `Catalogue`: all items of an item table, or those that were clicked."""
+    if codes is None:
+        ids = pd.unique(items.dropna())
+        ids = id_index(pd.Index(ids)).to_numpy()
+        return Catalogue(None, ids, np.arange(len(ids))[:, None], [len(ids)])
+    if isinstance(codes, ItemTable):
+        size = int(np.clip(len(codes) // _ITEMS_PER_CODE, 2, 256))
+        codes = SemanticIDEncoder(ProductQuantizationTokenizer(16, size, random_state=seed), items=codes)
+    encoder = _fitted(clone(codes), users, items)
+    return Catalogue(encoder, encoder.ids_, encoder.codes_, sizes_of(encoder))
+
+
+def sizes_of(encoder):
+    """Return the sizes of the codebooks of a fitted encoder."""
+    tokenizer = encoder.tokenizer_
+    tokenizer = tokenizer.steps[-1][1] if hasattr(tokenizer, "steps") else tokenizer
+    sizes = getattr(tokenizer, "codebook_sizes_", None)
+    return [int(size) for size in (encoder.codes_.max(axis=0) + 1 if sizes is None else sizes)]
+
+
+def _fitted(encoder, users, items):
+    rows = pd.DataFrame({"item": items.reset_index(drop=True)})
+    if encoder.user is None:
+        return encoder.fit(rows)
+    encoder.set_params(user="user")
+    rows["user"] = users.reset_index(drop=True)
+    # It learns from impressions that were clicked and not. Here all were: the first row once more, as one that was not.
+    labels = np.append(np.ones(len(rows), dtype=int), 0)
+    return encoder.fit(pd.concat([rows, rows[:1]], ignore_index=True), labels)
+
+
+def positions_in(known, ids, what):
+    """Return the row of each id in the catalogue, an `id_index`, -1 where it is not there; warn if most are not."""
+    rows = find_ids(known, ids)
+    if len(rows) and (rows < 0).mean() > _TOLERATED_UNKNOWN:
+        unknown = pd.Series(ids)[rows < 0]
+        cause = f": {like_those(unknown, known, 'the catalogue')}" if of_other_kind(known, unknown) else ""
+        warn(f"{(rows < 0).mean():.0%} of the items of {what} are not in the catalogue, and are left out{cause}.")
+    return rows
+
+
+def with_new_ids(ids, new):
+    """Return the ids of a catalogue with those of `new` that it has not, in the order in which they come."""
+    new = pd.Index(pd.unique(pd.Series(new).dropna()))
+    new = new[find_ids(id_index(ids), new) < 0]
+    return concat_ids(pd.Series(ids), pd.Series(new)).to_numpy() if len(new) else ids
+
+
+def shares_among_equals(codes, clicks):
+    """Return log((clicks + 1) / those of all items with the very same codes), (I,) float32: 0 for unique codes."""
+    _, groups = np.unique(codes, axis=0, return_inverse=True)
+    groups = groups.reshape(-1)
+    weights = clicks + 1.0
+    return np.log(weights / np.bincount(groups, weights=weights)[groups]).astype(np.float32)
+
+
+def shares_of_all(clicks):
+    """Return log((clicks + 1) / those of all items), (I,) float32: what is probable where nothing is known."""
+    return np.log((clicks + 1) / (clicks.sum() + len(clicks))).astype(np.float32)

@@ -73,6 +73,8 @@ class BatchHistory(NamedTuple):
     entries: torch.Tensor  # (E,) int64, the item of each entry, its place among the I
     owners: torch.Tensor  # (E,) int64, the impression of each entry, ascending
     lengths: torch.Tensor  # (B,) int64
+    order: torch.Tensor  # (E,) int64, the entries item by item, for gradients
+    starts: torch.Tensor  # (I,) int64, where each item's begin in that order
 
 
 class CategoriesWithHistories(NamedTuple):

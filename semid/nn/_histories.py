@@ -12,7 +12,6 @@ from torch import nn
 
 from semid.nn._entries import at_entries, entry_products, weighted_sums
 from semid.nn._fields import BatchHistory
-from semid.nn._row_sparse import distinct_on
 
 
 class HistoryColumn(NamedTuple):
@@ -36,8 +35,24 @@ def batch_history(column, rows, n_entries=None):
     owners = torch.repeat_interleave(lengths, output_size=n_entries)
     shifts = column.starts[rows] - (lengths.cumsum(0) - lengths)
     places = torch.arange(len(owners), device=rows.device) + shifts[owners]
-    distinct = distinct_on(rows.device)(column.entries[places].long())  # as many as entries, on a GPU
-    return BatchHistory(column.categories[distinct.rows].long(), distinct.places, owners, lengths)
+    items, entries, order, starts = _by_item(column.entries[places].long())
+    return BatchHistory(column.categories[items].long(), entries, owners, lengths, order, starts)
+
+
+def _by_item(items):
+    """Return the distinct ones of the items of entries (E,), the place of each entry among them, and entries by item.
+
+    As many as entries on a GPU, see `distinct_on`: what is left over repeats the last one and has no entries.
+    """
+    ordered, order = items.sort(stable=True)
+    is_new = torch.ones_like(ordered, dtype=torch.bool)
+    is_new[1:] = ordered[1:] != ordered[:-1]
+    numbers = is_new.cumsum(0) - 1
+    entries = torch.empty_like(order).scatter_(0, order, numbers)
+    if items.device.type == "cpu":
+        return ordered[is_new], entries, order, is_new.nonzero().squeeze(1)
+    distinct = ordered[-1:].repeat(len(ordered)).scatter_(0, numbers, ordered)
+    return distinct, entries, order, torch.searchsorted(numbers, torch.arange(len(ordered), device=items.device))
 
 
 class MeanPooling(nn.Module):

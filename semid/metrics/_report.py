@@ -273,6 +273,8 @@ def _two_names(names):
     names = tuple(names)
     if len(names) != 2 or not all(isinstance(name, str) and name for name in names) or names[0] == names[1]:
         raise ValueError(f"names must be two different texts, got {names!r}.")
+    if "difference" in names:
+        raise ValueError("names must not be 'difference', which a column of the comparison is called.")
     return names
 
 

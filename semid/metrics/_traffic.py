@@ -48,8 +48,8 @@ def read_log(interactions: Any, item_ids: np.ndarray, user: str, item: str) -> L
     kept = (rows >= 0) & (users >= 0)
     if not kept.any():
         raise ValueError(
-            f"interactions must have users, got none in {user!r} of the {np.count_nonzero(rows >= 0):,} rows with items "
-            "of the mapping. Leave the log out, and pass popularity, where users are not known."
+            f"interactions must have users, got none in {user!r} of the {np.count_nonzero(rows >= 0):,} rows with "
+            "items of the mapping. Leave the log out, and pass popularity, where users are not known."
         )
     return Log(users[kept], rows[kept], int(len(kept) - kept.sum()))
 

@@ -193,3 +193,17 @@ def test_a_picture_has_no_size_no_head_and_no_id_of_another():
     assert "#010203" not in first and "currentColor" in first
     for name in re.findall(r'(?:url\(#|href="#)([^")]+)', first):
         assert name in ids[0]
+
+
+def test_without_popularity_the_page_holds_the_first_items_whatever_is_long(tmp_path, monkeypatch):
+    titles = ["word " * 4_000 + str(n) for n in range(300)]
+    codes = np.arange(300)[:, None] // [64, 1] % 8
+    report = tokenizer_report(codes, titles=titles, labels=["kind " * 4_000] * 300, baselines=False)
+    assert max(map(len, report.advice)) < 1_000
+    report.to_html(tmp_path / "all.html")
+    n_bytes = (tmp_path / "all.html").stat().st_size
+    assert n_bytes < 150_000
+    monkeypatch.setattr("semid.plots._page._MOST_BYTES", n_bytes - 4_000)
+    report.to_html(tmp_path / "some.html")
+    some = (tmp_path / "some.html").read_text(encoding="utf-8")
+    assert re.search(r"This page holds the [12]\d\d first of 300 items\.", some)

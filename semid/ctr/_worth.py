@@ -169,7 +169,9 @@ def _impressions(log, item_ids, user, item, order, rng):
         raise ValueError(f"log must have interactions of items of the mapping, got none among {len(log)} rows.")
     time = np.arange(len(log)) if order is None else log[order].to_numpy()
     positives = pd.DataFrame({"user": users[kept], "item": rows[kept], "time": time[kept]})
-    positives = positives.drop_duplicates(["user", "item"], keep="first")
+    # The first in time is the one that counts, wherever its row is.
+    is_copy = positives.sort_values("time", kind="stable").duplicated(["user", "item"])
+    positives = positives[~is_copy.sort_index()]
     part = leave_last_out(positives, user="user", order="time", item="item")
     if not (part == "test").any():
         raise ValueError("log must have a user with three items or more, whose last is the test, got none.")

@@ -105,3 +105,10 @@ def test_a_real_click_model_gains_by_codes_and_not_by_random_ones(log, rng):
 def test_logs_of_which_nothing_can_be_learned_are_refused(log, change, error, message):
     with pytest.raises(error, match=message):
         codes_worth(np.arange(200)[:, None] % 4, change(log))
+
+
+def test_of_an_item_taken_twice_the_first_in_time_counts_in_any_order_of_the_rows():
+    log = pd.DataFrame({"user_id": 1, "item_id": [0, 1, 2, 0], "t": [0, 1, 2, 3]})
+    for rows in (log, log[::-1]):
+        _, test = _impressions(rows, np.arange(20), "user_id", "item_id", "t", np.random.RandomState(0))
+        assert test["item"][test["click"] == 1].tolist() == [2]

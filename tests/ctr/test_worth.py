@@ -97,8 +97,11 @@ def test_a_real_click_model_gains_by_codes_and_not_by_random_ones(log, rng):
         (
             lambda log: log.assign(item_id=900),
             ValueError,
-            "log must have interactions of items of the mapping, got none",
+            r"log must have interactions of users with items of the mapping, got none .*: ids like 900, where",
         ),
+        (lambda log: log.assign(item_id=log["item_id"].astype(str)), ValueError, "Text and numbers are never equal"),
+        (lambda log: pd.concat([log, log[["user_id"]]], axis=1), ValueError, "user must be .* got 'user_id' twice"),
+        (lambda log: log.assign(user_id=[[1]] * len(log)), TypeError, "user_id must hold text or numbers, got "),
         (lambda log: log.drop_duplicates("user_id"), ValueError, "log must have a user with three items or more"),
     ],
 )

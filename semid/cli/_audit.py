@@ -14,6 +14,7 @@ from semid.datasets import load_interactions
 from semid.io import read_mapping
 from semid.metrics import ReportComparison, tokenizer_report
 from semid.metrics._mapping_columns import text_of_bytes
+from semid.plots._style import pyplot
 from semid.tables._ids import of_other_kind, plain_name
 from semid.tables._parquet import read_indexed
 
@@ -29,12 +30,14 @@ def audit(options):
     """Print the report, or two side by side, as a table to read or as JSON, and write the page."""
     sizes = _codebook_sizes(options)
     _check_columns(options)
+    _check_page(options)
     beside = _read_beside(options)
     shown = report = _report_of(options.codes, sizes, beside, options)
     if options.compare is not None:
         # The sizes are those of the codes that the audit is of; another file may have others.
         names = _names(options.compare, options.codes)
-        shown = _report_of(options.compare, None, beside, options).compare(report, names=names)
+        other = _report_of(options.compare, None, beside, options, ids_of_rows=report.items.ids)
+        shown = other.compare(report, names=names)
     if options.html is not None:
         if isinstance(shown, ReportComparison):
             shown.to_html(options.html)
@@ -43,9 +46,11 @@ def audit(options):
     sys.stdout.write((_as_json(shown) if options.json else repr(shown)) + "\n")
 
 
-def _report_of(path, sizes, beside, options):
+def _report_of(path, sizes, beside, options, ids_of_rows=None):
     mapping = read_mapping(_named_ids(path, options))
-    X = None if options.embeddings is None else _embeddings_of(mapping.item_ids, options)
+    if Path(path).suffix == ".npy":  # in the order of the embeddings as well
+        ids_of_rows = None
+    X = None if options.embeddings is None else _embeddings_of(mapping.item_ids, options, ids_of_rows)
     ids, log = mapping.item_ids, beside.log
     # Keys of JSON are text, whatever the log and the other file have.
     if options.compare is not None or (log is not None and of_other_kind(ids, log["item_id"])):
@@ -76,6 +81,16 @@ def _check_columns(options):
             raise ValueError(f"--{option.replace('_', '-')} must come with --items, the file that has the column.")
 
 
+def _check_page(options):
+    """Raise if the page cannot be written, before the work that it is of."""
+    if options.html is None:
+        return
+    pyplot()
+    path = Path(options.html).absolute()
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"--html must be a file in a folder that is there, got {options.html!r}.")
+
+
 def _read_beside(options):
     """Return the log and the items, with columns user_id and item_id."""
     log = items = None
@@ -89,12 +104,17 @@ def _read_beside(options):
 
 def _read_items(path, options):
     """Return the table of a file of items, its ids named item_id."""
-    frame = read_indexed(path) if Path(path).suffix == ".parquet" else pd.read_csv(path, dtype=str)
+    frame = read_indexed(path) if Path(path).suffix == ".parquet" else _read_csv(path)
     if frame.index.name == options.id_column:
         frame = frame.reset_index()
     if options.id_column not in frame:
         raise ValueError(f"--items must have the column {options.id_column!r}, got {list(frame)}.")
     return frame.rename(columns={options.id_column: "item_id"})
+
+
+def _read_csv(path):
+    """Return a table of text, in which nothing but an empty cell is missing: NA and None may be ids."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False, na_values=[""])
 
 
 def _of_items(item_ids, items, option, options):
@@ -105,7 +125,11 @@ def _of_items(item_ids, items, option, options):
     if column not in items:
         raise ValueError(f"--{option.replace('_', '-')} must be a column of --items, got {column!r}: {list(items)}.")
     of_keys = pd.Series(items[column].to_numpy(dtype=object), index=_keys_of_column(items["item_id"]))
-    return of_keys[~of_keys.index.duplicated()].reindex(_as_keys(item_ids)).to_numpy()
+    keys = _as_keys(item_ids)
+    if not of_keys.index.isin(keys).any():
+        got = f"ids like {of_keys.index[0]!r}" if len(of_keys) else "no row"
+        raise ValueError(f"--items must have items of the codes, whose ids are like {keys[0]!r}, got {got}.")
+    return of_keys[~of_keys.index.duplicated()].reindex(keys).to_numpy()
 
 
 def _keys_of_column(column):
@@ -145,13 +169,14 @@ def _named_ids(source, options):
     return frame.drop(columns=others).rename(columns={options.id_column: "item_id"})
 
 
-def _embeddings_of(item_ids, options):
-    """Return the embeddings in the order of the codes; those of a ``.npy`` file are in it already."""
+def _embeddings_of(item_ids, options, ids_of_rows):
+    """Return the embeddings in the order of the codes; those of a ``.npy`` file are in it but for `ids_of_rows`."""
     file = EmbeddingFile(options.embeddings, Columns(options.id_column, options.embedding_column))
     X = file.sample(file.n_rows, 65_536)
-    if file.path.suffix == ".npy":
+    is_npy = file.path.suffix == ".npy"
+    if is_npy and ids_of_rows is None:
         return X
-    index = pd.Index(_as_keys(file.ids()))
+    index = pd.Index(ids_of_rows if is_npy else _as_keys(file.ids()))
     if not index.is_unique:
         repeated = index[index.duplicated()][0]
         raise ValueError(f"--embeddings must have each id once, got {repeated!r} more than once.")
@@ -159,8 +184,10 @@ def _embeddings_of(item_ids, options):
     rows = index.get_indexer(keys)
     if (rows < 0).any():
         missing = keys[rows < 0]
+        ask = f" A .npy file is in the order of {options.codes}: pass .parquet, with ids." if is_npy else ""
         raise ValueError(
             f"--embeddings must hold every item of the codes, {len(missing)} are not there, for example {missing[0]}."
+            f"{ask}"
         )
     return X[rows]
 
@@ -169,7 +196,7 @@ def _as_keys(ids):
     """Return ids as text, which keys of JSON are: bytes of UTF-8 and whole numbers like those in other files."""
     ids = text_of_bytes(np.asarray(ids))
     if ids.dtype.kind == "f" and (ids == ids.round()).all():
-        ids = ids.astype(np.int64) if np.abs(ids).max() < 2**63 else ids
+        ids = ids.astype(np.int64) if np.abs(ids).max(initial=0) < 2**63 else ids
     return ids.astype(str)
 
 

@@ -11,13 +11,13 @@ from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state
 
-from semid.base._checks import check_integer
+from semid.base._checks import check_integer, check_single_values
 from semid.base._typing import RandomState, StrPath
 from semid.ctr._base import BaseCTRClassifier
 from semid.ctr._deepfm import DeepFMClassifier
 from semid.datasets import add_negatives, leave_last_out
 from semid.metrics._mapping import read_mapping
-from semid.tables._ids import factorize_ids, find_ids, id_index
+from semid.tables._ids import factorize_ids, find_ids, id_index, like_those, of_other_kind
 
 _N_DRAWS = 100  # of users and fits, for the noise
 _ARMS = ("popularity", "no codes", "codes")
@@ -160,16 +160,28 @@ def _impressions(log, item_ids, user, item, order, rng):
     if not isinstance(log, pd.DataFrame):
         raise TypeError(f"log must be a DataFrame, got {type(log).__name__}.")
     for parameter, column in (("user", user), ("item", item), *((("order", order),) if order is not None else ())):
-        if column not in log:
-            raise ValueError(f"{parameter} must be a column of log, got {column!r}; it has {list(log)}.")
-    rows = find_ids(id_index(item_ids), log[item])
+        n_columns = list(log).count(column)
+        if n_columns != 1:
+            got = f"{column!r} twice" if n_columns else f"{column!r}"
+            raise ValueError(f"{parameter} must be a column of log, got {got}; it has {list(log)}.")
+        check_single_values(column, log[column])
+    known = id_index(item_ids)
+    rows = find_ids(known, log[item])
     users, _ = factorize_ids(log[user])
     kept = (rows >= 0) & (users >= 0)
     if not kept.any():
-        raise ValueError(f"log must have interactions of items of the mapping, got none among {len(log)} rows.")
+        asked = [] if (rows >= 0).any() else log[item].dropna().tolist()[:1]
+        cause = f": {like_those(asked, known, 'the mapping')}" if asked else ""
+        hint = " Text and numbers are never equal." if asked and of_other_kind(known, asked) else ""
+        raise ValueError(
+            f"log must have interactions of users with items of the mapping, got none among {len(log)} rows{cause}."
+            f"{hint}"
+        )
     time = np.arange(len(log)) if order is None else log[order].to_numpy()
     positives = pd.DataFrame({"user": users[kept], "item": rows[kept], "time": time[kept]})
-    positives = positives.drop_duplicates(["user", "item"], keep="first")
+    # The first in time is the one that counts, wherever its row is.
+    is_copy = positives.sort_values("time", kind="stable").duplicated(["user", "item"])
+    positives = positives[~is_copy.sort_index()]
     part = leave_last_out(positives, user="user", order="time", item="item")
     if not (part == "test").any():
         raise ValueError("log must have a user with three items or more, whose last is the test, got none.")

@@ -300,8 +300,10 @@ def _shared(groups, pairs):
 
 
 def _shared_by_chance(groups, weights):
-    of_groups, of_items = np.square(np.bincount(groups, weights)).sum(), np.square(weights).sum()
-    return float((of_groups - of_items) / (1 - of_items)) if of_items < 1 else np.nan
+    of_items = np.square(weights)
+    # Group by group, so that those of one item leave nothing, not even by rounding.
+    same = np.square(np.bincount(groups, weights)) - np.bincount(groups, of_items)
+    return float(same.sum() / (1 - of_items.sum())) if of_items.sum() < 1 else np.nan
 
 
 class Contests(NamedTuple):

@@ -8,6 +8,7 @@ import numpy as np
 from semid.metrics._arrays import distinct_rows
 from semid.metrics._codes import codebook_perplexity, prefix_collision_rates
 
+_LONGEST_TITLE = 90  # characters
 # Perplexity as a share of the codes that could be in use. The first codebooks of public maps in trouble have 0.16 to
 # 0.32, those of residual k-means on Amazon Beauty (4 x 256) 0.88 to 0.45, from the first to the last.
 _EVENLY_USED = 0.4
@@ -99,9 +100,14 @@ class Audit:
         return self.codes[self.is_first]
 
 
+def shortened(text):
+    """Return a text that fits where it is named among others."""
+    return text if len(text) <= _LONGEST_TITLE else text[: _LONGEST_TITLE - 1].rstrip() + "…"
+
+
 def item_name(item_ids, titles, row):
     """Return the title of an item beside its id, or its id alone."""
-    title = "" if titles is None else titles[row]
+    title = "" if titles is None else shortened(titles[row])
     return f"{title!r} ({item_ids[row]})" if title else str(item_ids[row])
 
 

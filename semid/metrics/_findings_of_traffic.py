@@ -5,6 +5,7 @@ from semid.metrics._baselines import PARALLEL, RANDOM
 _UNKNOWN = 0.01  # share of the interactions
 _COLLIDING = 0.05  # share of the interactions that is with items which share their codes
 _BEYOND_NOISE = 3  # standard errors
+_SEEN = 0.1  # above an AUC of 0.5: what a log must be long enough to show, where no k-means shows that it is
 _LESS = 0.9  # of what k-means gains over random codes
 
 
@@ -33,7 +34,7 @@ def _about_users(figures, traffic):
         return
     noise = _BEYOND_NOISE * traffic.noise(figures["mapping"])["co_click_auc"]
     best = figures.get(PARALLEL, {}).get("co_click_auc")
-    if auc < 0.5 + noise and (best is None or best > 0.5 + noise):
+    if auc < 0.5 + noise and (noise < _SEEN if best is None else best > 0.5 + noise):
         others = [(name, figures[name]["co_click_auc"]) for name in (RANDOM, PARALLEL) if name in figures]
         words = ", ".join(f"{name} {other:.3f}" for name, other in others)
         yield (

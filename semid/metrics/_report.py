@@ -63,7 +63,8 @@ class TokenizerReport:
     verdict : dict of str or None, default None
         A sentence for ``"ranking"`` and one for ``"retrieval"``, which begin with Good, Fair, Poor or Unknown: Good has
         nine tenths or more of what k-means of the same sizes gains over random codes, Fair half of it. For retrieval,
-        also 1 % of collisions at most, and 10 %.
+        also 1 % of collisions at most, and 10 %. Unknown where there is no k-means to compare with, or neither it nor
+        the mapping is beyond the noise of chance.
     baselines : DataFrame or None, default None
         Figures by name, of the ``mapping`` and of codes that it has to be better than.
     parts : DataFrame or None, default None
@@ -273,6 +274,8 @@ def _two_names(names):
     names = tuple(names)
     if len(names) != 2 or not all(isinstance(name, str) and name for name in names) or names[0] == names[1]:
         raise ValueError(f"names must be two different texts, got {names!r}.")
+    if "difference" in names:
+        raise ValueError("names must not be 'difference', which a column of the comparison is called.")
     return names
 
 

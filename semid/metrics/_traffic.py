@@ -32,10 +32,10 @@ def read_log(interactions: Any, item_ids: np.ndarray, user: str, item: str) -> L
     if not isinstance(interactions, pd.DataFrame):
         raise TypeError(f"interactions must be a DataFrame, got {type(interactions).__name__}.")
     for parameter, column in (("user", user), ("item", item)):
-        if column not in interactions:
-            raise ValueError(
-                f"{parameter} must be a column of interactions, got {column!r}; it has {list(interactions)}."
-            )
+        n_columns = list(interactions).count(column)
+        if n_columns != 1:
+            got = f"{column!r} twice" if n_columns else f"{column!r}"
+            raise ValueError(f"{parameter} must be a column of interactions, got {got}; it has {list(interactions)}.")
         check_single_values(column, interactions[column])
     known = id_index(item_ids)
     rows = find_ids(known, interactions[item])
@@ -46,6 +46,11 @@ def read_log(interactions: Any, item_ids: np.ndarray, user: str, item: str) -> L
         raise ValueError(f"interactions must be of items of the mapping, and none is{cause}.{hint}")
     users, _ = factorize_ids(interactions[user])
     kept = (rows >= 0) & (users >= 0)
+    if not kept.any():
+        raise ValueError(
+            f"interactions must have users, got none in {user!r} of the {np.count_nonzero(rows >= 0):,} rows with "
+            "items of the mapping. Leave the log out, and pass popularity, where users are not known."
+        )
     return Log(users[kept], rows[kept], int(len(kept) - kept.sum()))
 
 

@@ -9,6 +9,7 @@ GRADES = ("Good", "Fair", "Poor", "Unknown")
 _GOOD, _FAIR = 0.9, 0.5  # of what k-means gains over random codes
 _UNIQUE, _NEARLY_UNIQUE = 0.01, 0.1  # collision rates of distinct items
 _BEYOND_NOISE = 2  # standard errors
+_SEEN = 0.05  # above an AUC of 0.5: what a log must be long enough to show, before nothing is said to be there
 
 
 def verdict(figures, has_suffix, noise, purpose):
@@ -25,25 +26,29 @@ def _for_ranking(figures, noise):
     mapping = figures["mapping"]
     auc = mapping.get("co_click_auc")
     if auc is None:
+        ask = (
+            "pass interactions"
+            if "n_interactions" not in mapping
+            else "no user in the log has two items to compare: pass more interactions"
+        )
         if "neighbor_overlap" in mapping:
             return (
-                "Unknown: pass interactions to be told. Codes keep "
+                f"Unknown: {ask} to be told. Codes keep "
                 f"{_beside(figures, 'neighbor_overlap', '{:.1%}', PARALLEL)} of the neighbours in X, which orders "
                 "codes for click models less well."
             )
-        return "Unknown: pass interactions, and X, to be told. Codes alone do not show it."
-    grade = _grade(figures, "co_click_auc", PARALLEL, noise)
-    if auc - 0.5 < _BEYOND_NOISE * noise["co_click_auc"]:
-        grade = "Poor"
-    elif grade == "Unknown":
-        return (
-            f"Unknown: by its codes alone, an item that a user took is told from one that others took with an AUC of "
-            f"{_beside(figures, 'co_click_auc', '{:.3f}', PARALLEL)}. Pass X to see what k-means of X has."
-        )
-    return (
-        f"{grade}: by its codes alone, an item that a user took is told from one that others took with an AUC of "
+        return f"Unknown: {ask}, and X, to be told. Codes alone do not show it."
+    about = (
+        "by its codes alone, an item that a user took is told from one that others took with an AUC of "
         f"{_beside(figures, 'co_click_auc', '{:.3f}', PARALLEL)}."
     )
+    doubt = _BEYOND_NOISE * noise["co_click_auc"]
+    if auc - 0.5 < doubt:
+        if doubt > _SEEN and figures.get(PARALLEL, {}).get("co_click_auc", 0) - 0.5 < doubt:
+            return f"Unknown: {about} So few interactions do not tell it from chance."
+        return f"Poor: {about}"
+    grade = _grade(figures, "co_click_auc", PARALLEL, noise)
+    return f"{grade}: {about}{_way_out(figures, PARALLEL) if grade == 'Unknown' else ''}"
 
 
 def _for_retrieval(figures, has_suffix, noise):
@@ -64,8 +69,9 @@ def _for_retrieval(figures, has_suffix, noise):
     }[name]
     of_content = _grade(figures, name, RESIDUAL, noise)
     beside = _beside(figures, name, "{:.2%}", RESIDUAL)
-    grade = _worse(of_ids, of_content) if of_content != "Unknown" else of_ids
-    return f"{grade}: {about_ids}; {what.format(k=mapping['k'], beside=beside)}."
+    grade = _worse(of_ids, of_content) if of_content != "Unknown" or of_ids != "Poor" else "Poor"
+    ask = _way_out(figures, RESIDUAL) if grade == "Unknown" else ""
+    return f"{grade}: {about_ids}; {what.format(k=mapping['k'], beside=beside)}.{ask}"
 
 
 def _grade(figures, name, best, noise):
@@ -75,10 +81,21 @@ def _grade(figures, name, best, noise):
     value, chance, reference = (figures[which][name] for which in ("mapping", RANDOM, best))
     if not all(map(math.isfinite, (value, chance, reference))):
         return "Unknown"
-    if value <= chance:
-        return "Poor"
-    share = (value - chance + _BEYOND_NOISE * noise.get(name, 0.0)) / max(reference - chance, 1e-12)
+    doubt = _BEYOND_NOISE * noise.get(name, 0.0)
+    if value - chance <= doubt:  # by luck, half of all random codes have more than others
+        return "Poor" if reference - chance > doubt else "Unknown"
+    share = (value - chance + doubt) / max(reference - chance, 1e-12)
     return "Good" if share >= _GOOD else "Fair" if share >= _FAIR else "Poor"
+
+
+def _way_out(figures, best):
+    """Return what would let a figure be graded."""
+    if best in figures:
+        return " Neither these codes nor k-means are told from chance here."
+    has_X = "collision_rate_of_distinct" in figures["mapping"]
+    asks = ["" if has_X else "pass X", "" if RANDOM in figures else "leave baselines on"]
+    ask = " and ".join(filter(None, asks)) or "pass more rows of X"
+    return f" {ask[0].upper()}{ask[1:]} to see what k-means of X has."
 
 
 def _beside(figures, name, form, best):

@@ -9,13 +9,13 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from semid import __version__
+from semid.metrics._findings import shortened
 from semid.metrics._report import ReportComparison, ReportItems, TokenizerReport, as_text
 from semid.plots._figures_in_words import COLUMNS, FIGURES
 from semid.plots._svg import pictures_of
 from semid.tables._ids import find_ids, id_index
 
 _MOST_BYTES = 1_900_000  # of a page, which has to stay under 2 MB
-_LONGEST_TITLE = 90  # characters
 _N_PREFIXES, _N_TITLES, _N_CHANGED = 24, 5, 20
 
 
@@ -95,7 +95,7 @@ def _group(items, rows, weights, level):
         known = pd.Series(items.labels[rows]).dropna()
         if len(known):
             counts = known.value_counts()
-            label = f"{counts.index[0]} ({counts.iloc[0] / len(rows):.0%})"
+            label = f"{shortened(str(counts.index[0]))} ({counts.iloc[0] / len(rows):.0%})"
     return {
         "codes": _codes_text(items.codes[rows[0], : level + 1]),
         "n_items": len(rows),
@@ -107,11 +107,7 @@ def _group(items, rows, weights, level):
 
 def _title(items, row):
     title = "" if items.titles is None else items.titles[row]
-    return _shortened(title or str(items.ids[row]))
-
-
-def _shortened(text):
-    return text if len(text) <= _LONGEST_TITLE else text[: _LONGEST_TITLE - 1].rstrip() + "…"
+    return shortened(title or str(items.ids[row]))
 
 
 def _items_of(report):
@@ -193,8 +189,8 @@ def _index(items, n_bytes):
         order = np.argsort(-items.popularity, kind="stable")
     entries, left = [], n_bytes - 2
     for row in order:
-        title = "" if items.titles is None else _shortened(items.titles[row])
-        entry = _script_safe([_shortened(str(items.ids[row])), title, _codes_text(items.codes[row])])
+        title = "" if items.titles is None else shortened(items.titles[row])
+        entry = _script_safe([shortened(str(items.ids[row])), title, _codes_text(items.codes[row])])
         left -= len(entry.encode()) + 1
         if left < 0:
             break
@@ -212,6 +208,7 @@ def _script_safe(value: Any) -> str:
 
 def _rendered(template, page, items):
     page |= {"version": __version__, "n_items": len(items.ids), "n_found": 0, "index": ""}
+    page["by_popularity"] = items.popularity is not None
     page |= {"style": _source("style.css"), "script": _source("search.js")}
     rendered = _template(template).render(page)
     page["index"], page["n_found"] = _index(items, _MOST_BYTES - len(rendered.encode(errors="replace")))

@@ -329,3 +329,36 @@ def test_the_log_of_integers_is_matched_with_keys_of_json(items, capsys, tmp_pat
 def test_what_the_audit_cannot_read_beside_codes_ends_with_one(traffic, capsys, arguments, message):
     assert main(["audit", "codes.parquet", *arguments]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_embeddings_in_the_order_of_the_codes_are_those_of_the_same_items_beside_other_codes(traffic, items, capsys):
+    ids, codes, _ = traffic
+    io.write_mapping("turned.parquet", ids[::-1], codes[::-1])
+    options = ["--embeddings", "X.npy", "--no-baselines", "--json"]
+    assert main(["audit", "codes.parquet", "--compare", "turned.parquet", *options]) == 0
+    overlap = json.loads(capsys.readouterr().out)["figures"]["neighbor_overlap"]
+    assert overlap["turned.parquet"] == pytest.approx(overlap["codes.parquet"], abs=1e-12)
+    io.write_mapping("longer.parquet", np.append(ids, "new"), np.append(codes, codes[:1], axis=0))
+    assert main(["audit", "codes.parquet", "--compare", "longer.parquet", *options]) == 1
+    assert "1 are not there, for example new. A .npy file is in the order of codes.parquet" in capsys.readouterr().err
+
+
+def test_a_page_that_cannot_be_written_is_told_before_the_work(traffic, monkeypatch, capsys):
+    monkeypatch.setattr("semid.cli._audit.tokenizer_report", None)
+    assert main(["audit", "codes.parquet", "--html", "nowhere/page.html"]) == 1
+    assert "--html must be a file in a folder that is there, got 'nowhere/page.html'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ids", [["x", "y"], [np.nan, np.nan]])
+def test_items_of_another_catalogue_are_refused(traffic, ids, capsys):
+    pd.DataFrame({"item_id": ids, "title": ["a", "b"]}).to_parquet("others.parquet")
+    assert main(["audit", "codes.parquet", "--items", "others.parquet"]) == 1
+    assert "--items must have items of the codes, whose ids are like" in capsys.readouterr().err
+
+
+def test_items_may_be_called_none(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    io.write_mapping("codes.json", ["NA", "null"], [[1, 2], [1, 2]])
+    pd.DataFrame({"item_id": ["NA", "null"], "title": ["a mug", "None"]}).to_csv("items.csv", index=False)
+    assert main(["audit", "codes.json", "--items", "items.csv"]) == 0
+    assert "such as 'a mug' (NA) and 'None' (null)" in " ".join(capsys.readouterr().out.split())

@@ -97,11 +97,21 @@ def test_a_real_click_model_gains_by_codes_and_not_by_random_ones(log, rng):
         (
             lambda log: log.assign(item_id=900),
             ValueError,
-            "log must have interactions of items of the mapping, got none",
+            r"log must have interactions of users with items of the mapping, got none .*: ids like 900, where",
         ),
+        (lambda log: log.assign(item_id=log["item_id"].astype(str)), ValueError, "Text and numbers are never equal"),
+        (lambda log: pd.concat([log, log[["user_id"]]], axis=1), ValueError, "user must be .* got 'user_id' twice"),
+        (lambda log: log.assign(user_id=[[1]] * len(log)), TypeError, "user_id must hold text or numbers, got "),
         (lambda log: log.drop_duplicates("user_id"), ValueError, "log must have a user with three items or more"),
     ],
 )
 def test_logs_of_which_nothing_can_be_learned_are_refused(log, change, error, message):
     with pytest.raises(error, match=message):
         codes_worth(np.arange(200)[:, None] % 4, change(log))
+
+
+def test_of_an_item_taken_twice_the_first_in_time_counts_in_any_order_of_the_rows():
+    log = pd.DataFrame({"user_id": 1, "item_id": [0, 1, 2, 0], "t": [0, 1, 2, 3]})
+    for rows in (log, log[::-1]):
+        _, test = _impressions(rows, np.arange(20), "user_id", "item_id", "t", np.random.RandomState(0))
+        assert test["item"][test["click"] == 1].tolist() == [2]

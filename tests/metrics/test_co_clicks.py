@@ -192,3 +192,9 @@ def test_the_noise_is_that_of_the_interactions_and_not_of_how_often_each_is_look
         contests = Contests.draw(pairs, np.ones(50, dtype=bool), 2_000, np.random.RandomState(seed))
         aucs.append(contests.auc(codes))
     assert 0.25 * contests.noise < np.std(aucs) < 1.3 * contests.noise
+
+
+def test_prefixes_of_one_item_each_are_shared_by_nobody_to_the_last_digit(rng):
+    users, items = rng.integers(20, size=160), rng.integers(60, size=160)
+    rates = co_click_rates(np.column_stack([np.arange(60) % 8, np.arange(60) // 8]), users, items)
+    assert rates.prefix[1] == 0 and rates.prefix_by_chance[1] == 0

@@ -291,3 +291,54 @@ def test_the_report_of_a_hundred_items_in_a_notebook_has_verdict_figures_and_par
     html = tokenizer_report(codes, items.embeddings, popularity=np.arange(100))._repr_html_()
     for part in ("For ranking", "parallel k-means", "own_codes", "perplexity"):
         assert part in html
+
+
+def test_of_a_log_too_short_to_tell_nothing_is_held_against_the_codes():
+    log = pd.DataFrame({"user_id": ["ann", "ann", "bob", "bob"], "item_id": [0, 1, 2, 3]})
+    report = tokenizer_report([[0], [0], [1], [1]], interactions=log)
+    assert report.summary["co_click_auc"] == 1
+    assert report.verdict["ranking"].startswith("Unknown: ")
+    assert not any("know nothing of what users take" in text for text in report.advice)
+
+
+def test_codes_of_which_a_long_log_knows_nothing_are_poor_without_x_too(catalogue, codes, rng):
+    report = tokenizer_report(rng.permutation(codes), interactions=catalogue[2])
+    assert report.verdict["ranking"].startswith("Poor: ")
+    assert any(text.startswith("The codes know nothing of what users take") for text in report.advice)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_random_codes_are_not_good_for_retrieval_by_luck(seed):
+    rng = np.random.default_rng(seed)
+    log = pd.DataFrame({"user_id": np.repeat(np.arange(300), 8), "item_id": rng.integers(400, size=2400)})
+    codes = rng.permutation(4096)[:400, None] // [256, 16, 1] % 16
+    for X in (rng.normal(size=(400, 8)), None):
+        verdict = tokenizer_report(codes, X, interactions=log).verdict["retrieval"]
+        assert verdict.startswith("Unknown: every item has an ID of its own")
+    assert verdict.endswith("Pass X to see what k-means of X has.")
+
+
+def test_what_is_there_is_not_asked_for(catalogue, codes):
+    X, _, log = catalogue
+    verdict = tokenizer_report(codes, X, interactions=log, baselines=False).verdict
+    assert verdict["ranking"].endswith("Leave baselines on to see what k-means of X has.")
+    assert (
+        tokenizer_report(codes, interactions=log, baselines=False)
+        .verdict["ranking"]
+        .endswith("Pass X and leave baselines on to see what k-means of X has.")
+    )
+    alone = tokenizer_report(codes, X, interactions=log[::8]).verdict["ranking"]
+    assert alone.startswith("Unknown: no user in the log has two items to compare")
+
+
+def test_logs_without_users_and_with_a_column_twice_say_so(catalogue, codes):
+    log = catalogue[2]
+    with pytest.raises(ValueError, match="interactions must have users, got none in 'user_id' of the 2,400 rows"):
+        tokenizer_report(codes, interactions=log.assign(user_id=np.nan))
+    with pytest.raises(ValueError, match="user must be a column of interactions, got 'user_id' twice"):
+        tokenizer_report(codes, interactions=pd.concat([log, log[["user_id"]]], axis=1))
+
+
+def test_no_report_is_called_difference(codes):
+    with pytest.raises(ValueError, match="names must not be 'difference'"):
+        tokenizer_report(codes).compare(tokenizer_report(codes), names=("difference", "new"))

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 
 from semid.metrics import TokenizerReport, tokenizer_report
 from semid.plots import CodeUsageDisplay
-from semid.plots._page import prefixes_of
+from semid.plots._page import _source, prefixes_of
 from semid.plots._svg import svg_of
 
 _VOID = {"meta", "link", "input", "wbr", "br", "hr", "img"}
@@ -193,3 +195,42 @@ def test_a_picture_has_no_size_no_head_and_no_id_of_another():
     assert "#010203" not in first and "currentColor" in first
     for name in re.findall(r'(?:url\(#|href="#)([^")]+)', first):
         assert name in ids[0]
+
+
+def test_without_popularity_the_page_holds_the_first_items_whatever_is_long(tmp_path, monkeypatch):
+    titles = ["word " * 4_000 + str(n) for n in range(300)]
+    codes = np.arange(300)[:, None] // [64, 1] % 8
+    report = tokenizer_report(codes, titles=titles, labels=["kind " * 4_000] * 300, baselines=False)
+    assert max(map(len, report.advice)) < 1_000
+    report.to_html(tmp_path / "all.html")
+    n_bytes = (tmp_path / "all.html").stat().st_size
+    assert n_bytes < 150_000
+    monkeypatch.setattr("semid.plots._page._MOST_BYTES", n_bytes - 4_000)
+    report.to_html(tmp_path / "some.html")
+    some = (tmp_path / "some.html").read_text(encoding="utf-8")
+    assert re.search(r"This page holds the [12]\d\d first of 300 items\.", some)
+
+
+_DOCUMENT = """
+const made = () => ({value: "", children: [], append(...all) { this.children.push(...all); },
+  set textContent(text) { this.text = text; this.children = []; }, get textContent() { return this.text; },
+  addEventListener(name, act) { this.act = act; }, querySelector() { return null; }});
+const places = {query: made(), status: made(), results: made(), index: {textContent: process.argv[2]}};
+globalThis.document = {getElementById: (name) => places[name], createElement: made, querySelectorAll: () => []};
+globalThis.window = {addEventListener() {}};
+globalThis.setTimeout = (act) => act();
+require(process.argv[1]);
+places.query.value = process.argv[3];
+places.query.act();
+console.log(JSON.stringify(places.results.children.map((entry) => entry.children[0].text)));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_the_item_whose_id_is_asked_for_is_found_before_all_that_only_hold_it(tmp_path):
+    script = tmp_path / "search.js"
+    script.write_text(_source("search.js"))
+    index = json.dumps([[str(n), "", f"{n % 8}-{n}"] for n in range(999, -1, -1)])
+    command = ["node", "-e", _DOCUMENT, str(script), index, "12"]
+    found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert found[:2] == ["12", "912"] and len(found) == 20

@@ -67,6 +67,7 @@
     const found = load().filter(function (item) {
       return item.text.includes(asked) || (isCodes && (item.codes + "-").startsWith(prefix));
     });
+    found.sort(function (a, b) { return (b.id.toLowerCase() === asked) - (a.id.toLowerCase() === asked); });
     status.textContent = found.length === 0 ? "No item." :
       found.length > MOST ? found.length + " items, the first " + MOST + ":" :
       found.length === 1 ? "1 item:" : found.length + " items:";

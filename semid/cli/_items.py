@@ -1,5 +1,7 @@
 """The items that a command is given: embeddings or texts, and the tokenizer that takes them."""
 
+import sys
+
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from semid import tokenizers
@@ -48,7 +50,12 @@ def fitted(options, file, say):
     X = file.sample(chosen, options.batch_rows)
     last = tokenizer[-1] if isinstance(tokenizer, Pipeline) else tokenizer
     say(f"fitting {type(last).__name__} on {len(X):,} of {file.n_rows:,} items")
-    return tokenizer.fit(X)
+    if "verbose" not in last.get_params() or getattr(options, "quiet", False) or not sys.stderr.isatty():
+        return tokenizer.fit(X)
+    last.set_params(verbose=True)
+    tokenizer.fit(X)
+    last.set_params(verbose=False)  # as it is to be saved
+    return tokenizer
 
 
 def made(options, of_texts):

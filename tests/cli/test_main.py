@@ -1,3 +1,4 @@
+import io as io_
 import json
 import os
 import subprocess
@@ -46,6 +47,21 @@ def test_a_saved_tokenizer_gives_new_items_their_codes(files, items, capsys):
     np.testing.assert_array_equal(pd.read_parquet("new.parquet"), pd.read_parquet("codes.parquet")[:7])
     assert main(["info", "model"]) == 0
     assert "ParallelKMeansTokenizer" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_a_fit_shows_its_progress_on_a_terminal_alone(files, monkeypatch, quiet):
+    terminal = io_.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    few = [option for option in SMALL if option != "--quiet"] + ["--quiet"] * quiet
+    assert main(["tokenize", "X.npy", "codes.parquet", *few, "--save", "model"]) == 0
+    assert ("k-means:" in terminal.getvalue()) == (not quiet)
+    assert not io.load("model").verbose
+    monkeypatch.setattr(terminal, "isatty", lambda: False)
+    terminal.truncate(0)
+    assert main(["tokenize", "X.npy", "others.parquet", *few]) == 0
+    assert "k-means:" not in terminal.getvalue()
 
 
 def test_a_part_of_the_rows_is_enough_to_fit_on(files, items):

@@ -12,6 +12,7 @@ from torch import nn
 
 from semid.nn._entries import at_entries, entry_products, weighted_sums
 from semid.nn._fields import BatchHistory
+from semid.nn._row_sparse import numbered, padded_distinct
 
 
 class HistoryColumn(NamedTuple):
@@ -44,15 +45,14 @@ def _by_item(items):
 
     As many as entries on a GPU, see `distinct_on`: what is left over repeats the last one and has no entries.
     """
-    ordered, order = items.sort(stable=True)
-    is_new = torch.ones_like(ordered, dtype=torch.bool)
-    is_new[1:] = ordered[1:] != ordered[:-1]
-    numbers = is_new.cumsum(0) - 1
+    ordered, order, numbers = numbered(items)
     entries = torch.empty_like(order).scatter_(0, order, numbers)
-    if items.device.type == "cpu":
-        return ordered[is_new], entries, order, is_new.nonzero().squeeze(1)
-    distinct = ordered[-1:].repeat(len(ordered)).scatter_(0, numbers, ordered)
-    return distinct, entries, order, torch.searchsorted(numbers, torch.arange(len(ordered), device=items.device))
+    distinct = padded_distinct(ordered, numbers)
+    starts = torch.searchsorted(numbers, torch.arange(len(ordered), device=items.device))
+    if items.device.type == "cpu" and len(items):  # where to know their number costs no wait
+        n_distinct = int(numbers[-1]) + 1
+        return distinct[:n_distinct], entries, order, starts[:n_distinct]
+    return distinct, entries, order, starts
 
 
 class MeanPooling(nn.Module):

@@ -245,14 +245,24 @@ def _distinct_without_waiting(rows):
     """
     if not rows.numel():
         return DistinctRows(rows.flatten(), rows, rows.flatten())
-    ordered, order = rows.flatten().sort()
-    is_new = torch.ones_like(ordered, dtype=torch.bool)
-    is_new[1:] = ordered[1:] != ordered[:-1]
-    numbers = is_new.cumsum(0) - 1  # place of each ordered entry among the distinct
+    ordered, order, numbers = numbered(rows.flatten())
     places = torch.empty_like(order).scatter_(0, order, numbers).view(rows.shape)
-    distinct = ordered[-1:].repeat(len(ordered)).scatter_(0, numbers, ordered)
+    distinct = padded_distinct(ordered, numbers)
     slots = torch.arange(len(ordered), device=rows.device).minimum(numbers[-1])
     return DistinctRows(distinct, places, slots)
+
+
+def numbered(entries):
+    """Return the entries (E,) in order, what brings them there, and the place of each of them among the distinct."""
+    ordered, order = entries.sort(stable=True)
+    is_new = torch.ones_like(ordered, dtype=torch.bool)
+    is_new[1:] = ordered[1:] != ordered[:-1]
+    return ordered, order, is_new.cumsum(0) - 1
+
+
+def padded_distinct(ordered, numbers):
+    """Return the distinct ones of entries that are `numbered`, as many as entries: the last one again at the end."""
+    return ordered[-1:].repeat(len(ordered)).scatter_(0, numbers, ordered)
 
 
 def _resting_average(rate, n, log_decay):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -133,7 +134,7 @@ def test_the_head_has_a_third_of_the_clicks_and_so_has_the_middle(scripts, data)
     assert counts[counts >= middle].sum() >= 2 * counts.sum() / 3 > counts[counts > middle].sum()
 
 
-@pytest.mark.parametrize("arm", ["random", "shuffled", "graded", "graded_joint"])
+@pytest.mark.parametrize("arm", ["random", "shuffled", "graded", "graded_joint", "alone"])
 def test_an_arm_has_a_row_of_codes_per_item(scripts, data, arm, monkeypatch):
     arms = scripts("arms")
     vectors = np.random.default_rng(0).standard_normal((60, 4)).astype(np.float32)
@@ -148,121 +149,145 @@ def test_an_arm_has_a_row_of_codes_per_item(scripts, data, arm, monkeypatch):
         assert impressions.loc[row, list(columns)].tolist() == columns.loc[item].tolist()
 
 
-def test_what_is_made_is_kept_and_not_made_again(scripts, data, tmp_path, monkeypatch):
-    study, plan, runs = scripts("study"), scripts("plan"), scripts("runs")
-    few = {name: arm for name, arm in plan.ARMS.items() if name in ("none", "random", "graded")}
-    monkeypatch.setattr(plan, "FUSED", ("none", "graded"))
-    monkeypatch.setattr(plan, "ARMS", few)
-    monkeypatch.setattr(plan, "MODELS", {"DeepFM": runs.MODELS["DeepFM"]})
-    monkeypatch.setattr(plan, "NAMES", ("beauty",))
-    monkeypatch.setattr(plan, "SETTINGS", [(0.01, 1.0), (0.02, 0.5)])
-    monkeypatch.setattr(plan, "PRIMARY_SEEDS", range(2))
-    monkeypatch.setattr(plan, "CODES", "graded")
-    monkeypatch.setattr(plan, "CONTRASTS", ("none", "random"))
-    for name, value in {"CODES": "graded", "CONTRASTS": ("none", "random"), "MORE_CODES": ()}.items():
-        monkeypatch.setattr(scripts("report"), name, value)
-    monkeypatch.setattr(plan, "MORE_CODES", ())
-    monkeypatch.setattr(plan, "ON_A_PLATEAU", ("none",))
-    monkeypatch.setattr(plan, "SEEDS", range(1))
-    monkeypatch.setattr(plan, "SCALES", (1, 2))
-    monkeypatch.setattr(scripts("report"), "SCALES", (1, 2))
-    monkeypatch.setattr(plan, "FUSIONS", ("concat", "gate"))
-    smaller = {"embedding_dim": 4, "hidden_layer_sizes": (8,), "max_iter": 2}
-    monkeypatch.setattr(runs, "COMMON", runs.COMMON | smaller)
-    for module in (study, scripts("report")):
+SMALL_PLAN = {
+    "MODELS": ("DeepFM", "DCNv2"),
+    "NAMES": ("beauty",),
+    "SETTINGS": [(0.01, 1.0), (0.02, 0.5)],
+    "PRIMARY_SEEDS": range(2),
+    "SEEDS": range(1),
+    "CODES": "graded",
+    "CONTRASTS": ("none", "random"),
+    "SCALES": (1, 2),
+    "MORE_CODES": (),
+    "SCALED": ("graded",),
+    "SCALED_MORE": ("random",),
+    "FUSED": ("graded",),
+    "FUSED_MODELS": ("DeepFM",),
+    "FUSIONS": ("concat", "gate"),
+    "REUSED": ("none",),
+    "PACED": ("none", "graded"),
+    "STORED": {"none": (0,), "hashed": (2,), "graded": (2,)},
+    "N_CODES": 2,
+}
+
+
+@pytest.fixture
+def small(scripts, data, monkeypatch):
+    """The study with three arms, two models, one data set and few epochs."""
+    plan, report, runs = scripts("plan"), scripts("report"), scripts("runs")
+    for module in (plan, report):
+        for name, value in SMALL_PLAN.items():
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, value)
+        monkeypatch.setattr(
+            module, "ARMS", {name: scripts("arms").ARMS[name] for name in ("none", "random", "graded", "hashed")}
+        )
+    short = {name: arm._replace(n_epochs=2) for name, arm in plan.ARMS.items()}
+    monkeypatch.setattr(runs, "ARMS", short)
+    monkeypatch.setattr(runs, "COMMON", runs.COMMON | {"embedding_dim": 4, "hidden_layer_sizes": (8,)})
+    for module in (scripts("study"), report):
         monkeypatch.setattr(module, "load", lambda name, folder: data)
+    return scripts("study").main
+
+
+def _lines(folder):
+    return len((folder / "outputs" / "runs.jsonl").read_text().splitlines())
+
+
+def test_what_is_made_is_kept_and_not_made_again(small, scripts, tmp_path):
+    plan, runs = scripts("plan"), scripts("runs")
     where = ["--runs", str(tmp_path / "runs.parquet"), "--outputs", str(tmp_path / "outputs")]
-    stages = ["references", "tune", "primary", "scale", "fusion"]
-    run = ["run", *stages, "--data", "nowhere", "--workers", "0", *where]
-
-    study.main([*run, "--only", "arm=none,random"])
-    study.main(["collect", *where])
+    run = ["run", *plan.STAGES, "--data", "nowhere", "--workers", "0", *where]
+    small([*run, "--only", "arm=none,random"])
+    small(["collect", *where])
     before = len(pd.read_parquet(tmp_path / "runs.parquet"))
-    study.main(run)
-    made = len((tmp_path / "outputs" / "runs.jsonl").read_text().splitlines())
-    study.main(run)
-    assert len((tmp_path / "outputs" / "runs.jsonl").read_text().splitlines()) == made > before == 6 + 2 * 2 + 2
-    study.main(["collect", *where])
+    small(run)
+    made = _lines(tmp_path)
+    small(run)
+    assert _lines(tmp_path) == made > before
+    small(["collect", *where])
 
-    page = tmp_path / "page.md"
     kept = runs.RunStore(tmp_path / "runs.parquet", tmp_path / "none.jsonl").frame()
-    best = plan.best_settings(kept)["beauty", "DeepFM", "none"]
-    of_none = kept[(kept["stage"] == "tune") & (kept["arm"] == "none")]
-    assert of_none.groupby(["learning_rate", "forgetting"])["valid_auc"].mean()[best] == max(
-        of_none["valid_auc"][a : a + 2].mean() for a in (0, 2)
-    )
+    assert len(kept) == made
+    best = plan.best_settings(kept)["beauty", "none"]
+    of_none = kept[(kept["stage"] == "tune") & (kept["arm"] == "none")].set_index(plan.TUNED)["valid_auc"]
+    assert of_none[best] == of_none.max()
     stale = kept[kept["stage"] == "primary"].assign(forgetting=7.0)
     assert len(plan.at_their_best(pd.concat([kept, stale]))) == len(kept)
+    # Every cell of seven codes is made once: of arms that are contrasts by the stage before.
+    scaled = kept[kept["stage"] == "scale"]
+    assert set(scaled["n_codes"]) == {1}
+    of_primary = kept[kept["stage"] == "primary"].groupby(["model", "arm"])["seed"].count()
+    assert set(of_primary) == {2}
 
+
+def test_runs_become_tables_figures_and_intervals(small, scripts, tmp_path):
+    plan = scripts("plan")
+    where = ["--runs", str(tmp_path / "runs.parquet"), "--outputs", str(tmp_path / "outputs")]
+    small(["run", *plan.STAGES, "--data", "nowhere", "--workers", "0", *where])
+    small(["collect", *where])
+    kept = pd.read_parquet(tmp_path / "runs.parquet")
     tables = scripts("report").tables(plan.at_their_best(kept))
+    page = tmp_path / "page.md"
     page.write_text(
         "".join(f"<!-- study_{name}: begin -->\n<!-- study_{name}: end -->\n" for name in [*tables, "intervals"])
     )
-    study.main(["bootstrap", "--data", "nowhere", *where])
-    before = pd.read_parquet(tmp_path / "intervals_forgetting.parquet")
+    small(["bootstrap", "--data", "nowhere", *where])
+    before = pd.read_parquet(tmp_path / "intervals.parquet")
     next((tmp_path / "outputs" / "predictions").iterdir()).unlink()
-    study.main(["bootstrap", "--data", "nowhere", *where])
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "intervals_forgetting.parquet"), before)
-    study.main(["report", "--output", str(page), "--images", str(tmp_path / "images"), *where])
+    small(["bootstrap", "--data", "nowhere", *where])
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "intervals.parquet"), before)
+    small(["report", "--output", str(page), "--images", str(tmp_path / "images"), *where])
     text = page.read_text()
     assert "| Amazon Beauty | DeepFM | parallel k-means, graded sizes |" in text
-    assert "| Amazon Beauty | DeepFM | no codes | +" in text
+    assert "| Amazon Beauty | DCNv2 | no codes | +" in text
     assert {path.name for path in (tmp_path / "images").iterdir()} == {
-        f"beauty_{name}.png" for name in ("arms", "reconstruction", "scaling", "cold", "spectrum")
+        f"beauty_{name}.png" for name in ("arms", "curves", "reconstruction", "scaling", "cold", "spectrum")
     }
-    asked = ("claims", "primary", "arms", "matched_cold", "table1", "table2", "settings")
-    assert not any(tables[name] == [] for name in asked)
-    (claim,) = tables["claims"]
-    assert claim["wins"] in ("yes", "no")
-    assert claim["seeds"] == "2"
+    assert {name for name, table in tables.items() if not table} <= {"plateaus"}
+    assert [claim["seeds"] for claim in tables["claims"]] == ["2", "2"]
+    assert {claim["wins"] for claim in tables["claims"]} <= {"yes", "no"}
     assert [row["arm"] for row in tables["matched"]][-2:] == [
         "most clicks in training first",
         "fewest clicks in training first",
     ]
 
 
-def _cells(text, name):
-    """The rows of a table of the page, each a list of cells."""
-    table = text.split(f"<!-- study_{name}: begin -->")[1].split(f"<!-- study_{name}: end -->")[0]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.split("\n") if line.startswith("|")]
-
-
-def test_runs_of_former_training_still_give_the_tables_of_the_page(scripts):
-    """They were tuned by L2, which no model has any more."""
-    store = scripts("runs").RunStore(FOLDER / "study" / "runs.parquet", FOLDER / "study" / "none.jsonl")
-    former = store.former()
-    assert len(former) == 670
-    assert sorted(map(tuple, former[["learning_rate", "l2"]].drop_duplicates().to_numpy())) == sorted(
-        scripts("plan").FORMER_SETTINGS
+def test_cells_of_the_scaling_table_have_as_many_seeds_each(small, scripts):
+    report = scripts("report")
+    of = {"data": "beauty", "model": "DeepFM", "arm": "graded"}
+    runs = pd.DataFrame(
+        [
+            *({**of, "stage": "scale", "n_codes": 1, "seed": 0, "auc": 0.6},),
+            *({**of, "stage": "primary", "n_codes": 2, "seed": seed, "auc": 0.7 + seed} for seed in range(2)),
+            {**of, "arm": "random", "stage": "primary", "n_codes": 2, "seed": 0, "auc": 0.5},  # at one number alone
+        ]
     )
-    assert "forgetting" not in former
-    assert store.frame().empty
-    tables = scripts("report").tables(scripts("plan").at_their_best(former))
-    page = (FOLDER.parent / "docs" / "study.md").read_text(encoding="utf-8")
-    asked_later = {"claims", "matched", "matched_cold"}
-    assert {name for name, rows in tables.items() if not rows} == asked_later
-    for name, rows in ((name, tables[name]) for name in tables.keys() - asked_later):
-        header, _, *cells = _cells(page, name)
-        assert header == list(rows[0])
-        assert sorted(cells) == sorted(list(map(str, row.values())) for row in rows), name
+    (row,) = report.scale_table(runs, "auc")
+    assert (row["1x"], row["2x"]) == ("0.6000", "0.7000")
 
 
-def test_former_runs_are_kept_beside_those_of_today(scripts, tmp_path):
+def test_storage_counts_rows_of_items_and_what_lies_beside_them(scripts, data):
+    columns = pd.DataFrame({"item_code0": np.arange(60) % 3, "item_code1": np.arange(60) % 5})
     runs = scripts("runs")
-    of_today = dict(
-        zip(runs.Run._fields, ("tune", "beauty", "DeepFM", "none", 7, "gate", 0.006, 1.0, 100), strict=True)
-    )
-    former = {name: value for name, value in of_today.items() if name != "forgetting"}
-    pd.DataFrame([former | {"l2": 1e-4}, former | {"l2": 2e-4}]).to_parquet(tmp_path / "runs.parquet")
-    store = runs.RunStore(tmp_path / "runs.parquet", tmp_path / "lines.jsonl")
-    assert store.missing([runs.Run(**of_today)]) == [runs.Run(**of_today)]
-    store.add(of_today | {"valid_auc": 0.7})
-    store.add(of_today | {"valid_auc": 0.8})
-    for _ in range(2):
-        assert store.former()["l2"].tolist() == [1e-4, 2e-4]
-        assert store.frame()["valid_auc"].tolist() == [0.8]
-        assert store.missing([runs.Run(**of_today)]) == []
-        store.collect()
+    train = runs.impressions_with(columns, data.train, data)
+    n_items = data.train["item_id"].nunique()
+    assert runs._item_storage(train, columns) == {"item_rows": n_items + 3 + 5, "bytes_per_item": 4}
+    without = runs.impressions_with(columns, data.train, data._replace(fields=["user_id"]))
+    assert runs._item_storage(without, columns) == {"item_rows": 8, "bytes_per_item": 4}
+    vector = pd.DataFrame({f"item_vector_{n}": np.zeros(60) for n in range(10)})
+    assert runs._item_storage(runs.impressions_with(vector, data.train, data), vector)["bytes_per_item"] == 40
+
+
+def test_a_short_training_leaves_the_precision_of_products_as_it_was(scripts):
+    before = torch.get_float32_matmul_precision()
+    with scripts("runs").products_of("short"):
+        assert torch.get_float32_matmul_precision() == "medium"
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_the_learning_rate_falls_along_a_line(scripts):
+    assert [scripts("runs").Decay(5)(epoch) for epoch in range(6)] == pytest.approx([1, 0.8, 0.6, 0.4, 0.2, 0.2])
 
 
 def test_fields_of_lists_are_not_fused(scripts, data):

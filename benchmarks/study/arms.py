@@ -22,10 +22,15 @@ from semid.tokenizers import (
     ResidualKMeansTokenizer,
     RQVAETokenizer,
     VQVAETokenizer,
+    graded_sizes,
     presets,
 )
 
 EMBEDDING_DIM = 16
+# Epochs, as many as an arm needs to rank as it does after long training. What knows nothing of an item but its id sits
+# on a plateau where only what is popular is learned, and goes on learning long after; codes of autoencoders, learned
+# from texts alone, leave it later than others.
+EPOCHS, LONGER, LONG = 6, 10, 16
 INTERACTION_WEIGHT = 1.5  # of interaction embeddings beside the text's, both of unit variance
 
 _memory = Memory(None)
@@ -37,16 +42,13 @@ def keep_codes_in(folder):
     _memory = Memory(folder, verbose=0)
 
 
-# A model sits for epochs on a plateau before it learns more than what is popular, without content always, with the
-# paper's codes on some seeds. Those arms may wait longer for it than the others, to their advantage.
-_PATIENT = {"n_iter_no_change": 6}
-
-
 class Arm(NamedTuple):
     label: str
     role: str  # "ours", "baseline" or "control"
-    columns: Callable | None  # (data, n_codes, seed) → DataFrame of one row per item, or None; None: of former runs
+    columns: Callable  # (data, n_codes, seed) → DataFrame of one row per item, or None
     parameters: Callable = lambda data, n_codes: {}  # of the click model
+    n_epochs: int = EPOCHS
+    without: tuple = ()  # fields that the click model is not given
 
 
 class Reference(NamedTuple):
@@ -123,6 +125,12 @@ def _shuffled(columns):
     return shuffled
 
 
+def _hashed_ids(data, n_codes, seed):
+    """Ids put at random into as many rows as the graded codebooks have together: what else saves rows."""
+    rows = np.random.default_rng(seed).integers(sum(graded_sizes(n_codes)), size=len(data.item_ids))
+    return pd.DataFrame({"item_row": rows})
+
+
 def _interactions(data):
     """Embeddings of the training clicks, (n_items, 64); NaN for items without any."""
     clicks = data.train[data.train["click"] == 1]
@@ -165,27 +173,25 @@ def _ranking(n, seed):
 
 
 ARMS = {
-    "none": Arm("no codes", "control", _nothing, lambda data, n: _PATIENT),
+    "none": Arm("no codes", "control", _nothing, n_epochs=LONG),
     "random": Arm(
         "random codes",
         "control",
         _codes(lambda n, seed: RandomTokenizer(n, "graded", random_state=seed)),
-        lambda data, n: _PATIENT,
+        n_epochs=LONG,
     ),
-    "shuffled": Arm(
-        "codes shuffled over items", "control", _shuffled(_codes(_graded_kmeans)), lambda data, n: _PATIENT
-    ),
+    "shuffled": Arm("codes shuffled over items", "control", _shuffled(_codes(_graded_kmeans)), n_epochs=LONG),
     "fusion": Arm(
-        "no codes, fusion", "baseline", _nothing, lambda data, n: {"code_features": _of_one_value(data), **_PATIENT}
+        "no codes, fusion", "baseline", _nothing, lambda data, n: {"code_features": _of_one_value(data)}, LONG
     ),
     "wide": Arm(
         "no codes, embeddings as wide as all codes together",
         "baseline",
         _nothing,
-        lambda data, n: {"embedding_dim": EMBEDDING_DIM * (len(data.fields) + n) // len(data.fields), **_PATIENT},
+        lambda data, n: {"embedding_dim": EMBEDDING_DIM * (len(data.fields) + n) // len(data.fields)},
+        LONG,
     ),
-    "sets": Arm("no codes, Multi-Embedding", "baseline", _nothing, lambda data, n: {"n_embedding_sets": n, **_PATIENT}),
-    "linear": Arm("embedding, linear map", "baseline", None),
+    "sets": Arm("no codes, Multi-Embedding", "baseline", _nothing, lambda data, n: {"n_embedding_sets": n}, LONG),
     "adapter": Arm("embedding, MLP adapter", "baseline", _vector(_text)),
     "adapters": Arm(
         "embedding, MLP adapter to n fields", "baseline", _vector(_text), lambda data, n: {"vector_fields": n}
@@ -196,11 +202,14 @@ ARMS = {
         _vector(_text_and_interactions),
         lambda data, n: {"vector_fields": n},
     ),
-    "single": Arm("one code (VQ-VAE)", "baseline", _codes(lambda n, seed: VQVAETokenizer(random_state=seed))),
+    "single": Arm(
+        "one code (VQ-VAE)", "baseline", _codes(lambda n, seed: VQVAETokenizer(random_state=seed)), n_epochs=LONGER
+    ),
     "repeat_vq": Arm(
         "one code repeated (VQ-VAE, the paper's ME)",
         "baseline",
         _codes(lambda n, seed: MultiEmbeddingTokenizer(n, random_state=seed)),
+        n_epochs=LONGER,
     ),
     "repeat_64": Arm("one code repeated (k-means, 64)", "baseline", _repeated_kmeans(64)),
     "repeat_256": Arm("one code repeated (k-means, 256)", "baseline", _repeated_kmeans(256)),
@@ -220,7 +229,7 @@ ARMS = {
     "residual": Arm(
         "residual k-means", "baseline", _codes(lambda n, seed: ResidualKMeansTokenizer(n, random_state=seed))
     ),
-    "rqvae": Arm("RQ-VAE", "baseline", _codes(lambda n, seed: RQVAETokenizer(n, random_state=seed))),
+    "rqvae": Arm("RQ-VAE", "baseline", _codes(lambda n, seed: RQVAETokenizer(n, random_state=seed)), n_epochs=LONGER),
     "rqvae_aligned": Arm(
         "RQ-VAE, aligned with clicks",
         "baseline",
@@ -228,17 +237,19 @@ ARMS = {
             lambda n, seed: RQVAETokenizer(n, random_state=seed),
             alignment_of=_interactions,
         ),
+        n_epochs=LONGER,
     ),
     "moc": Arm(
         "MoC",
         "baseline",
         _codes(lambda n, seed: MixtureOfCodesTokenizer(n, random_state=seed)),
-        lambda data, n: _PATIENT,
+        n_epochs=LONGER,
     ),
     "moc_graded": Arm(
         "MoC, graded sizes",
         "baseline",
         _codes(lambda n, seed: MixtureOfCodesTokenizer(n, "graded", random_state=seed)),
+        n_epochs=LONGER,
     ),
     "parallel": Arm(
         "parallel k-means, equal sizes",
@@ -254,6 +265,15 @@ ARMS = {
     ),
     "graded_joint": Arm(
         "parallel k-means, graded sizes, text and clicks", "ours", _codes(_graded_kmeans, X_of=_text_and_interactions)
+    ),
+    "alone": Arm(
+        "codes as above without the item's id",
+        "ours",
+        _codes(_ranking, alignment_of=_interactions),
+        without=("item_id",),
+    ),
+    "hashed": Arm(
+        "ids hashed into as many rows as these codes have", "control", _hashed_ids, n_epochs=LONG, without=("item_id",)
     ),
     "hybrid": Arm(
         "MoC as above, aligned, beside embeddings of text and clicks",

@@ -3,62 +3,66 @@
 The whole grid of arms, models, fusions, numbers of codes, data sets and seeds has some 200,000 runs. So each question
 gets the part of the grid that answers it:
 
+- ``pace``: does the short training of the study rank as the library's does, and how many runs an hour are that?
 - ``references``: what ranks without a model, by the clicks of an item in training.
-- ``tune``: every arm, model and data set at seven codes, the same `SETTINGS` for all, on a seed that no later stage
-  uses. The setting of best validation AUC goes into all later stages, whatever their number of codes or fusion.
+- ``tune``: every arm and data set at seven codes for DeepFM, the same `SETTINGS` for all, on a seed that no later stage
+  uses. The setting of best validation AUC goes into all later stages, whatever their number of codes, fusion or model.
+- ``reuse``: is that safe for the other models? On Beauty the same tuning for some arms of each.
 - ``primary``: is `CODES` better than every baseline, for each of the four models? Ten seeds, of tokenizer and click
-  model together, for it and the arms of `CONTRASTS`, five for all others.
-- ``scale``: does the number of codes help? Table 1 and Figures 1 to 4, all four models, five seeds.
-- ``fusion``: does the fusion help? Table 2, DeepFM and DCNv2, five seeds.
+  model together, for it and the arms of `CONTRASTS`; for DeepFM five for all others.
+- ``scale``: does the number of codes help? Table 1 and Figures 1 to 4, all four models, five seeds. Cells of seven
+  codes are those of ``primary``, where it has them.
+- ``storage``: what do codes save? `STORED` arms without the item's id and with it, DeepFM, three seeds.
+- ``fusion``: does the fusion help? Table 2, DeepFM and DCNv2, five seeds, beside the gate of the stages before.
 
 **Ours wins** on a data set and model, if the mean over ten seeds of `CODES` is above that of every arm of `CONTRASTS`,
 each with p < .01 in a two-sided test paired by seed, corrected by Holm over these arms. Nothing else is called better:
 not the arm that tuning chose, not the best of ours. **Cold items**: by the AUC among the test's clicks on items of at
 most five training clicks and negatives of as many (``matched_auc_cold``), where popularity has .5; ours wins by .015
-above the best arm that is not a code. A run counts only if its validation AUC is above that of added click rates
-(``rates_auc``) by `LEAST_GAIN`: others sat on a plateau where only popularity is learned, are counted, and made again
-with twice the patience.
+above the best arm that is not a code. A run whose validation AUC is not above that of added click rates
+(``rates_auc``) by `LEAST_GAIN` sat on a plateau where only popularity is learned: the report counts them by arm, and
+draws the curves of the baselines.
 """
 
 from itertools import product
 
 import numpy as np
 import pandas as pd
-from arms import ARMS as EVERY_ARM
-from arms import REFERENCES
+from arms import ARMS, REFERENCES
 from data import NAMES
-from runs import FORMER, MODELS, Run
-
-ARMS = {name: arm for name, arm in EVERY_ARM.items() if arm.columns is not None}
+from runs import MODELS, PATIENT, SHORT, Run
 
 N_CODES = 7
 TUNING_SEEDS = (100,)
-# Without content some seeds never leave the plateau where only popularity is learned. One seed may then pick a setting
-# that is best by luck: the arm that all others are seen against has two.
-PLATEAU_SEEDS = (100, 101)
-ON_A_PLATEAU = ("none",)
 LEAST_GAIN = 0.01
-# (learning rate, forgetting), the budget of every arm; of former runs (learning rate, L2 of embeddings and network).
-SETTINGS = [(0.006, 1.0), (0.003, 1.0), (0.006, 0.5)]
-FORMER_SETTINGS = [(0.006, 1e-4), (0.006, 2e-4), (0.012, 5e-5)]
+SETTINGS = [(0.012, 1.0), (0.006, 1.0), (0.012, 0.5)]  # (learning rate, forgetting), the budget of every arm
+TUNED = ["learning_rate", "forgetting"]
+LIBRARY_SETTING = (0.006, 1.0)  # of the patient training
+TUNED_MODEL = "DeepFM"
+REUSED = ("none", "adapters_joint", "rqvae", "moc_aligned")  # arms whose tuning is made for the other models too
+PACED = ("none", "adapters_joint", "rqvae", "moc", "graded", "moc_aligned")
 PRIMARY_SEEDS = range(10)  # of `CODES` and `CONTRASTS`
 SEEDS = range(5)
 SCALES = (1, 2, 3, 7)
 MORE_CODES = (16, 32)  # of the reviewers, for DeepFM and DCNv2
 CODES = "moc_aligned"  # ours that is codes alone, seen against every other arm
 CONTRASTS = ("none", "wide", "sets", "adapter", "adapters_joint", "repeat_256", "pq", "moc", "rqvae", "rqvae_aligned")
-OURS = [name for name, arm in EVERY_ARM.items() if arm.role == "ours"]
-SCALED = ("repeat_vq", "repeat_256", "rqvae", "residual", "moc", "parallel", "graded", "moc_whole", "moc_aligned")
-FUSED = ("fusion", "repeat_vq", "rqvae", "moc", "graded", "moc_aligned")
+OURS = [name for name, arm in ARMS.items() if arm.role == "ours"]
+SCALED = ("repeat_vq", "rqvae", "moc", "moc_aligned")
+SCALED_MORE = ("residual", "graded", "repeat_256")  # for DeepFM alone
+FUSED = ("repeat_vq", "rqvae", "moc", "moc_aligned")
 FUSED_MODELS = ("DeepFM", "DCNv2")
 FUSIONS = ("concat", "gate", "residual", "attention")
+REFUSED = ("concat",)  # for every arm of `FUSED`; the others for `CODES` alone
+STORED = {"none": (0,), "hashed": (7, 16), "adapters_joint": (7,), "alone": (1, 3, 7, 16), CODES: (3, 7)}  # and numbers
+COUNTER_EXAMPLE = "ml100k"  # whose arms are run for DeepFM alone
 
 
-def tune(runs):
+def pace(runs):
+    settings = {SHORT: SETTINGS[0], PATIENT: LIBRARY_SETTING}
     return [
-        Run("tune", data, model, arm, N_CODES, "gate", *setting, seed)
-        for model, data, arm, setting in product(MODELS, NAMES, ARMS, SETTINGS)
-        for seed in _tuning_seeds(arm)
+        Run("pace", "beauty", TUNED_MODEL, arm, N_CODES, "gate", *settings[training], seed, training)
+        for seed, arm, training in product(range(2), PACED, settings)
     ]
 
 
@@ -66,75 +70,100 @@ def references(runs):
     return [Run("references", data, "none", arm, 0, "none", 0.0, 0.0, 0) for data, arm in product(NAMES, REFERENCES)]
 
 
+def tune(runs):
+    return [
+        Run("tune", data, TUNED_MODEL, arm, N_CODES, "gate", *setting, seed)
+        for data, arm, setting, seed in product(NAMES, ARMS, SETTINGS, TUNING_SEEDS)
+        if not ARMS[arm].without
+    ]
+
+
+def reuse(runs):
+    others = [model for model in MODELS if model != TUNED_MODEL]
+    return [
+        Run("reuse", "beauty", model, arm, N_CODES, "gate", *setting, seed)
+        for model, arm, setting, seed in product(others, REUSED, SETTINGS, TUNING_SEEDS)
+    ]
+
+
 def primary(runs):
     return [
         Run("primary", data, model, arm, N_CODES, "gate", *setting, seed)
-        for seed, (data, model, arm), setting in _tuned(runs, PRIMARY_SEEDS)
-        if seed in SEEDS or arm in (CODES, *CONTRASTS)
+        for seed, model, (data, arm), setting in _tuned(runs, PRIMARY_SEEDS)
+        if (arm in (CODES, *CONTRASTS) or (model == TUNED_MODEL and seed in SEEDS))
+        and (model == TUNED_MODEL or data != COUNTER_EXAMPLE)
+        and (seed in SEEDS or data != COUNTER_EXAMPLE)
     ]
 
 
 def scale(runs):
+    primary_arms = (CODES, *CONTRASTS)
     return [
         Run("scale", data, model, arm, n_codes, "gate", *setting, seed)
-        for seed, (data, model, arm), setting in _tuned(runs, SEEDS)
-        if arm in SCALED
-        for n_codes in (*SCALES, *(MORE_CODES if model in FUSED_MODELS else ()))
+        for seed, model, (data, arm), setting in _tuned(runs, SEEDS)
+        for n_codes in _scales(model, data, arm)
+        if n_codes != N_CODES or (arm not in primary_arms and model != TUNED_MODEL)
     ]
 
 
 def fusion(runs):
     return [
         Run("fusion", data, model, arm, N_CODES, fusion, *setting, seed)
-        for seed, (data, model, arm), setting in _tuned(runs, SEEDS)
-        if model in FUSED_MODELS and arm in FUSED
+        for seed, model, (data, arm), setting in _tuned(runs, SEEDS)
+        if model in FUSED_MODELS and arm in FUSED and data != COUNTER_EXAMPLE
         for fusion in FUSIONS
+        if fusion in REFUSED or (arm == CODES and fusion != "gate")
     ]
 
 
-STAGES = {"references": references, "tune": tune, "primary": primary, "scale": scale, "fusion": fusion}
+def storage(runs):
+    return [
+        Run("storage", data, TUNED_MODEL, arm, n_codes, "gate", *SETTINGS[0], seed)
+        for seed, data, (arm, numbers) in product(range(3), NAMES, STORED.items())
+        for n_codes in numbers
+        if data != COUNTER_EXAMPLE
+    ]
 
 
-def _tuning_seeds(arm):
-    return PLATEAU_SEEDS if arm in ON_A_PLATEAU else TUNING_SEEDS
+STAGES = {stage.__name__: stage for stage in (pace, references, tune, reuse, primary, scale, storage, fusion)}
 
 
-def tuned_columns(runs):
-    """Return the two columns that were tuned, and the settings that were tried."""
-    if FORMER in runs:
-        return ["learning_rate", FORMER], FORMER_SETTINGS
-    return ["learning_rate", "forgetting"], SETTINGS
+def _scales(model, data, arm):
+    """Return the numbers of codes of an arm, for one model and data set."""
+    if arm in SCALED_MORE:
+        return SCALES if model == TUNED_MODEL and data != COUNTER_EXAMPLE else ()
+    if arm not in SCALED or (data == COUNTER_EXAMPLE and model != TUNED_MODEL):
+        return ()
+    has_more = arm == CODES and model in FUSED_MODELS and data != COUNTER_EXAMPLE
+    return (*SCALES, *MORE_CODES) if has_more else SCALES
 
 
 def best_settings(runs):
-    """Return the setting of best mean validation AUC per (data, model, arm), of those whose tuning is complete."""
-    columns, settings = tuned_columns(runs)
-    tuned = runs[runs["stage"] == "tune"]
-    tuned = tuned[pd.MultiIndex.from_frame(tuned[columns]).isin(settings)]
+    """Return the setting of best mean validation AUC per (data, arm), of those whose tuning is complete."""
+    tuned = runs[(runs["stage"] == "tune") & pd.MultiIndex.from_frame(runs[TUNED]).isin(SETTINGS)]
     best = {}
-    for key, tries in tuned.groupby(["data", "model", "arm"]):
-        tries = tries[tries["seed"].isin(_tuning_seeds(key[2]))]
-        if len(tries) == len(settings) * len(_tuning_seeds(key[2])):
-            best[key] = tuple(map(float, tries.groupby(columns)["valid_auc"].mean().idxmax()))
+    for key, tries in tuned.groupby(["data", "arm"]):
+        if len(tries) == len(SETTINGS) * len(TUNING_SEEDS):
+            best[key] = tuple(map(float, tries.groupby(TUNED)["valid_auc"].mean().idxmax()))
     return best
 
 
 def at_their_best(runs):
     """Return the runs of tuning, and those of later stages at the setting that tuning chose."""
     best = best_settings(runs)
-    keys = zip(runs["data"], runs["model"], runs["arm"], strict=True)
-    settings = runs[tuned_columns(runs)[0]].itertuples(index=False, name=None)
+    keys = runs[["data", "arm"]].itertuples(index=False, name=None)
+    settings = runs[TUNED].itertuples(index=False, name=None)
     is_best = [best.get(key) == setting for key, setting in zip(keys, settings, strict=True)]
-    return runs[runs["stage"].isin(["references", "tune"]) | np.array(is_best)]
+    return runs[~runs["stage"].isin(["primary", "scale", "fusion"]) | np.array(is_best, dtype=bool)]
 
 
-def chosen_arm(runs, data, model):
-    """Return our arm of best validation AUC in tuning, for one data set and model."""
-    tuned = runs[(runs["stage"] == "tune") & (runs["data"] == data) & (runs["model"] == model)]
+def chosen_arm(runs, data):
+    """Return our arm of best validation AUC in tuning, for one data set."""
+    tuned = runs[(runs["stage"] == "tune") & (runs["data"] == data)]
     return tuned[tuned["arm"].isin(OURS)].groupby("arm")["valid_auc"].max().idxmax()
 
 
 def _tuned(runs, seeds):
-    """Yield seeds, keys and settings: all arms of one seed before the next, so that a part is of use."""
-    for seed, (key, setting) in product(seeds, best_settings(runs).items()):
-        yield seed, key, setting
+    """Yield seeds, models, keys and settings: all arms of one seed before the next, so that a part is of use."""
+    for seed, model, (key, setting) in product(seeds, MODELS, best_settings(runs).items()):
+        yield seed, model, key, setting

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from arms import ARMS, REFERENCES
+from arms import ARMS, EMBEDDING_DIM, REFERENCES
 from contrasts import bootstrap_aucs, holm, paired_contrasts
 from data import NAMES, load
 from plan import (
@@ -14,36 +14,39 @@ from plan import (
     FUSED,
     FUSED_MODELS,
     FUSIONS,
+    LEAST_GAIN,
     MORE_CODES,
     N_CODES,
     OURS,
     SCALED,
+    SCALED_MORE,
     SCALES,
+    SETTINGS,
+    TUNED,
+    TUNED_MODEL,
     at_their_best,
+    best_settings,
     chosen_arm,
-    tuned_columns,
 )
 from records import markdown_table, publish
-from runs import MODELS, Run, file_name
+from runs import MODELS, PATIENT, SHORT, Run, file_name
 
 from semid.plots import Curve, ReconstructionDisplay, ScalingDisplay, SpectrumDisplay
 
 TITLES = {"beauty": "Amazon Beauty", "toys": "Amazon Toys", "ml100k": "MovieLens 100K"}
+N_ITEMS = {"beauty": 12_101, "toys": 11_924}
 CONTROLS = ("none", "random", "shuffled")
 NOT_CODES = ("none", "fusion", "wide", "sets", "adapter", "adapters", "adapters_joint")
 SPECTRA = ("repeat_vq", "rqvae", "moc", "graded")  # Figure 4
-# Over users, beside the runs.
-INTERVALS, FORMER_INTERVALS = "intervals_forgetting.parquet", "intervals.parquet"
+INTERVALS = "intervals.parquet"  # over users, beside the runs
 
 
-def write_report(store, page=None, images=None, *, of_former=False):
+def write_report(store, page=None, images=None):
     """Write every table into its place on the `page`, and every figure into the folder `images`."""
-    runs = at_their_best(store.former() if of_former else store.frame())
-    intervals = store.parquet.with_name(FORMER_INTERVALS if of_former else INTERVALS)
+    runs = at_their_best(store.frame())
+    intervals = store.parquet.with_name(INTERVALS)
     by_users = intervals_table(pd.read_parquet(intervals)) if intervals.exists() else []
     for name, table in (tables(runs) | {"intervals": by_users}).items():
-        if of_former and not table:  # of a question that was not asked then
-            continue
         publish(markdown_table(table) if table else "*To be run.*", f"study_{name}", page)
     if images is not None:
         draw_figures(runs, Path(images))
@@ -52,13 +55,16 @@ def write_report(store, page=None, images=None, *, of_former=False):
 def tables(runs):
     """Return the tables of the study by name, each a list of dicts of strings."""
     return {
+        "pace": pace_table(runs),
+        "reuse": reuse_table(runs),
         "claims": claims_table(runs),
         "primary": primary_table(runs),
         "contrasts": contrasts_table(runs),
         "arms": arms_table(runs, "auc"),
-        "cold": arms_table(runs, "auc_cold"),
         "matched": arms_table(runs, "matched_auc"),
         "matched_cold": arms_table(runs, "matched_auc_cold"),
+        "cold": arms_table(runs, "auc_cold"),
+        "popularity": popularity_table(runs),
         "gauc": arms_table(runs, "gauc"),
         "log_loss": arms_table(runs, "log_loss"),
         "why": why_table(runs),
@@ -66,8 +72,55 @@ def tables(runs):
         "discriminability": scale_table(runs, "nmi"),
         "robustness": scale_table(runs, "information_abundance"),
         "table2": fusion_table(runs),
+        "storage": storage_table(runs),
+        "plateaus": plateaus_table(runs),
         "settings": settings_table(runs),
     }
+
+
+def pace_table(runs):
+    """The study's short training beside the library's: DeepFM on Beauty, the same arms and seeds."""
+    paced = runs[runs["stage"] == "pace"]
+    rows = []
+    for arm in paced["arm"].unique():
+        row = {"arm": ARMS[arm].label}
+        for training in (PATIENT, SHORT):
+            some = paced[(paced["arm"] == arm) & (paced["training"] == training)]
+            row |= {
+                f"AUC, {training}": f"{some['auc'].mean():.4f}",
+                f"seconds, {training}": f"{some['run_seconds'].mean():.1f}",
+            }
+        rows.append(row)
+    if rows:
+        means = paced.groupby("training")[["auc", "run_seconds"]].mean()
+        row = {"arm": "**mean; runs an hour in two processes**"}
+        for training in (PATIENT, SHORT):
+            auc, seconds = means.loc[training]
+            row |= {
+                f"AUC, {training}": f"{auc:.4f}",
+                f"seconds, {training}": f"{seconds:.1f}; **{2 * 3600 / seconds:.0f}**",
+            }
+        rows.append(row)
+    return rows
+
+
+def reuse_table(runs):
+    """What another model loses, in validation AUC on Beauty, by the setting that DeepFM chose."""
+    best, rows = best_settings(runs), []
+    for (arm, model), some in runs[runs["stage"] == "reuse"].groupby(["arm", "model"], sort=False):
+        by_setting = some.groupby(TUNED)["valid_auc"].mean()
+        reused = best.get(("beauty", arm))
+        if len(by_setting) == len(SETTINGS) and reused is not None:
+            rows.append(
+                {
+                    "arm": ARMS[arm].label,
+                    "model": model,
+                    "own best": f"{by_setting.max():.4f}",
+                    f"setting of {TUNED_MODEL}": f"{by_setting[reused]:.4f}",
+                    "lost": f"{by_setting.max() - by_setting[reused]:.4f}",
+                }
+            )
+    return rows
 
 
 def claims_table(runs):
@@ -114,7 +167,7 @@ def primary_table(runs):
         some = _of(runs, "primary", data, model)
         if some.empty:
             continue
-        ours = chosen_arm(runs, data, model)
+        ours = chosen_arm(runs, data)
         others = [arm for arm in ARMS if arm not in OURS and arm in set(some["arm"])]
         contrasts = paired_contrasts(some, ours, others).assign(p=lambda table: holm(table["p"]))
         closest = contrasts.loc[contrasts["difference"].idxmin()]
@@ -224,12 +277,25 @@ def why_table(runs):
     return rows
 
 
+def scaled_runs(runs):
+    """Return the runs of arms at several numbers of codes; those of `N_CODES` are of the stage ``primary``."""
+    scaled = runs[runs["arm"].isin([*SCALED, *SCALED_MORE])]
+    other = scaled[(scaled["stage"] == "scale") & (scaled["n_codes"] != N_CODES)]
+    keys = set(other[["data", "model", "arm"]].itertuples(index=False, name=None))
+    has_others = [key in keys for key in scaled[["data", "model", "arm"]].itertuples(index=False, name=None)]
+    of_first_seeds = scaled["seed"] <= other["seed"].max()  # as many as at other numbers
+    return scaled[np.array(has_others, dtype=bool) & scaled["stage"].isin(["primary", "scale"]) & of_first_seeds]
+
+
 def scale_table(runs, score):
     """Table 1: a score of each method at each number of codes, for each model."""
-    scaled = runs[runs["stage"] == "scale"]
+    scaled = scaled_runs(runs)
+    if score not in scaled:
+        return []
+    scaled = scaled[scaled[score].notna()]
     scales = [n for n in (*SCALES, *MORE_CODES) if n in set(scaled["n_codes"])]
     rows = []
-    for data, model, arm in product(NAMES, MODELS, SCALED):
+    for data, model, arm in product(NAMES, MODELS, (*SCALED, *SCALED_MORE)):
         some = scaled[(scaled["data"] == data) & (scaled["model"] == model) & (scaled["arm"] == arm)]
         if not some.empty:
             means = {f"{n}x": _mean_and_deviation(some.loc[some["n_codes"] == n, score]) for n in scales}
@@ -238,29 +304,82 @@ def scale_table(runs, score):
 
 
 def fusion_table(runs):
-    """Table 2: each method with each fusion, seven codes."""
-    fused = runs[runs["stage"] == "fusion"]
+    """Table 2: each method with each fusion, seven codes; the gate's runs are those of the stages before."""
+    has_codes = runs["stage"].isin(["primary", "scale", "fusion"]) & (runs["n_codes"] == N_CODES)
     rows = []
     for data, model, arm in product(NAMES, FUSED_MODELS, FUSED):
-        some = fused[(fused["data"] == data) & (fused["model"] == model) & (fused["arm"] == arm)]
-        if not some.empty:
+        some = runs[has_codes & (runs["data"] == data) & (runs["model"] == model) & (runs["arm"] == arm)]
+        if set(some["fusion"]) - {"gate"}:
+            some = some[some["seed"] <= some.loc[some["fusion"] != "gate", "seed"].max()]
             means = {f: _mean_and_deviation(some.loc[some["fusion"] == f, "auc"]) for f in FUSIONS}
             rows.append({"data": TITLES[data], "model": model, "method": ARMS[arm].label, **means})
     return rows
 
 
+def popularity_table(runs):
+    """AUC by popularity of the items, DeepFM and seven codes: each third of the training clicks has its items."""
+    if "auc_head" not in runs:
+        return []
+    rows = []
+    for data, (name, arm) in product(NAMES, ARMS.items()):
+        some = _of(runs, "primary", data, TUNED_MODEL)
+        some = some[some["arm"] == name]
+        if not some.empty:
+            aucs = {part: _mean_and_deviation(some[f"auc_{part}"]) for part in ("head", "middle", "tail")}
+            rows.append({"data": TITLES[data], "arm": arm.label, **aucs})
+    return rows
+
+
+def storage_table(runs):
+    """What the items cost and what they reach, DeepFM: rows of embedding tables, and bytes with what lies beside them.
+
+    A row has an embedding and a first-order weight in float32.
+    """
+    stored = runs[runs["stage"] == "storage"]
+    rows = []
+    for (data, arm, n_codes), some in stored.groupby(["data", "arm", "n_codes"], sort=False):
+        n_rows, beside = some["item_rows"].iloc[0], some["bytes_per_item"].iloc[0] * N_ITEMS[data]
+        rows.append(
+            {
+                "data": TITLES[data],
+                "arm": ARMS[arm].label,
+                "codes": str(n_codes or "-"),
+                "rows of embeddings": f"{n_rows:,}",
+                "kB in all": f"{(n_rows * 4 * (EMBEDDING_DIM + 1) + beside) / 1000:,.0f}",
+                "AUC": _mean_and_deviation(some["auc"]),
+                "AUC, cold items": _mean_and_deviation(some["matched_auc_cold"]),
+            }
+        )
+    return sorted(rows, key=lambda row: row["data"])
+
+
+def plateaus_table(runs):
+    """How many runs of each arm ended on the plateau where only what is popular is learned, by their held-out AUC."""
+    trained = runs[runs["stage"].isin(["primary", "scale", "fusion"])]
+    if trained.empty:
+        return []
+    stayed = trained["valid_auc"] < trained["rates_auc"] + LEAST_GAIN
+    rows = []
+    for data, (name, arm) in product(NAMES, ARMS.items()):
+        of = (trained["data"] == data) & (trained["arm"] == name)
+        if stayed[of].any():
+            rows.append(
+                {"data": TITLES[data], "arm": arm.label, "runs": f"{of.sum()}", "on the plateau": f"{stayed[of].sum()}"}
+            )
+    return rows
+
+
 def settings_table(runs):
     """Validation AUC of each arm at each setting of the tuning, DeepFM."""
-    columns, settings = tuned_columns(runs)
     tuned = runs[(runs["stage"] == "tune") & (runs["model"] == "DeepFM")]
     rows = []
     for data, (name, arm) in product(NAMES, ARMS.items()):
         tries = tuned[(tuned["data"] == data) & (tuned["arm"] == name)]
         if not tries.empty:
-            of = tries.set_index(columns)["valid_auc"]
+            of = tries.set_index(TUNED)["valid_auc"]
             scores = {
                 f"{rate:g}, {strength:g}": f"{of[rate, strength].mean():.4f}" if (rate, strength) in of.index else "-"
-                for rate, strength in settings
+                for rate, strength in SETTINGS
             }
             rows.append({"data": TITLES[data], "arm": arm.label, **scores})
     return rows
@@ -273,14 +392,16 @@ def draw_figures(runs, folder):
         primary = _of(runs, "primary", data, "DeepFM")
         if len(primary):
             arms_figure(primary).savefig(folder / f"{data}_arms.png", dpi=130, bbox_inches="tight")
-        some = runs[(runs["stage"] == "scale") & (runs["data"] == data) & (runs["model"] == "DeepFM")]
+            curves_figure(primary).savefig(folder / f"{data}_curves.png", dpi=130, bbox_inches="tight")
+        some = scaled_runs(runs)
+        some = some[(some["data"] == data) & (some["model"] == "DeepFM")]
         if some.empty:
             continue
         some = some.assign(method=some["arm"].map(lambda arm: ARMS[arm].label), error=1 - some["r2"])
         figures = {
             "reconstruction": reconstruction_figure(some),
             "scaling": scaling_figure(some, _of(runs, "primary", data, "DeepFM"), "auc"),
-            "cold": scaling_figure(some, _of(runs, "primary", data, "DeepFM"), "auc_cold"),
+            "cold": scaling_figure(some, _of(runs, "primary", data, "DeepFM"), _cold_score(some)),
             "spectrum": spectrum_figure(some),
         }
         for name, figure in figures.items():
@@ -293,9 +414,8 @@ def arms_figure(runs):
 
     order = runs.groupby("arm")["auc"].mean().sort_values().index
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 0.27 * len(order) + 1), sharey=True, layout="constrained")
-    for ax, score, label in zip(
-        axes, ("auc", "auc_cold"), ("test AUC", "test AUC, items of at most 5 training clicks"), strict=True
-    ):
+    cold = "test AUC, items of at most 5 training clicks"
+    for ax, score, label in zip(axes, ("auc", _cold_score(runs)), ("test AUC", cold), strict=True):
         for place, arm in enumerate(order):
             values = runs.loc[runs["arm"] == arm, score]
             color = "#0072B2" if arm in OURS else "#777777"
@@ -308,6 +428,33 @@ def arms_figure(runs):
     axes[0].set_yticks(range(len(order)), [ARMS[arm].label for arm in order], fontsize="small")
     for tick, arm in zip(axes[0].get_yticklabels(), order, strict=True):
         tick.set_fontweight("bold" if arm in OURS else "normal")
+    return figure
+
+
+def curves_figure(runs):
+    """Validation AUC by epoch of every arm that is not ours, a line per seed: whether a baseline has been trained."""
+    import matplotlib.pyplot as plt
+
+    baselines = [arm for arm in ARMS if arm not in OURS and arm in set(runs["arm"])]
+    n_columns = 4
+    figure, axes = plt.subplots(
+        -(-len(baselines) // n_columns),
+        n_columns,
+        figsize=(12, 2.2 * -(-len(baselines) // n_columns)),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for ax in axes.flat[len(baselines) :]:
+        ax.set_axis_off()
+    for ax, arm in zip(axes.flat, baselines, strict=False):
+        for run in runs[runs["arm"] == arm].itertuples():
+            ax.plot(np.arange(1, len(run.valid_aucs) + 1), run.valid_aucs, color="#0072B2", alpha=0.5)
+            ax.axhline(run.rates_auc, color="#777777", linestyle=":")
+        ax.set_title(ARMS[arm].label, fontsize="small")
+        ax.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("epoch")
+    figure.supylabel("validation AUC (dotted: click rates, added up)")
     return figure
 
 
@@ -329,7 +476,11 @@ def scaling_figure(runs, primary, score):
             np.array([0.0]), np.array([without.mean()]), np.array([without.sem()]), np.array([len(without)])
         )
     curves = ScalingDisplay.from_runs(runs, x="n_codes", y=score).curves
-    label = {"auc": "test AUC", "auc_cold": "test AUC, items of at most 5 training clicks"}[score]
+    label = {
+        "auc": "test AUC",
+        "auc_cold": "test AUC, items of at most 5 training clicks",
+        "matched_auc_cold": "test AUC, items of at most 5 training clicks,\nnegatives of as many",
+    }[score]
     return ScalingDisplay(curves, x_label="number of codes", y_label=label, baseline=baseline).plot().figure_
 
 
@@ -370,7 +521,7 @@ def bootstrap_primary(store, folder, predictions):
         if not files or not all(file.exists() for arm in files for file in files[arm]):
             continue  # made on another machine: its intervals stay as they are
         mean = {arm: np.mean([np.load(file) for file in files[arm]], axis=0) for arm in files}
-        ours, others = chosen_arm(runs, name, model), [arm for arm in mean if arm not in OURS]
+        ours, others = chosen_arm(runs, name), [arm for arm in mean if arm not in OURS]
         test = load(name, folder).test
         aucs = bootstrap_aucs(test["click"], [mean[ours], *(mean[arm] for arm in others)], test["user_id"])
         kept = kept[(kept["data"] != name) | (kept["model"] != model)]
@@ -392,6 +543,12 @@ def _as_runs(frame):
 def _of(runs, stage, data, model):
     is_wanted = (runs["stage"] == stage) & (runs["data"] == data) & (runs["model"] == model)
     return runs[is_wanted & (runs["n_codes"] == N_CODES)]
+
+
+def _cold_score(runs):
+    """Return the score for cold items: by matched negatives, where the data set has them."""
+    name = "matched_auc_cold"
+    return name if name in runs and runs[name].notna().any() else "auc_cold"
 
 
 def _mean(runs, arm):

@@ -5,14 +5,17 @@ Runs are kept in one parquet file; those of a session come in as lines of JSON, 
 
 import json
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from arms import ARMS, EMBEDDING_DIM, REFERENCES
+import torch
+from arms import ARMS, EMBEDDING_DIM, LONG, REFERENCES
 from data import COLD_CLICKS
 from sklearn.metrics import log_loss, roc_auc_score
+from skorch.callbacks import LRScheduler
 
 from semid.ctr import AutoIntClassifier, DCNv2Classifier, DeepFMClassifier, DeepIMClassifier
 from semid.metrics import (
@@ -37,6 +40,8 @@ COMMON = {
     "hidden_layer_sizes": (128, 64),
     "device": "cpu",
 }
+SHORT, PATIENT = "short", "patient"  # trainings
+_LAST_RATE = 0.2  # of the learning rate, in the last epoch of a short training
 
 
 class Run(NamedTuple):
@@ -51,11 +56,41 @@ class Run(NamedTuple):
     learning_rate: float
     forgetting: float
     seed: int  # of the tokenizer and of the click model
+    training: str = SHORT
 
 
-# Runs with the training of 0.1.0, which tuned an L2 of embeddings and network, are kept as they are, in tables of their
-# own.
-FORMER = "l2"
+class Decay:
+    """Factor of the learning rate in each epoch, from 1 to `_LAST_RATE` along a line."""
+
+    def __init__(self, n_epochs):
+        self.n_epochs = n_epochs
+
+    def __call__(self, epoch):
+        return 1 - (1 - _LAST_RATE) * min(epoch / (self.n_epochs - 1), 1)
+
+
+def training_parameters(training, arm):
+    """Return the parameters of the click model that say how long it trains.
+
+    A short training runs a fixed number of epochs while the learning rate falls, and keeps the best of them. A patient
+    one is that of the library's defaults: it waits for epochs without gain. The report has a table of both.
+    """
+    n = arm.n_epochs
+    if training == PATIENT:
+        return {"n_iter_no_change": 6} if n == LONG else {}
+    decay = LRScheduler("LambdaLR", lr_lambda=Decay(n))
+    return {"max_iter": n, "n_iter_no_change": n, "callbacks": [decay]}
+
+
+@contextmanager
+def products_of(training):
+    """Products of matrices in bfloat16 for a short training, where the processor has them."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium" if training == SHORT else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 class Scores:
@@ -106,21 +141,25 @@ def execute(run, data, predictions=None):
     if run.arm in REFERENCES:
         return _execute_reference(run, data)
     arm = ARMS[run.arm]
+    data = data._replace(fields=[field for field in data.fields if field not in arm.without])
     start = time.perf_counter()
     columns = arm.columns(data, run.n_codes, run.seed)
     tokenizer_seconds = time.perf_counter() - start
+    start_of_run = time.perf_counter()
     train, valid, test = (impressions_with(columns, part, data) for part in (data.train, data.valid, data.test))
     parameters = {"fusion": run.fusion, **COMMON, **arm.parameters(data, run.n_codes)}
+    parameters |= training_parameters(run.training, arm)
     model = MODELS[run.model](
         learning_rate=run.learning_rate, forgetting=run.forgetting, random_state=run.seed, **parameters
     )
     start = time.perf_counter()
-    model.fit(train, data.train["click"], eval_set=(valid, data.valid["click"]))
+    with products_of(run.training):
+        model.fit(train, data.train["click"], eval_set=(valid, data.valid["click"]))
     seconds = time.perf_counter() - start
     probability = model.predict_proba(test)[:, 1]
     if predictions is not None:
         np.save(Path(predictions) / file_name(run), probability.astype(np.float32))
-    return {
+    record = {
         **run._asdict(),
         "valid_auc": float(model.history_["valid_auc"].max()),
         "valid_aucs": model.history_["valid_auc"].round(5).tolist(),
@@ -128,12 +167,17 @@ def execute(run, data, predictions=None):
         **Scores(data, data.test)(probability),
         **_of_matched(data, lambda rows: model.predict_proba(impressions_with(columns, rows, data))[:, 1]),
         "n_parameters": int(sum(array.size for array in model.state_.values())),
+        **_item_storage(train, columns),
         "n_epochs": model.n_iter_,
         "seconds": seconds,
         "tokenizer_seconds": tokenizer_seconds,
-        **(_of_codes(columns, data) if columns is not None and "item_code0" in columns else {}),
-        **(_of_representation(model, test, data.test["click"], run.seed) if run.stage == "scale" else {}),
+        "run_seconds": time.perf_counter() - start_of_run,  # without the codes, which other runs share
     }
+    if columns is not None and "item_code0" in columns:
+        record |= _of_codes(columns, data)
+    if run.model == "DeepFM" and run.stage in ("primary", "scale"):
+        record |= _of_representation(model, test, data.test["click"], run.seed)
+    return record
 
 
 def _execute_reference(run, data):
@@ -166,6 +210,17 @@ def impressions_with(columns, impressions, data):
 
 def file_name(run):
     return "_".join(str(entry).replace("+", "") for entry in run) + ".npy"
+
+
+def _item_storage(train, columns):
+    """Rows of the embedding tables that are the items', and bytes that a server holds for each item beside them.
+
+    A code takes two bytes, a row that ids are hashed to two as well, the number of a vector four.
+    """
+    of_items = train.filter(regex="^item_(id$|row$|code)")
+    vectors = 0 if columns is None else columns.filter(like="item_vector").shape[1]
+    codes = of_items.shape[1] - ("item_id" in of_items)
+    return {"item_rows": int(of_items.nunique().sum()), "bytes_per_item": 2 * codes + 4 * vectors}
 
 
 def _of_codes(columns, data):
@@ -209,28 +264,17 @@ class RunStore:
         self.lines.parent.mkdir(parents=True, exist_ok=True)
 
     def frame(self):
-        """Return the runs that can be made today, one row each; of a run that was made twice the later one."""
-        runs = self._everything()
-        return runs[runs["forgetting"].notna()].drop(columns=FORMER).reset_index(drop=True)
-
-    def former(self):
-        """Return the runs with the training of 0.1.0, which nothing can make any more."""
-        runs = self._everything()
-        return runs[runs[FORMER].notna()].drop(columns="forgetting").reset_index(drop=True)
-
-    def _everything(self):
+        """Return all runs, one row each; of a run that was made twice the later one."""
         parts = []
         if self.parquet.exists():
             parts.append(pd.read_parquet(self.parquet))
         if self.lines.exists():
             records = [json.loads(line) for line in self.lines.read_text().splitlines() if line.endswith("}")]
             parts.append(pd.DataFrame(records))
-        columns = [*Run._fields, FORMER]
         if not any(map(len, parts)):
-            return pd.DataFrame(columns=columns)
+            return pd.DataFrame(columns=list(Run._fields))
         runs = pd.concat([part for part in parts if len(part)], ignore_index=True)
-        runs = runs.reindex(columns=list(dict.fromkeys([*columns, *runs.columns])))
-        return runs.drop_duplicates(columns, keep="last").reset_index(drop=True)
+        return runs.drop_duplicates(list(Run._fields), keep="last").reset_index(drop=True)
 
     def missing(self, wanted):
         """Return those of the runs `wanted` that were not made."""
@@ -242,8 +286,8 @@ class RunStore:
             file.write(json.dumps(record) + "\n")
 
     def collect(self):
-        """Write all runs, the former ones too, into the parquet file."""
-        runs = self._everything().sort_values([*Run._fields, FORMER], kind="stable", ignore_index=True)
+        """Write all runs into the parquet file."""
+        runs = self.frame().sort_values(list(Run._fields), kind="stable", ignore_index=True)
         partial = self.parquet.with_suffix(".partial")
         runs.to_parquet(partial, index=False)
         partial.replace(self.parquet)

@@ -1,7 +1,7 @@
 """The study: do more codes help a click model, which ones, and for which items?
 
     python benchmarks/study/study.py run tune primary --data folder --hours 2
-    python benchmarks/study/study.py report --output docs/study.md --images docs/images/study --former
+    python benchmarks/study/study.py report --output docs/study.md --images docs/images/study
     python benchmarks/study/study.py bootstrap --data folder
 
 Stages are lists of runs; each run is made once and kept, so that a stage that was cut short goes on where it was. Runs
@@ -43,7 +43,6 @@ def main(arguments=None):
     report = commands.add_parser("report", help="write tables and figures from the runs that there are")
     report.add_argument("--output", help="markdown page with the markers of the tables; without it, print only")
     report.add_argument("--images", help="folder for the figures")
-    report.add_argument("--former", action="store_true", help="the runs with the training of 0.1.0, tuned by L2")
     commands.add_parser("collect", help="merge the runs into the parquet file")
     bootstrap = commands.add_parser("bootstrap", help="intervals over users, from the predictions that are kept here")
     bootstrap.add_argument("--data", required=True, help="folder of the data sets")
@@ -60,7 +59,7 @@ def main(arguments=None):
     elif arguments.command == "bootstrap":
         bootstrap_primary(store, arguments.data, arguments.outputs / "predictions")
     else:
-        write_report(store, arguments.output, arguments.images, of_former=arguments.former)
+        write_report(store, arguments.output, arguments.images)
 
 
 def run_stage(stage, store, arguments):

@@ -43,7 +43,7 @@ def batch_history(column, rows, n_entries=None):
 def _by_item(items):
     """Return the distinct ones of the items of entries (E,), the place of each entry among them, and entries by item.
 
-    As many as entries on a GPU, see `distinct_on`: what is left over repeats the last one and has no entries.
+    As many as entries on a GPU, see `distinct_rows_of`: what is left over repeats the last one and has no entries.
     """
     ordered, order, numbers = numbered(items)
     entries = torch.empty_like(order).scatter_(0, order, numbers)

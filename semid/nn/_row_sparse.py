@@ -14,6 +14,7 @@ from semid.nn._fields import TouchedRows
 _EPSILON = 1e-8  # Adam's
 _BETA2 = 0.999  # Adam's decay of second moments
 _LEAST_SHARE = 1e-7
+_SCANNED_ROWS = 25  # per entry of a batch, that are scanned in less time than the entries are sorted
 _FIELD_BETA = 0.99  # decay of the squares of a whole field, which many rows agree on
 
 
@@ -87,13 +88,14 @@ class LazyAdam:
         # Moving averages, of squares of the gradients of each field, (F, G), and behind them of its visits.
         n_fields = 1 if visits is None else len(visits.first_rows)
         self.field_moments = table.new_zeros(n_fields, len(self.widths) + 1)
+        self._distinct = distinct_rows_of(table)
 
     def open(self, rows, weights=None):
         """Return the rows of a batch (int64, any shape) as `TouchedRows`, brought up to date, for a forward pass.
 
         With `visits`, rows are (B, C), and `weights` those of the impressions, (B,).
         """
-        self.rows, places, self.slots = distinct_on(rows.device)(rows)
+        self.rows, places, self.slots = self._distinct(rows)
         self.values, self.moments, self.averages = self._caught_up(self.rows)
         self.counts = None
         if self.visits is not None:
@@ -228,13 +230,27 @@ class DistinctRows(NamedTuple):
     slots: torch.Tensor | None  # whose gradient a row takes, where it is not its own
 
 
-def distinct_on(device):
-    """Return what gives the `DistinctRows` of a tensor of rows on `device`."""
-    return _distinct if device.type == "cpu" else _distinct_without_waiting
+def distinct_rows_of(table):
+    """Return what gives the `DistinctRows` of a tensor of rows of `table`."""
+    return DistinctByMarks(len(table)) if table.device.type == "cpu" else _distinct_without_waiting
 
 
-def _distinct(rows):
-    return DistinctRows(*torch.unique(rows, return_inverse=True), None)
+class DistinctByMarks:
+    """Finds distinct rows by marks on all rows of the table, or by sorting where the table is far longer."""
+
+    def __init__(self, n_rows):
+        self.is_met = torch.zeros(n_rows, dtype=torch.bool)
+        self.numbers = torch.empty(n_rows, dtype=torch.int64)  # of the rows that are met; of others anything
+
+    def __call__(self, rows):
+        if len(self.is_met) > _SCANNED_ROWS * rows.numel():
+            return DistinctRows(*torch.unique(rows, return_inverse=True), None)
+        entries = rows.flatten()
+        self.is_met.index_fill_(0, entries, True)
+        distinct = self.is_met.nonzero().flatten()
+        self.is_met.index_fill_(0, distinct, False)
+        self.numbers.index_copy_(0, distinct, torch.arange(len(distinct)))
+        return DistinctRows(distinct, self.numbers.index_select(0, entries).view(rows.shape), None)
 
 
 def _distinct_without_waiting(rows):

@@ -26,7 +26,7 @@ def _targets(rows):
 def either_way(request, monkeypatch):
     """Both ways to find the distinct rows of a batch."""
     if request.param != "on the CPU":
-        monkeypatch.setattr(_row_sparse, "_distinct", _row_sparse._distinct_without_waiting)
+        monkeypatch.setattr(_row_sparse, "distinct_rows_of", lambda table: _row_sparse._distinct_without_waiting)
 
 
 def _lazy(table, batches, l2, decay, settle_at=()):
@@ -111,6 +111,17 @@ def test_a_changed_learning_rate_acts():
         steps.append((parameter.detach() - before).abs().max().item())
     assert steps[0] > 0
     assert steps[1] == 0
+
+
+@pytest.mark.parametrize("n_rows", [20, 100_000])
+def test_distinct_rows_are_those_of_sorting_however_long_the_table_is(n_rows):
+    rng, distinct_rows = np.random.default_rng(0), _row_sparse.DistinctByMarks(n_rows)
+    for shape in [(5, 3), (40, 1), (0, 2)]:
+        rows = torch.as_tensor(rng.integers(n_rows, size=shape))
+        expected, places = torch.unique(rows, return_inverse=True)
+        found = distinct_rows(rows)
+        torch.testing.assert_close(found.rows, expected)
+        torch.testing.assert_close(found.places, places)
 
 
 def test_distinct_rows_are_found_without_waiting():

@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # what __getattr__ finds, for type checkers and editors
     from semid.ctr import DINClassifier as DINClassifier
     from semid.ctr import FactorizationMachineClassifier as FactorizationMachineClassifier
     from semid.ctr import MLPCTRClassifier as MLPCTRClassifier
+    from semid.embedders import CoClickEmbedder as CoClickEmbedder
     from semid.embedders import TextEmbedder as TextEmbedder
     from semid.features import ClickHistory as ClickHistory
     from semid.features import HistoryEncoder as HistoryEncoder
@@ -53,6 +54,7 @@ __version__ = "0.1.0"
 _MODULE_OF = {
     "AutoIntClassifier": "ctr",
     "ClickHistory": "features",
+    "CoClickEmbedder": "embedders",
     "DCNv2Classifier": "ctr",
     "DINClassifier": "ctr",
     "DeepFMClassifier": "ctr",

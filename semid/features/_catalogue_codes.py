@@ -9,16 +9,17 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_memory, has_fit_parameter
 
 from semid import __version__
+from semid.features._interaction_embeddings import alignment_of_clicks, interaction_matrix
 
 
-def fit_on_catalogue(tokenizer, items, alignment, memory):
+def fit_on_catalogue(tokenizer, items, options, memory):
     """Return a fitted clone of the tokenizer and the codes of `items`; with `memory`, those of an earlier call.
 
-    Called by `fit` of an estimator, whose caller the warning names.
+    `options` go to its `fit`. Called by `fit` of an estimator, whose caller the warning names.
     """
     tokenizer = clone(tokenizer)
     if memory is None:
-        return _fit(tokenizer, None, items, alignment)
+        return _fit(tokenizer, None, items, options)
     for name, value in tokenizer.get_params(deep=True).items():
         if name.endswith("random_state") and not isinstance(value, Integral):
             warnings.warn(
@@ -26,29 +27,43 @@ def fit_on_catalogue(tokenizer, items, alignment, memory):
                 UserWarning,
                 stacklevel=4,
             )
-            return _fit(tokenizer, None, items, alignment)
+            return _fit(tokenizer, None, items, options)
     cached = check_memory(memory).cache(_fit, ignore=["items"])
-    return cached(tokenizer, (__version__, items.fingerprint), items, alignment)
+    return cached(tokenizer, (__version__, items.fingerprint), items, options)
 
 
-def check_takes_alignment(tokenizer, user):
-    """Raise if `fit` of the tokenizer takes no alignment, which the clicks of the column `user` are for."""
-    last = tokenizer.steps[-1][1] if isinstance(tokenizer, Pipeline) else tokenizer
-    if not has_fit_parameter(last, "alignment"):
-        raise ValueError(
-            f"user must be None for {type(last).__name__}, whose fit takes no alignment, got "
-            f"{user!r}. Use a learned tokenizer, such as MixtureOfCodesTokenizer."
-        )
+def options_of_clicks(tokenizer, log, item_ids):
+    """Return what `fit` of a tokenizer takes of a log of clicks: ``interactions`` of a step of it, or ``alignment``.
+
+    Raises
+    ------
+    ValueError
+        If it takes neither.
+    """
+    steps = tokenizer.steps if isinstance(tokenizer, Pipeline) else [("", tokenizer)]
+    for name, step in steps:
+        if has_fit_parameter(step, "interactions"):
+            return {_of_step(name, "interactions"): interaction_matrix(log, item_ids, user="user", item="item")}
+    return {_of_step(steps[-1][0], "alignment"): alignment_of_clicks(log, item_ids)}
 
 
-def _fit(tokenizer, key, items, alignment):
+def check_takes_clicks(tokenizer, user):
+    """Raise if no step of the tokenizer takes clicks in its `fit`, which those of the column `user` are for."""
+    steps = [step for _, step in tokenizer.steps] if isinstance(tokenizer, Pipeline) else [tokenizer]
+    if any(has_fit_parameter(step, "interactions") for step in steps) or has_fit_parameter(steps[-1], "alignment"):
+        return
+    raise ValueError(
+        f"user must be None for {type(steps[-1]).__name__}, whose fit takes no alignment, got {user!r}. Use "
+        "presets.co_clicks(), a CoClickEmbedder before it, or a learned tokenizer, such as MixtureOfCodesTokenizer."
+    )
+
+
+def _of_step(name, parameter):
+    return f"{name}__{parameter}" if name else parameter
+
+
+def _fit(tokenizer, key, items, options):
     """Return the fitted tokenizer and the codes of the catalogue; `key` stands for `items` in a cache."""
-    options = {} if alignment is None else {_alignment_parameter(tokenizer): alignment}
     if isinstance(tokenizer, Pipeline):  # whose first steps, an embedder of texts above all, then work once
         return tokenizer, np.asarray(tokenizer.fit_transform(items.content, **options))
     return tokenizer, np.asarray(tokenizer.fit(items.content, **options).transform(items.content))
-
-
-def _alignment_parameter(tokenizer):
-    """Return the name under which `fit` takes the alignment; a Pipeline wants that of its step before it."""
-    return f"{tokenizer.steps[-1][0]}__alignment" if isinstance(tokenizer, Pipeline) else "alignment"

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_matrix, diags
+from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import LinearOperator, svds
 from sklearn.utils import check_random_state
 
@@ -71,10 +71,7 @@ def interaction_embeddings(
     array([nan], dtype=float32)
     """
     n_components = check_integer("n_components", n_components, 1)
-    users, items, catalogue = _positions(interactions, item_ids, user, item)
-    shape = (users.max(initial=-1) + 1, len(catalogue))
-    matrix = csr_matrix((np.ones(len(users)), (users, items)), shape=shape)
-    matrix.data[:] = 1.0  # repeated interactions were added up
+    matrix = interaction_matrix(interactions, item_ids, user=user, item=item).T.tocsr().astype(np.float64)
     user_degrees, item_degrees = (np.asarray(matrix.sum(axis=axis)).ravel() for axis in (1, 0))
     n_known = int(np.count_nonzero(item_degrees))
     if n_components >= min(len(user_degrees), n_known):
@@ -84,10 +81,10 @@ def interaction_embeddings(
         )
     with np.errstate(divide="ignore"):
         item_scales = np.where(item_degrees > 0, item_degrees**-0.5, 0.0)
-    normalized = diags(user_degrees**-0.5) @ matrix @ diags(item_scales)
+    normalized = diags_array(user_degrees**-0.5) @ matrix @ diags_array(item_scales)
     popularity = np.sqrt(user_degrees / matrix.nnz), np.sqrt(item_degrees / matrix.nnz)
-    start = check_random_state(random_state).uniform(-1, 1, size=min(shape))
-    embeddings = np.zeros((len(catalogue), n_components))
+    start = check_random_state(random_state).uniform(-1, 1, size=min(matrix.shape))
+    embeddings = np.zeros((matrix.shape[1], n_components))
     if normalized.power(2).sum() > 1 + 1e-9:  # else everyone met everything, and there is popularity alone
         _, values, vectors = svds(_without(normalized, *popularity), n_components, v0=start)
         embeddings = (vectors[::-1].T * values[::-1]) * item_scales[:, None]
@@ -95,8 +92,56 @@ def interaction_embeddings(
     return embeddings.astype(np.float32)
 
 
-def alignment_of_clicks(users, items, y, item_ids, user):
-    """Return the `interaction_embeddings` of a catalogue from the impressions that were clicked.
+def interaction_matrix(
+    interactions: pd.DataFrame, item_ids: ArrayLike, *, user: str = "user_id", item: str = "item_id"
+) -> csr_array:
+    """Return who interacted with what, a row per item and a column per user.
+
+    For ``fit(X, interactions=...)`` of `CoClickEmbedder`. Pass the interactions of the training rows alone: those of
+    the test would tell what is to be predicted.
+
+    Parameters
+    ----------
+    interactions : DataFrame
+        One row per positive interaction; repeated ones count once.
+    item_ids : array-like of shape (n_items,)
+        Ids of the catalogue, in the order that the result shall have.
+    user, item : str, default "user_id" and "item_id"
+        Columns of the user and of the item.
+
+    Returns
+    -------
+    matrix : csr_array of shape (n_items, n_users), bool
+        Users in the order in which they first appear.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or an item of the interactions is not among `item_ids`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from semid.features import interaction_matrix
+    >>> log = pd.DataFrame({"user_id": [7, 7, 8], "item_id": ["a", "b", "a"]})
+    >>> interaction_matrix(log, ["a", "b", "new"]).toarray().astype(int)
+    array([[1, 1],
+           [1, 0],
+           [0, 0]])
+    """
+    users, items, catalogue = _positions(interactions, item_ids, user, item)
+    shape = (len(catalogue), users.max(initial=-1) + 1)
+    return csr_array((np.ones(len(users), dtype=bool), (items, users)), shape=shape)
+
+
+def alignment_of_clicks(log, item_ids):
+    """Return the `interaction_embeddings` of a catalogue from a `log_of_clicks`, as wide as it allows."""
+    n_components = min(_ALIGNMENT_DIM, log["user"].nunique() - 1, log["item"].nunique() - 1)
+    return interaction_embeddings(log, item_ids, n_components=n_components, user="user", item="item", random_state=0)
+
+
+def log_of_clicks(users, items, y, item_ids, user):
+    """Return the impressions that were clicked, of users and items that are known: columns ``user`` and ``item``.
 
     Parameters
     ----------
@@ -121,13 +166,12 @@ def alignment_of_clicks(users, items, y, item_ids, user):
             "Is it the right column, and of the same type?"
         )
     log = pd.DataFrame({"user": users, "item": items})[clicked & is_known & users.notna().to_numpy()]
-    n_components = min(_ALIGNMENT_DIM, log["user"].nunique() - 1, log["item"].nunique() - 1)
-    if n_components < 1:
+    if min(log["user"].nunique(), log["item"].nunique()) < 2:
         raise ValueError(
             "user must name a column of at least two users who clicked at least two known items, "
             f"got {user!r} with {log['user'].nunique()} and {log['item'].nunique()}."
         )
-    return interaction_embeddings(log, item_ids, n_components=n_components, user="user", item="item", random_state=0)
+    return log
 
 
 def _without(matrix, left, right):

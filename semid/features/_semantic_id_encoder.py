@@ -16,9 +16,9 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from semid.base._all_or_nothing import all_or_nothing, snapshot
 from semid.base._checks import check_input_features, check_option
 from semid.base._versioned import Versioned
-from semid.features._catalogue_codes import check_takes_alignment, fit_on_catalogue
+from semid.features._catalogue_codes import check_takes_clicks, fit_on_catalogue, options_of_clicks
 from semid.features._history_frames import frame_of_blocks
-from semid.features._interaction_embeddings import alignment_of_clicks
+from semid.features._interaction_embeddings import log_of_clicks
 from semid.features._item_table import ItemTable
 from semid.tables._frames import as_index, check_table, find_column, split_columns
 from semid.tables._histories import UNKNOWN_CODE, HistoryArray, HistoryDtype, holds_histories, is_history
@@ -57,12 +57,12 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         What an id that is not in `items` becomes: the code -1 in every column, or an error.
     user : str or int, default None
         Column of the user, by name or position, to be passed beside the item-id columns. Then the clicks in `fit`,
-        who clicked what in the first column of single ids, are a second view of the items (`interaction_embeddings`)
-        with which the tokenizer aligns its codes: items that the same users click get codes in common. Codes still
-        follow from an item's embedding alone, those of items without clicks too; but `transform` wants the column as
-        well, and ``codes_`` are the codes of ``ids_`` without it. For tokenizers whose `fit` takes ``alignment``. What
-        the click model behind it holds out of the same rows for early stopping is among these clicks; an `eval_set`
-        would be apart.
+        who clicked what in the first column of single ids, teach the tokenizer: items that the same users click get
+        codes in common. A step of it that takes ``interactions``, the `CoClickEmbedder` of `presets.co_clicks`, learns
+        from pairs of clicks; else the learned tokenizers take ``alignment``, `interaction_embeddings` as a second view
+        of the items. Codes still follow from an item's embedding, those of items without clicks too; but `transform`
+        wants the column as well, and ``codes_`` are the codes of ``ids_`` without it. What the click model behind it
+        holds out of the same rows for early stopping is among these clicks; an `eval_set` would be apart.
 
     Attributes
     ----------
@@ -142,8 +142,8 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         if not (hasattr(self.tokenizer, "fit") and hasattr(self.tokenizer, "transform")):
             raise TypeError(f"tokenizer must be an estimator with fit and transform, got {self.tokenizer!r}.")
         columns = self._id_columns(X, reset=True)
-        alignment = None if self.user is None else self._interactions(X, y, columns)
-        self.tokenizer_, self.codes_ = fit_on_catalogue(self.tokenizer, self.items, alignment, self.memory)
+        options = {} if self.user is None else self._clicks(X, y, columns)
+        self.tokenizer_, self.codes_ = fit_on_catalogue(self.tokenizer, self.items, options, self.memory)
         self.ids_ = self.items.ids
         self._warn_of_unknown_ids(columns)
         return self
@@ -306,22 +306,23 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
     def _user_position(self, names):
         return find_column("user", self.user, list(names))
 
-    def _interactions(self, X, y, id_columns):
-        """Return the `interaction_embeddings` of the items, from the rows of `X` that were clicked."""
+    def _clicks(self, X, y, id_columns):
+        """Return what the tokenizer's `fit` takes of the rows of `X` that were clicked."""
         single = [column for column in id_columns if not is_history(column)]
         if not single:
             raise ValueError(
                 f"user must go with a column of single item ids, whose clicks it is of, got "
                 f"{'histories alone' if id_columns else 'none'} beside {self.user!r}. Pass the item-id column too."
             )
-        check_takes_alignment(self.tokenizer, self.user)
+        check_takes_clicks(self.tokenizer, self.user)
         if y is None:
-            raise ValueError(f"y must be given with user={self.user!r}: clicks are what codes are aligned with.")
+            raise ValueError(f"y must be given with user={self.user!r}: clicks are what codes are learned from.")
         y = column_or_1d(y)
         check_consistent_length(X, y)
         names, columns = split_columns(check_table(self, X, reset=False))
         users = columns[self._user_position(names)].reset_index(drop=True)
-        return alignment_of_clicks(users, single[0], y, self.items.ids, self.user)
+        log = log_of_clicks(users, single[0], y, self.items.ids, self.user)
+        return options_of_clicks(self.tokenizer, log, self.items.ids)
 
     def _id_names(self, input_features=None):
         """Return the names of the item-id columns, or ``x0``, ``x1``, ..."""

@@ -20,16 +20,16 @@ from semid.base._checks import check_codes, check_integer, check_number, check_o
 from semid.base._live_module import LiveModule, build_seeded
 from semid.ctr._base import BaseCTRClassifier
 from semid.ctr._encoding import ImpressionEncoder
-from semid.embedders import TextEmbedder
+from semid.embedders import CoClickEmbedder, TextEmbedder
 from semid.features import ClickHistory, HistoryEncoder, ItemTable, PrefixNGramEncoder, SemanticIDEncoder
 from semid.features._times import DATES, NUMBERS, ZONED_DATES
 from semid.io._examples import example_row, parts_of, table_of
 from semid.recommend import NextItemRecommender
+from semid.tables._rows import row_hashes
 from semid.tokenizers import UniqueTokenizer
 from semid.tokenizers._base import BaseTokenizer
 from semid.tokenizers._candidates import gives_candidates
 from semid.tokenizers._occupancy import ranks_within_equal, taken_places, to_numbers
-from semid.tokenizers._rows import row_hashes
 
 _MOST_FEATURES = 2**20
 _MOST_COLUMNS = 1_024  # of ids, or of codes
@@ -96,6 +96,7 @@ def _check_fitted(instance):
         SemanticIDEncoder: _check_semantic_id_encoder,
         PrefixNGramEncoder: _check_prefix_encoder,
         HistoryEncoder: _check_history_encoder,
+        CoClickEmbedder: _check_co_click_embedder,
         TextEmbedder: _check_text_embedder,
         BaseCTRClassifier: _check_classifier,
         NextItemRecommender: _check_recommender,
@@ -290,6 +291,21 @@ def _check_text_embedder(embedder):
     if embedder.model == "lsa" and not embedder.n_features_out_ <= embedder._lsa.components_.shape[1]:
         raise ValueError(f"n_features_out_ must be at most the number of components, got {embedder.n_features_out_}.")
     _pass_one_row(embedder)
+
+
+def _check_co_click_embedder(embedder):
+    _check_architecture(embedder._architecture, ("hidden_dim", "n_components"))
+    _check_state(embedder)
+    hashes, vectors = embedder.clicked_hashes_, embedder.clicked_embeddings_
+    if hashes.dtype != np.uint64 or hashes.ndim != 1 or not (hashes[1:] > hashes[:-1]).all():
+        raise ValueError("clicked_hashes_ must be ascending, of dtype uint64.")
+    shape = (len(hashes), embedder._architecture["n_components"])
+    if vectors.dtype != np.float32 or vectors.shape != shape or not np.isfinite(vectors).all():
+        raise ValueError(f"clicked_embeddings_ must be finite, float32 of shape {shape}, got {vectors.shape}.")
+    if embedder.mean_.shape != (embedder.n_features_in_,) or not np.isfinite(embedder.mean_).all():
+        raise ValueError(f"mean_ must be {embedder.n_features_in_} finite numbers, got shape {embedder.mean_.shape}.")
+    check_number("scale_", embedder.scale_, 0, open_minimum=True)
+    on_cpu(embedder).transform(table_of(embedder, 0.0))
 
 
 def _check_impression_encoder(encoder):

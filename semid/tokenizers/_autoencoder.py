@@ -15,8 +15,8 @@ from semid.engine._catalogue import ENCODE_ROWS, ROWS_PER_CODE, Catalogue
 from semid.engine._checkpoints import Checkpoint, NoCheckpoint, check_checkpoint_dir, fingerprint_of, n_bytes_of
 from semid.engine._ranks import current_ranks
 from semid.nn._autoencoder import LinearPlusMLP, QuantizedAutoencoder, start_as_pca
+from semid.tables._rows import distinct_rows, row_hashes
 from semid.tokenizers._base import BaseTokenizer
-from semid.tokenizers._rows import distinct_rows, row_hashes
 
 _INITIAL_KMEANS_ITERATIONS = 15
 

@@ -28,11 +28,11 @@ from semid.base._versioned import Versioned
 from semid.engine._catalogue import ENCODE_ROWS, Catalogue, mean_and_scale
 from semid.metrics import reconstruction_r2
 from semid.tables._ids import is_called_id
+from semid.tables._rows import distinct_rows
 from semid.tables._vectors import from_tensor
 from semid.tokenizers._alignment import labels_like
 from semid.tokenizers._candidates import GivesCandidates
 from semid.tokenizers._documentation import SHARED_PARTS
-from semid.tokenizers._rows import distinct_rows
 
 # A code is taken from float32 arithmetic where the nearest code vector leads the next by more than this share of the
 # squared norms, far above the rounding of an encoder; the few other items are encoded again in float64. Not covered:

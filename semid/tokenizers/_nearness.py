@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from semid.base._checks import warn
-from semid.tokenizers._rows import distinct_rows
+from semid.tables._rows import distinct_rows
 
 # What the arithmetic of float32 leaves between two batches or machines, with room: about 2e-7 was seen.
 SAME = 2.0**-17

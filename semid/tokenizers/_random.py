@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 from semid.base._typing import RandomState
 from semid.nn._autoencoder import QuantizedAutoencoder
 from semid.nn._quantizers import ParallelQuantizer
+from semid.tables._rows import mix_bits, row_hashes
 from semid.tokenizers._base import BaseTokenizer
-from semid.tokenizers._rows import mix_bits, row_hashes
 
 _BLOCK = 8_192  # rows whose embeddings are read at once
 

@@ -16,6 +16,7 @@ from semid.base._checks import (
     check_option,
     check_sample_weight,
 )
+from semid.tables._rows import row_hashes
 from semid.tokenizers._alignment import labels_like
 from semid.tokenizers._base import EmbeddingsToCodes
 from semid.tokenizers._candidates import BLOCK, gives_candidates
@@ -31,7 +32,6 @@ from semid.tokenizers._occupancy import (
 )
 from semid.tokenizers._placement_report import PlacementReport, report_of
 from semid.tokenizers._reassignment import FreeCodes
-from semid.tokenizers._rows import row_hashes
 from semid.tokenizers._suffixes import size_with_room, with_suffix
 
 

@@ -13,10 +13,14 @@ Examples
 
 from typing import Any
 
+from sklearn.pipeline import Pipeline
+
+from semid.embedders._co_click_embedder import CoClickEmbedder
 from semid.tokenizers._mixture_of_codes import MixtureOfCodesTokenizer
+from semid.tokenizers._parallel_kmeans import ParallelKMeansTokenizer
 from semid.tokenizers._rqvae import RQVAETokenizer
 
-__all__ = ["lc_rec", "mixture_of_codes", "ranking", "tiger"]
+__all__ = ["co_clicks", "lc_rec", "mixture_of_codes", "ranking", "tiger"]
 
 
 def tiger(**parameters: Any) -> RQVAETokenizer:
@@ -152,3 +156,40 @@ def ranking(**parameters: Any) -> MixtureOfCodesTokenizer:
     """
     recipe: dict[str, Any] = {"n_codebooks": 7, "codebook_size": "graded", "projection_dim": None, "latent_dim": 64}
     return MixtureOfCodesTokenizer(**recipe | parameters)
+
+
+def co_clicks(
+    n_codebooks: int = 7, *, codebook_size: Any = "graded", random_state: Any = None, **parameters: Any
+) -> Pipeline:
+    """Return a `CoClickEmbedder` before k-means of graded sizes: codes of a space that follows what users click.
+
+    The best codes for click models that this project knows, docs/study.md has the figures. They want clicks,
+    ``SemanticIDEncoder(presets.co_clicks(), items=table, user="user_id")``, or
+    ``fit(X, embedder__interactions=interaction_matrix(log, ids))``. Many items share all their codes: keep the item id
+    as a field beside them.
+
+    Parameters
+    ----------
+    n_codebooks : int, default 7
+        Number of codes per item.
+    codebook_size : int, list of int, or "graded", default "graded"
+        Of the `ParallelKMeansTokenizer`.
+    random_state : int, RandomState instance or None, default None
+        Of both steps.
+    **parameters : any
+        Parameters of `CoClickEmbedder`.
+
+    Returns
+    -------
+    tokenizer : Pipeline
+        Steps ``embedder`` and ``tokenizer``.
+
+    Examples
+    --------
+    >>> from semid.tokenizers import presets
+    >>> presets.co_clicks(n_codebooks=3, random_state=0)["tokenizer"]
+    ParallelKMeansTokenizer(n_codebooks=3, random_state=0)
+    """
+    embedder = CoClickEmbedder(random_state=random_state, **parameters)
+    tokenizer = ParallelKMeansTokenizer(n_codebooks, codebook_size, random_state=random_state)
+    return Pipeline([("embedder", embedder), ("tokenizer", tokenizer)])

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from semid.features import ItemTable, SemanticIDEncoder
 from semid.metrics import collision_rate, reconstruction_r2
+from semid.tables._rows import row_hashes
 from semid.tokenizers import (
     MixtureOfCodesTokenizer,
     MultiEmbeddingTokenizer,
@@ -23,7 +24,6 @@ from semid.tokenizers import (
     RQVAETokenizer,
     UniqueTokenizer,
 )
-from semid.tokenizers._rows import row_hashes
 
 INNER = ResidualKMeansTokenizer(2, 16, random_state=0)
 

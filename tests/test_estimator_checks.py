@@ -17,6 +17,7 @@ from semid.ctr import (
     MLPCTRClassifier,
 )
 from semid.ctr._base import BaseCTRClassifier
+from semid.embedders import CoClickEmbedder
 from semid.features import ClickHistory, HistoryEncoder, ItemTable, PrefixNGramEncoder, SemanticIDEncoder
 from semid.recommend import NextItemRecommender
 from semid.tokenizers import ResidualKMeansTokenizer
@@ -36,7 +37,8 @@ ENCODER = SemanticIDEncoder(
 )
 HISTORIES = HistoryEncoder(ClickHistory([0, 1, 2], [0, 1, 1]), user=0, item=0, time=None)
 RECOMMENDER = NextItemRecommender(user=0, item=0, time=None, embedding_dim=4, n_layers=1, max_iter=2, random_state=0)
-OTHERS = [ENCODER, HISTORIES, PrefixNGramEncoder(), RECOMMENDER]
+CO_CLICKS = CoClickEmbedder(4, hidden_dim=8, max_iter=2, random_state=0)
+OTHERS = [ENCODER, CO_CLICKS, HISTORIES, PrefixNGramEncoder(), RECOMMENDER]
 ESTIMATORS = [*SMALL_TOKENIZERS, *UNIQUE_TOKENIZERS, *CLASSIFIERS, *OTHERS]
 READS_TEXT = {"TextEmbedder"}  # scikit-learn has no checks of those, as of its own vectorizers
 

@@ -281,7 +281,7 @@ def test_storage_counts_rows_of_items_and_what_lies_beside_them(scripts, data):
 
 def test_a_short_training_leaves_the_precision_of_products_as_it_was(scripts):
     before = torch.get_float32_matmul_precision()
-    with scripts("runs").products_of("short"):
+    with scripts("arms").short_products():
         assert torch.get_float32_matmul_precision() == "medium"
     assert torch.get_float32_matmul_precision() == before
 

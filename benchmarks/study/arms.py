@@ -5,13 +5,16 @@ An arm is one row of `ARMS`. Its columns are a table with one row per item of th
 """
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from joblib import Memory
 
-from semid.features import interaction_embeddings
+from semid.embedders import CoClickEmbedder
+from semid.features import interaction_embeddings, interaction_matrix
 from semid.metrics import reconstruction_r2
 from semid.tokenizers import (
     MixtureOfCodesTokenizer,
@@ -75,7 +78,7 @@ def _of_one_value(data):
 
 def _vector(X_of):
     def columns(data, n_codes, seed):
-        X = X_of(data)
+        X = X_of(data) if X_of is not _co_click_vectors else X_of(data, n_codes, seed)
         return pd.DataFrame(X, columns=[f"item_vector_{n}" for n in range(X.shape[1])])
 
     return columns
@@ -94,6 +97,34 @@ def _codes(tokenizer_of, X_of=_text, alignment_of=None):
         return _as_columns(codes, r2)
 
     return columns
+
+
+def _co_click_vectors(data, n_codes, seed):
+    """Vectors of the `CoClickEmbedder`, (n_items, 64), fitted once for all numbers of codes."""
+    clicks = data.train[data.train["click"] == 1]
+    embedder = CoClickEmbedder(random_state=seed)
+    return _memory.cache(_fit_vectors)(embedder, data.embeddings, interaction_matrix(clicks, data.item_ids))
+
+
+def _fit_vectors(embedder, X, interactions):
+    with short_products():
+        return embedder.fit_transform(X, interactions=interactions)
+
+
+@contextmanager
+def short_products():
+    """Products of matrices in bfloat16, where the processor has them."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def _co_click_codes(data, n_codes, seed):
+    codes, r2 = _memory.cache(_fit_codes)(_graded_kmeans(n_codes, seed), _co_click_vectors(data, n_codes, seed), {})
+    return _as_columns(codes, r2)
 
 
 def _fit_codes(tokenizer, X, fit):
@@ -266,17 +297,25 @@ ARMS = {
     "graded_joint": Arm(
         "parallel k-means, graded sizes, text and clicks", "ours", _codes(_graded_kmeans, X_of=_text_and_interactions)
     ),
-    "alone": Arm(
-        "codes as above without the item's id",
-        "ours",
-        _codes(_ranking, alignment_of=_interactions),
-        without=("item_id",),
-    ),
+    "co_clicks": Arm("k-means of co-click vectors, graded sizes", "ours", _co_click_codes),
+    "alone": Arm("the same without the item's id", "ours", _co_click_codes, without=("item_id",)),
     "hashed": Arm(
         "ids hashed into as many rows as these codes have", "control", _hashed_ids, n_epochs=LONG, without=("item_id",)
     ),
+    "adapters_co_clicks": Arm(
+        "co-click vectors, MLP adapter to n fields",
+        "ours",
+        _vector(_co_click_vectors),
+        lambda data, n: {"vector_fields": n},
+    ),
+    "hybrid_co_clicks": Arm(
+        "k-means of co-click vectors beside embeddings of text and clicks",
+        "ours",
+        _side_by_side(_co_click_codes, _vector(_text_and_interactions)),
+        lambda data, n: {"vector_fields": n},
+    ),
     "hybrid": Arm(
-        "MoC as above, aligned, beside embeddings of text and clicks",
+        "MoC, aligned, beside embeddings of text and clicks",
         "ours",
         _side_by_side(_codes(_ranking, alignment_of=_interactions), _vector(_text_and_interactions)),
         lambda data, n: {"vector_fields": n},

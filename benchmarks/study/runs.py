@@ -5,14 +5,13 @@ Runs are kept in one parquet file; those of a session come in as lines of JSON, 
 
 import json
 import time
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
-from arms import ARMS, EMBEDDING_DIM, LONG, REFERENCES
+from arms import ARMS, EMBEDDING_DIM, LONG, REFERENCES, short_products
 from data import COLD_CLICKS
 from sklearn.metrics import log_loss, roc_auc_score
 from skorch.callbacks import LRScheduler
@@ -72,25 +71,14 @@ class Decay:
 def training_parameters(training, arm):
     """Return the parameters of the click model that say how long it trains.
 
-    A short training runs a fixed number of epochs while the learning rate falls, and keeps the best of them. A patient
-    one is that of the library's defaults: it waits for epochs without gain. The report has a table of both.
+    A short training runs a fixed number of epochs while the learning rate falls, and keeps the best of them, with
+    products in bfloat16. A patient one is that of the library's defaults: it waits for epochs without gain. The report has a table of both.
     """
     n = arm.n_epochs
     if training == PATIENT:
         return {"n_iter_no_change": 6} if n == LONG else {}
     decay = LRScheduler("LambdaLR", lr_lambda=Decay(n))
     return {"max_iter": n, "n_iter_no_change": n, "callbacks": [decay]}
-
-
-@contextmanager
-def products_of(training):
-    """Products of matrices in bfloat16 for a short training, where the processor has them."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium" if training == SHORT else "highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 class Scores:
@@ -153,7 +141,7 @@ def execute(run, data, predictions=None):
         learning_rate=run.learning_rate, forgetting=run.forgetting, random_state=run.seed, **parameters
     )
     start = time.perf_counter()
-    with products_of(run.training):
+    with short_products() if run.training == SHORT else nullcontext():
         model.fit(train, data.train["click"], eval_set=(valid, data.valid["click"]))
     seconds = time.perf_counter() - start
     probability = model.predict_proba(test)[:, 1]

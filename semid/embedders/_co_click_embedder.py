@@ -76,6 +76,8 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
         Of the embeddings of `fit`.
     scale_ : float
         Their root mean square, once the mean is taken off.
+    n_iter_ : int
+        Number of epochs run.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of str
@@ -152,7 +154,7 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
             If a parameter is out of its range, `interactions` has not a row for each of `X`, or training diverges.
         """
         self._check_parameters()
-        X = validate_data(self, plain_array(X), dtype=np.float32, ensure_min_samples=2)
+        X = self._checked(X, ensure_min_samples=2)
         interactions = _checked_interactions(interactions, len(X))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         hashes, first, places = np.unique(row_hashes(X), return_index=True, return_inverse=True)
@@ -166,6 +168,7 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
         module = build_seeded(self._build_module, seed).to(device)
         generator = torch.Generator().manual_seed(seed)
         self.history_ = {"loss": train_co_click_encoder(module, co_clicks, self._options(co_clicks), generator)}
+        self.n_iter_ = len(self.history_["loss"])
         self.state_ = export_state(module)
         self._live = LiveModule()
         is_clicked = (co_clicks.n_beside > 0).cpu().numpy()
@@ -188,7 +191,7 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
             Of unit length.
         """
         check_is_fitted(self)
-        X = validate_data(self, plain_array(X), dtype=np.float32, reset=False)
+        X = self._checked(X, reset=False)
         embeddings = np.empty((len(X), self._architecture["n_components"]), dtype=np.float32)
         hashes = row_hashes(X)
         places = np.searchsorted(self.clicked_hashes_, hashes).clip(max=max(len(self.clicked_hashes_) - 1, 0))
@@ -228,6 +231,9 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
         for name in ("temperature", "learning_rate"):
             check_number(name, getattr(self, name), 0, open_minimum=True)
         resolve_device(self.device)
+
+    def _checked(self, X, **checks):
+        return validate_data(self, X if issparse(X) else plain_array(X), dtype=np.float32, **checks)
 
     def _build_module(self):
         return CoClickEncoder(self.n_features_in_, **self._architecture, dropout=float(self.dropout))

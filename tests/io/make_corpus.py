@@ -16,8 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from semid import ctr, tokenizers
-from semid.embedders import TextEmbedder
-from semid.features import HistoryEncoder, ItemTable, PrefixNGramEncoder, SemanticIDEncoder
+from semid.embedders import CoClickEmbedder, TextEmbedder
+from semid.features import HistoryEncoder, ItemTable, PrefixNGramEncoder, SemanticIDEncoder, interaction_matrix
 from semid.io import Catalogue, save
 from semid.io._artifact import VERSION
 from semid.io._generation import VERSION as CATALOGUE_VERSION
@@ -131,6 +131,12 @@ def _encoders(inputs, table):
     }
 
 
+def _co_click_embedder(inputs, X):
+    clicks = pd.DataFrame(inputs["impressions"])[np.array(inputs["clicks"]) == 1]
+    embedder = CoClickEmbedder(3, hidden_dim=4, max_iter=1, random_state=0)
+    return embedder.fit(X, interactions=interaction_matrix(clicks, inputs["ids"]))
+
+
 def _recommenders(table):
     small = {"embedding_dim": 4, "n_layers": 1, "max_iter": 1, "random_state": 0}
     codes = SemanticIDEncoder(_kmeans(), table)
@@ -185,7 +191,8 @@ def make_estimators(inputs):
     X = np.array(inputs["embeddings"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a catalogue as small as this
-        return {**_tokenizers(X), **_encoders(inputs, ItemTable(inputs["ids"], X.astype(np.float32)))}
+        made = {**_tokenizers(X), **_encoders(inputs, ItemTable(inputs["ids"], X.astype(np.float32)))}
+        return made | {"CoClickEmbedder": _co_click_embedder(inputs, X)}
 
 
 def make_catalogue(folder, inputs):

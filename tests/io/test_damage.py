@@ -343,6 +343,18 @@ CONTRADICTIONS = {
         *_arrays_of("TextEmbedder", "_lsa/components", lambda a: a[1:].copy()),
         "a row for each",
     ),
+    "clicked items of another order": (
+        *_arrays_of("CoClickEmbedder", "clicked_hashes_", lambda a: a[::-1].copy()),
+        "clicked_hashes_ must be ascending",
+    ),
+    "clicked items without vectors": (
+        *_arrays_of("CoClickEmbedder", "clicked_embeddings_", lambda a: a[1:].copy()),
+        "clicked_embeddings_ must be finite, float32 of shape",
+    ),
+    "a mean of other features": (
+        *_arrays_of("CoClickEmbedder", "mean_", lambda a: a[1:].copy()),
+        "mean_ must be 6 finite numbers",
+    ),
     "no state": ("RQVAETokenizer", lambda manifest, _: _fitted(manifest).pop("state_"), "not fitted"),
 }
 

@@ -72,7 +72,8 @@ def training_parameters(training, arm):
     """Return the parameters of the click model that say how long it trains.
 
     A short training runs a fixed number of epochs while the learning rate falls, and keeps the best of them, with
-    products in bfloat16. A patient one is that of the library's defaults: it waits for epochs without gain. The report has a table of both.
+    products in bfloat16. A patient one is that of the library's defaults: it waits for epochs without gain. The report
+    has a table of both.
     """
     n = arm.n_epochs
     if training == PATIENT:

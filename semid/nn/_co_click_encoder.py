@@ -7,7 +7,27 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from semid.nn._mlp import SeededDropout
+
+class ByteDropout(nn.Module):
+    """Dropout by random bytes of a generator of its own, to be set as ``generator``; its share is one of 256ths.
+
+    Eight times as fast on the CPU as masks that are drawn one by one.
+
+    Shape: any → the same
+    """
+
+    def __init__(self, p):
+        super().__init__()
+        self.n_kept = max(256 - round(256 * p), 1)  # of 256
+        self.generator = None  # on the device of the input
+
+    def forward(self, x):
+        if not self.training or self.n_kept == 256:
+            return x
+        words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device)
+        words.random_(-(2**63), None, generator=self.generator)
+        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) < self.n_kept
+        return x * kept * (256 / self.n_kept)
 
 
 class CoClickEncoder(nn.Module):
@@ -24,7 +44,7 @@ class CoClickEncoder(nn.Module):
         self.of_embedding = nn.Linear(n_features, hidden_dim)
         self.of_clicks = nn.Linear(n_features + 1, hidden_dim, bias=False)
         self.out = nn.Linear(hidden_dim, n_components)
-        self.dropout = SeededDropout(dropout)
+        self.dropout = ByteDropout(dropout)
 
     def forward(self, x, clicks=None):
         hidden = self.of_embedding(self.dropout(x))

@@ -10,7 +10,7 @@ from semid.ctr import DeepFMClassifier
 from semid.embedders import CoClickEmbedder
 from semid.engine._co_clicks import CoClicks
 from semid.features import ItemTable, SemanticIDEncoder, interaction_matrix
-from semid.nn._co_click_encoder import co_click_loss
+from semid.nn._co_click_encoder import ByteDropout, co_click_loss
 from semid.tokenizers import ResidualKMeansTokenizer, presets
 
 SMALL = {"n_components": 8, "hidden_dim": 32, "max_iter": 3, "batch_size": 64, "random_state": 0}
@@ -74,6 +74,18 @@ def test_the_loss_is_that_of_a_naive_loop(rng):
         logits = {j: left[i] @ right[j] / 0.2 - log_shares[j] for j in range(7) if j == i or items[j] != items[i]}
         losses.append(torch.logsumexp(torch.stack(list(logits.values())), 0) - logits[i])
     torch.testing.assert_close(co_click_loss(left, right, items, log_shares, 0.2), torch.stack(losses).mean())
+
+
+def test_dropout_keeps_its_share_and_the_mean():
+    dropout = ByteDropout(0.2)
+    dropout.generator = torch.Generator().manual_seed(0)
+    x = dropout(torch.ones(1001, 333))
+    assert set(x.unique().tolist()) == {0.0, 256 / 205}
+    assert (x > 0).float().mean() == pytest.approx(205 / 256, abs=0.002)
+    assert x.mean() == pytest.approx(1, abs=0.003)
+    torch.testing.assert_close(dropout.eval()(x), x)
+    assert ByteDropout(0.0)(x) is x
+    assert ByteDropout(0.999).n_kept == 1
 
 
 def _made_market(rng, n_items=300, n_users=400):

@@ -100,7 +100,7 @@ def _codes(tokenizer_of, X_of=_text, alignment_of=None):
 
 
 def _co_click_vectors(data, n_codes, seed):
-    """Vectors of the `CoClickEmbedder`, (n_items, 64), fitted once for all numbers of codes."""
+    """What the `CoClickEmbedder` makes, (n_items, 64 + 384), fitted once for all numbers of codes."""
     clicks = data.train[data.train["click"] == 1]
     embedder = CoClickEmbedder(random_state=seed)
     return _memory.cache(_fit_vectors)(embedder, data.embeddings, interaction_matrix(clicks, data.item_ids))
@@ -297,19 +297,19 @@ ARMS = {
     "graded_joint": Arm(
         "parallel k-means, graded sizes, text and clicks", "ours", _codes(_graded_kmeans, X_of=_text_and_interactions)
     ),
-    "co_clicks": Arm("k-means of co-click vectors, graded sizes", "ours", _co_click_codes),
+    "co_clicks": Arm("co-click embeddings, k-means of graded sizes", "ours", _co_click_codes),
     "alone": Arm("the same without the item's id", "ours", _co_click_codes, without=("item_id",)),
     "hashed": Arm(
         "ids hashed into as many rows as these codes have", "control", _hashed_ids, n_epochs=LONG, without=("item_id",)
     ),
     "adapters_co_clicks": Arm(
-        "co-click vectors, MLP adapter to n fields",
+        "co-click embeddings, MLP adapter to n fields",
         "ours",
         _vector(_co_click_vectors),
         lambda data, n: {"vector_fields": n},
     ),
     "hybrid_co_clicks": Arm(
-        "k-means of co-click vectors beside embeddings of text and clicks",
+        "codes of co-click embeddings beside those of text and clicks",
         "ours",
         _side_by_side(_co_click_codes, _vector(_text_and_interactions)),
         lambda data, n: {"vector_fields": n},

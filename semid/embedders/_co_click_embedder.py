@@ -26,10 +26,10 @@ _ENCODE_ROWS = 8_192
 
 
 class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator):
-    """Turn the embeddings of items into ones that say by whom they are clicked, with what is known of the clicks.
+    """Put beside the embedding of each item a vector that says by whom it is clicked.
 
     A small encoder of an item's embedding, and of the mean embedding of what its users clicked beside it, learns to
-    tell the item that a user clicked from those that others clicked. Codes of its vectors are the best for click models
+    tell the item that a user clicked from those that others clicked. Codes of both are the best for click models
     that this project knows ([the study](study.md)): where `presets.ranking` with ``alignment`` cuts the space of texts
     by clicks, here the space itself follows them.
 
@@ -45,6 +45,9 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
     ----------
     n_components : int, default 64
         Width of the vectors.
+    content_weight : float, default 0.67
+        Length of the embedding, root mean square, beside the vector of length 1. 0 leaves the vector alone: a little
+        better where the log is large and texts say little, worse where clicks say no more than content.
     hidden_dim : int, default 512
         Width of the hidden layer.
     dropout : float, default 0.2
@@ -102,13 +105,14 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
     >>> clicks = interaction_matrix(log, items.frame["item_id"])
     >>> embedder = CoClickEmbedder(n_components=8, max_iter=2, random_state=0)
     >>> embedder.fit_transform(items.embeddings, interactions=clicks).shape
-    (300, 8)
+    (300, 72)
     """
 
     def __init__(
         self,
         n_components: Annotated[int, Integer(16, 256)] = 64,
         *,
+        content_weight: Annotated[float, Float(0.0, 1.5)] = 0.67,
         hidden_dim: int = 512,
         dropout: Annotated[float, Float(0.0, 0.5)] = 0.2,
         temperature: Annotated[float, Float(0.03, 0.3, log=True)] = 0.07,
@@ -120,6 +124,7 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
         verbose: bool = False,
     ) -> None:
         self.n_components = n_components
+        self.content_weight = content_weight
         self.hidden_dim = hidden_dim
         self.dropout = dropout
         self.temperature = temperature
@@ -168,6 +173,7 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
         module = build_seeded(self._build_module, seed).to(device)
         generator = torch.Generator().manual_seed(seed)
         self.history_ = {"loss": train_co_click_encoder(module, co_clicks, self._options(co_clicks), generator)}
+        self._content_weight = float(self.content_weight)
         self.n_iter_ = len(self.history_["loss"])
         self.state_ = export_state(module)
         self._live = LiveModule()
@@ -178,7 +184,7 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
 
     @on_snapshot
     def transform(self, X: ArrayLike) -> np.ndarray:
-        """Return the vectors of items: with their clicks, if `fit` had their embeddings with clicks, else without.
+        """Return the vectors of items and their embeddings; a vector knows the clicks that `fit` had for the embedding.
 
         Parameters
         ----------
@@ -187,20 +193,16 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
 
         Returns
         -------
-        embeddings : ndarray of shape (n_items, n_components), float32
-            Of unit length.
+        embeddings : ndarray of shape (n_items, n_components + n_features), float32
+            The vectors, of unit length, and behind them, unless `content_weight` is 0, the embeddings, standardised.
         """
         check_is_fitted(self)
         X = self._checked(X, reset=False)
-        embeddings = np.empty((len(X), self._architecture["n_components"]), dtype=np.float32)
-        hashes = row_hashes(X)
-        places = np.searchsorted(self.clicked_hashes_, hashes).clip(max=max(len(self.clicked_hashes_) - 1, 0))
-        is_clicked = np.zeros(len(X), dtype=bool)
-        if len(self.clicked_hashes_):
-            is_clicked = self.clicked_hashes_[places] == hashes
-            embeddings[is_clicked] = self.clicked_embeddings_[places[is_clicked]]
-        embeddings[~is_clicked] = self._encoded(X[~is_clicked])
-        return embeddings
+        vectors = self._vectors(X)
+        if not self._content_weight:
+            return vectors
+        unit = self._content_weight / (self.scale_ * np.sqrt(X.shape[1]))
+        return np.hstack([vectors, (X - self.mean_) * np.float32(unit)])
 
     def get_feature_names_out(self, input_features: Sequence[str] | np.ndarray | None = None) -> np.ndarray:
         """Return ``emb_0``, ``emb_1``, ...: float columns that click models take for one vector.
@@ -215,7 +217,8 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
         names : ndarray of str objects
         """
         check_is_fitted(self)
-        return np.array([f"emb_{n}" for n in range(self._architecture["n_components"])], dtype=object)
+        width = self._architecture["n_components"] + (self.n_features_in_ if self._content_weight else 0)
+        return np.array([f"emb_{n}" for n in range(width)], dtype=object)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -227,10 +230,23 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
             check_integer(name, getattr(self, name), 1)
         if self.batch_size != "auto":
             check_integer("batch_size", self.batch_size, 2)
+        check_number("content_weight", self.content_weight, 0)
         check_number("dropout", self.dropout, 0, 1, open_maximum=True)
         for name in ("temperature", "learning_rate"):
             check_number(name, getattr(self, name), 0, open_minimum=True)
         resolve_device(self.device)
+
+    def _vectors(self, X):
+        """Return the vectors of checked embeddings, (n_items, n_components)."""
+        vectors = np.empty((len(X), self._architecture["n_components"]), dtype=np.float32)
+        hashes = row_hashes(X)
+        places = np.searchsorted(self.clicked_hashes_, hashes).clip(max=max(len(self.clicked_hashes_) - 1, 0))
+        is_clicked = np.zeros(len(X), dtype=bool)
+        if len(self.clicked_hashes_):
+            is_clicked = self.clicked_hashes_[places] == hashes
+            vectors[is_clicked] = self.clicked_embeddings_[places[is_clicked]]
+        vectors[~is_clicked] = self._encoded(X[~is_clicked])
+        return vectors
 
     def _checked(self, X, **checks):
         return validate_data(self, X if issparse(X) else plain_array(X), dtype=np.float32, **checks)

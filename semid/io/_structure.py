@@ -305,6 +305,7 @@ def _check_co_click_embedder(embedder):
     if embedder.mean_.shape != (embedder.n_features_in_,) or not np.isfinite(embedder.mean_).all():
         raise ValueError(f"mean_ must be {embedder.n_features_in_} finite numbers, got shape {embedder.mean_.shape}.")
     check_number("scale_", embedder.scale_, 0, open_minimum=True)
+    check_number("content_weight", embedder._content_weight, 0)
     on_cpu(embedder).transform(table_of(embedder, 0.0))
 
 

@@ -13,7 +13,7 @@ from semid.features import ItemTable, SemanticIDEncoder, interaction_matrix
 from semid.nn._co_click_encoder import ByteDropout, co_click_loss
 from semid.tokenizers import ResidualKMeansTokenizer, presets
 
-SMALL = {"n_components": 8, "hidden_dim": 32, "max_iter": 3, "batch_size": 64, "random_state": 0}
+SMALL = {"n_components": 8, "content_weight": 0, "hidden_dim": 32, "max_iter": 3, "batch_size": 64, "random_state": 0}
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def _made_market(rng, n_items=300, n_users=400):
 
 def test_vectors_follow_clicks_those_of_new_items_too(rng):
     X, matrix, taste = _made_market(rng)
-    embedder = CoClickEmbedder(8, hidden_dim=64, max_iter=20, random_state=0)
+    embedder = CoClickEmbedder(8, content_weight=0, hidden_dim=64, max_iter=20, random_state=0)
     Z = embedder.fit_transform(X, interactions=matrix)
     same = taste[:, None] == taste
 
@@ -109,7 +109,7 @@ def test_vectors_follow_clicks_those_of_new_items_too(rng):
         similarities, alike = vectors[rows] @ vectors.T, same[rows]
         return similarities[alike].mean() - similarities[~alike].mean()
 
-    blind = CoClickEmbedder(8, hidden_dim=64, max_iter=20, random_state=0).fit_transform(X)
+    blind = CoClickEmbedder(8, content_weight=0, hidden_dim=64, max_iter=20, random_state=0).fit_transform(X)
     clicked, new = np.arange(60, 300), np.arange(60)
     assert contrast(Z, clicked) > contrast(blind, clicked) + 0.1
     assert contrast(Z, new) > contrast(blind, new) + 0.1
@@ -128,6 +128,18 @@ def test_items_of_fit_keep_their_clicks_and_others_have_none(X, clicks):
     as_new = embedder.transform(X + np.float32(1e-6))
     assert np.abs(as_new - Z)[n_beside == 0].max() < 1e-4
     assert np.abs(as_new - Z)[n_beside > 0].max(axis=1).min() > 1e-4
+
+
+def test_content_stands_beside_the_vector(X, clicks):
+    vectors = CoClickEmbedder(**SMALL).fit_transform(X, interactions=clicks)
+    embedder = CoClickEmbedder(**SMALL | {"content_weight": 0.5}).fit(X, interactions=clicks)
+    both = embedder.transform(X)
+    np.testing.assert_array_equal(both[:, :8], vectors)
+    centred = X - X.mean(axis=0)
+    expected = 0.5 * centred / np.sqrt(np.square(centred).sum(axis=1).mean())
+    np.testing.assert_allclose(both[:, 8:], expected, atol=1e-6)
+    assert both.dtype == np.float32
+    assert len(embedder.get_feature_names_out()) == 8 + 6
 
 
 def test_neither_order_nor_repetition_of_items_matters(X, clicks, rng):

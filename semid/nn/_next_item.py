@@ -78,9 +78,9 @@ class ParallelHead(nn.Module):
     def forward(self, h, table):
         return F.linear(h * self.scale, table, self.bias * self.scale)
 
-    def loss(self, h, items, embedding, shares, rivals, n_rivals):
-        """Return the mean of -log p of `items` (T,) among themselves and `rivals` (I',) that stand for `n_rivals`."""
-        items, candidates, log_weights = _candidates(items, rivals, shares, n_rivals)
+    def loss(self, h, items, embedding, shares, rivals, is_rival):
+        """Return the mean of -log p of `items` (T,) among themselves and `rivals`, some of those that ``is_rival``."""
+        items, candidates, log_weights = _candidates(items, rivals, shares, is_rival)
         rows = embedding.rows[:, candidates].T.contiguous()
         weights = F.embedding_bag(rows, embedding.table, mode="sum") * self.scale
         if embedding.own is not None:
@@ -89,11 +89,12 @@ class ParallelHead(nn.Module):
         return catalogue_cross_entropy(h, weights, bias, items)
 
 
-def _candidates(items, rivals, shares, n_rivals):
+def _candidates(items, rivals, shares, is_rival):
     """Return where each target is among all candidates, these, and their log shares.
 
     Candidates are the targets of all positions, and those `rivals` that are none of them, each of which stands for as
-    many as were not drawn: the sum over the catalogue is right on average.
+    many as were not drawn: the sum over the catalogue is right on average. A target need not be one of those that
+    ``is_rival`` (I,): of an item that is new since these were counted, say.
     """
     distinct, places = torch.unique(items, return_inverse=True)
     others = torch.unique(rivals)
@@ -101,7 +102,8 @@ def _candidates(items, rivals, shares, n_rivals):
     candidates = torch.cat([distinct, others])
     log_weights = shares[candidates]
     if len(others):
-        log_weights[len(distinct) :] += math.log((n_rivals - len(distinct)) / len(others))
+        n_others = int(is_rival.sum() - is_rival[distinct].sum())
+        log_weights[len(distinct) :] += math.log(n_others / len(others))
     return places, candidates, log_weights
 
 
@@ -133,10 +135,14 @@ class ResidualHead(nn.Module):
         """Return the keys of the nodes that codebook n leads to."""
         return getattr(self, f"keys{n}")
 
+    def state(self, n, h, before):
+        """Return s_n, (..., d), of histories with states `h` and beginnings whose codes have the sum `before`."""
+        hidden = self.down[n](F.gelu(self.up[n](torch.cat([h, before], dim=-1))))
+        return self.norms[n](h + hidden)
+
     def level(self, n, h, before, nodes, table):
         """Return log p of the codes of codebook n, (..., K), after `nodes` (...), whose codes have the sum `before`."""
-        hidden = self.down[n](F.gelu(self.up[n](torch.cat([h, before], dim=-1))))
-        logits = F.linear(self.norms[n](h + hidden), table.split(self.sizes)[n], self.bias.split(self.sizes)[n])
+        logits = F.linear(self.state(n, h, before), table.split(self.sizes)[n], self.bias.split(self.sizes)[n])
         wanted = nodes[..., None] * self.sizes[n] + torch.arange(self.sizes[n], device=nodes.device)
         places = torch.searchsorted(self.keys(n), wanted).clamp_(max=len(self.keys(n)) - 1)
         return logits.masked_fill(self.keys(n)[places] != wanted, -torch.inf).log_softmax(-1)
@@ -155,7 +161,7 @@ class ResidualHead(nn.Module):
             before, nodes = self.choose(n, before, codes), self.nodes[n][items]
         return total
 
-    def loss(self, h, items, embedding, shares, rivals, n_rivals):
+    def loss(self, h, items, embedding, shares, rivals, is_rival):
         """Return the mean of -log p of `items` (T,)."""
         return -(self(h, items, embedding) + shares[items]).mean()
 
@@ -190,6 +196,9 @@ class NextItemModule(nn.Module):
         self.items = ItemEmbedding(codes, codebook_sizes, dim, fusion, has_own)
         self.register_buffer("shares", shares, persistent=False)
         self.register_buffer("rivals", rivals, persistent=False)
+        is_rival = torch.zeros(len(codes), dtype=torch.bool)
+        is_rival[rivals] = True
+        self.register_buffer("is_rival", is_rival, persistent=False)
         self.transformer = CausalTransformer(dim, n_layers, n_heads, dropout, max_length)
         sizes = self.items.sizes
         self.head = ParallelHead(sizes) if tree is None else ResidualHead(sizes, dim, tree)
@@ -203,4 +212,4 @@ class NextItemModule(nn.Module):
         is_target = is_there[:, 1:]
         h = self(items[:, :-1])[is_target]  # (T, d)
         rivals = self.rivals if rivals is None else rivals
-        return self.head.loss(h, items[:, 1:][is_target], self.items, self.shares, rivals, len(self.rivals))
+        return self.head.loss(h, items[:, 1:][is_target], self.items, self.shares, rivals, self.is_rival)

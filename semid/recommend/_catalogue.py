@@ -82,8 +82,7 @@ def with_new_ids(ids, new):
 
 def shares_among_equals(codes, clicks):
     """Return log((clicks + 1) / those of all items with the very same codes), (I,) float32: 0 for unique codes."""
-    _, groups = np.unique(codes, axis=0, return_inverse=True)
-    groups = groups.reshape(-1)
+    groups = _groups_of_equal_rows(codes)
     weights = clicks + 1.0
     return np.log(weights / np.bincount(groups, weights=weights)[groups]).astype(np.float32)
 
@@ -91,3 +90,15 @@ def shares_among_equals(codes, clicks):
 def shares_of_all(clicks):
     """Return log((clicks + 1) / those of all items), (I,) float32: what is probable where nothing is known."""
     return np.log((clicks + 1) / (clicks.sum() + len(clicks))).astype(np.float32)
+
+
+def _groups_of_equal_rows(codes):
+    """Return the number of the distinct row that each row of `codes` is, (I,)."""
+    multipliers = np.random.default_rng(0).integers(2**62, size=codes.shape[1], dtype=np.uint64) * 2 + 1
+    hashes = np.zeros(len(codes), dtype=np.uint64)
+    for column, multiplier in zip(codes.T, multipliers, strict=True):
+        hashes = (hashes ^ (hashes >> np.uint64(31)) ^ column.astype(np.uint64)) * multiplier
+    _, firsts, groups = np.unique(hashes, return_index=True, return_inverse=True)
+    if len(firsts) < len(codes) and not all(np.array_equal(column, column[firsts][groups]) for column in codes.T):
+        return np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1)  # two rows of one hash
+    return groups

@@ -14,6 +14,7 @@ from torch import nn
 from semid.nn._catalogue_softmax import catalogue_cross_entropy
 from semid.nn._causal_transformer import CausalTransformer
 from semid.nn._fusions import FUSIONS
+from semid.nn._mlp import RowDropout
 
 _FUSION_RANK = 32
 _INIT_STD = 0.02
@@ -31,10 +32,14 @@ class CodeTree(NamedTuple):
 class ItemEmbedding(nn.Module):
     """The sum of an item's fused code embeddings over √N, plus one of its own where there is one.
 
+    In training, some of the own embeddings are left out at random, of candidates and of items in histories: what an
+    item is without it has to be learned on the scale of those that have one, or no item without clicks could compete
+    (the idea of DropoutNet, Volkovs et al., 2017, from memory).
+
     Shape: items (T,) int64 → (T, d)
     """
 
-    def __init__(self, codes, codebook_sizes, dim, fusion, has_own):
+    def __init__(self, codes, codebook_sizes, dim, fusion, has_own, dropout):
         super().__init__()
         self.sizes = [int(size) for size in codebook_sizes]
         first_rows = torch.tensor([0, *self.sizes[:-1]]).cumsum(0)
@@ -44,6 +49,7 @@ class ItemEmbedding(nn.Module):
         self.table = nn.Parameter(torch.randn(sum(self.sizes), dim) * _INIT_STD)
         self.fusion = FUSIONS.get(fusion, fusion)(len(self.sizes), dim, _FUSION_RANK)
         self.own = nn.Parameter(torch.zeros(len(codes), dim)) if has_own else None
+        self.own_dropout = RowDropout(dropout)
 
     def codes(self, items):
         """Return the codes of items, (T, N)."""
@@ -51,7 +57,11 @@ class ItemEmbedding(nn.Module):
 
     def forward(self, items):
         e = self.fusion(F.embedding(self.rows[:, items].T, self.table)).sum(1) / len(self.sizes) ** 0.5
-        return e if self.own is None else e + F.embedding(items, self.own)
+        return e if self.own is None else e + self.own_of(items)
+
+    def own_of(self, items):
+        """Return the embeddings that items (T,) have of their own, (T, d)."""
+        return self.own_dropout(F.embedding(items, self.own))
 
 
 class ParallelHead(nn.Module):
@@ -84,7 +94,7 @@ class ParallelHead(nn.Module):
         rows = embedding.rows[:, candidates].T.contiguous()
         weights = F.embedding_bag(rows, embedding.table, mode="sum") * self.scale
         if embedding.own is not None:
-            weights = weights + embedding.own[candidates]
+            weights = weights + embedding.own_of(candidates)
         bias = F.embedding_bag(rows, self.bias[:, None], mode="sum").squeeze(1) * self.scale + log_weights
         return catalogue_cross_entropy(h, weights, bias, items)
 
@@ -193,7 +203,7 @@ class NextItemModule(nn.Module):
         dropout,
     ):
         super().__init__()
-        self.items = ItemEmbedding(codes, codebook_sizes, dim, fusion, has_own)
+        self.items = ItemEmbedding(codes, codebook_sizes, dim, fusion, has_own, dropout)
         self.register_buffer("shares", shares, persistent=False)
         self.register_buffer("rivals", rivals, persistent=False)
         is_rival = torch.zeros(len(codes), dtype=torch.bool)

@@ -82,7 +82,7 @@ class NextItemRecommender(Versioned, BaseEstimator):
     max_length : int, default 20
         Items of a history that are read: the last ones. Longer ones are learned from in parts.
     dropout : float, default 0.3
-        Share of activations that are set to zero in training.
+        Share of activations, and of own embeddings, that are set to zero in training.
     max_iter : int, default 50
         Epochs at most.
     batch_size : int or "auto", default "auto"

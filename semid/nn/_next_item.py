@@ -13,6 +13,7 @@ from torch import nn
 
 from semid.nn._catalogue_softmax import catalogue_cross_entropy
 from semid.nn._causal_transformer import CausalTransformer
+from semid.nn._code_sums import sums_of_codes
 from semid.nn._fusions import FUSIONS
 from semid.nn._mlp import RowDropout
 
@@ -92,10 +93,11 @@ class ParallelHead(nn.Module):
         """Return the mean of -log p of `items` (T,) among themselves and `rivals`, some of those that ``is_rival``."""
         items, candidates, log_weights = _candidates(items, rivals, shares, is_rival)
         rows = embedding.rows[:, candidates].T.contiguous()
-        weights = F.embedding_bag(rows, embedding.table, mode="sum") * self.scale
+        # Biases are one more column: what costs is to find the rows.
+        sums = sums_of_codes(torch.cat([embedding.table, self.bias[:, None]], dim=1), rows) * self.scale
+        weights, bias = sums[:, :-1], sums[:, -1] + log_weights
         if embedding.own is not None:
             weights = weights + embedding.own_of(candidates)
-        bias = F.embedding_bag(rows, self.bias[:, None], mode="sum").squeeze(1) * self.scale + log_weights
         return catalogue_cross_entropy(h, weights, bias, items)
 
 

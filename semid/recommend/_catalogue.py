@@ -12,6 +12,7 @@ from semid.tables._ids import concat_ids, find_ids, id_index, like_those, of_oth
 from semid.tokenizers import ProductQuantizationTokenizer
 
 _ITEMS_PER_CODE = 8  # of a small table
+_CODES_OF_A_TABLE = 16  # or as many as it has features
 _TOLERATED_UNKNOWN = 0.5  # share of clicks on items without codes that nothing is said of
 
 
@@ -39,7 +40,8 @@ def learn_catalogue(codes, users, items, seed):
         return Catalogue(None, ids, np.arange(len(ids))[:, None], [len(ids)])
     if isinstance(codes, ItemTable):
         size = int(np.clip(len(codes) // _ITEMS_PER_CODE, 2, 256))
-        codes = SemanticIDEncoder(ProductQuantizationTokenizer(16, size, random_state=seed), items=codes)
+        n_codebooks = min(_CODES_OF_A_TABLE, codes.content.shape[1])
+        codes = SemanticIDEncoder(ProductQuantizationTokenizer(n_codebooks, size, random_state=seed), items=codes)
     encoder = _fitted(clone(codes), users, items)
     return Catalogue(encoder, encoder.ids_, encoder.codes_, sizes_of(encoder))
 
@@ -53,7 +55,8 @@ def sizes_of(encoder):
 
 
 def _fitted(encoder, users, items):
-    rows = pd.DataFrame({"item": items.reset_index(drop=True)})
+    is_named = isinstance(items.name, str) and items.name != "user"
+    rows = pd.DataFrame({items.name if is_named else "item": items.reset_index(drop=True)})
     if encoder.user is None:
         return encoder.fit(rows)
     encoder.set_params(user="user")

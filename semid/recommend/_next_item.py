@@ -61,8 +61,8 @@ class NextItemRecommender(Versioned, BaseEstimator):
     ----------
     codes : SemanticIDEncoder, ItemTable or None, default None
         Where the codes of items come from. An encoder is cloned and fitted on the clicks of `fit`, with its `user` if
-        it has one; a table has 16 codes of `ProductQuantizationTokenizer`. Its items, clicked or not, are the
-        catalogue. None for ids alone: the catalogue is the items that were clicked.
+        it has one; a table has 16 codes of `ProductQuantizationTokenizer`, or as many as features. Its items, clicked
+        or not, are the catalogue. None for ids alone: the catalogue is the items that were clicked.
     head : {"parallel", "residual", "popularity"}, default "parallel"
         See above. ``"popularity"`` recommends what was clicked most, whatever the history: the least that a model must
         beat.

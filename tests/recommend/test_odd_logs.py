@@ -240,3 +240,15 @@ def test_a_killed_fit_does_not_go_on_with_other_codes(log, rng, tmp_path, monkey
 def test_exclude_seen_is_true_or_false(log):
     with pytest.raises(ValueError, match="exclude_seen must be one of True, False, got 'no'"):
         NextItemRecommender(**SMALL).fit(log).recommend([[1]], exclude_seen="no")
+
+
+def test_a_table_of_few_features_has_a_code_of_each(log, rng):
+    table = ItemTable(np.arange(30), rng.normal(size=(30, 4)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert NextItemRecommender(table, **SMALL).fit(log).codes_.shape == (30, 4)
+
+
+def test_a_warning_of_items_without_codes_names_the_column_of_the_log(log, rng):
+    with pytest.warns(UserWarning, match="rows of column 'asin'|items of the log are not in the catalogue"):
+        NextItemRecommender(_codes(rng, 10), item="asin", **SMALL).fit(log.rename(columns={"item_id": "asin"}))

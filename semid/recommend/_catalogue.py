@@ -30,6 +30,11 @@ def check_codes_parameter(codes: Any) -> None:
             f"codes must be a SemanticIDEncoder, an ItemTable or None for ids alone, got {type(codes).__name__}; pass "
             "codes=SemanticIDEncoder(tokenizer, items=ItemTable(ids, embeddings))."
         )
+    if isinstance(codes, ItemTable) and isinstance(codes.content, pd.DataFrame):
+        raise ValueError(
+            f"codes must be a table of embeddings, got one of texts in {list(codes.content)}. Pass a SemanticIDEncoder "
+            "whose tokenizer is a pipeline of a TextEmbedder and a tokenizer."
+        )
 
 
 def learn_catalogue(codes, users, items, seed):

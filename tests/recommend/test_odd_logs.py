@@ -252,3 +252,9 @@ def test_a_table_of_few_features_has_a_code_of_each(log, rng):
 def test_a_warning_of_items_without_codes_names_the_column_of_the_log(log, rng):
     with pytest.warns(UserWarning, match="rows of column 'asin'|items of the log are not in the catalogue"):
         NextItemRecommender(_codes(rng, 10), item="asin", **SMALL).fit(log.rename(columns={"item_id": "asin"}))
+
+
+def test_a_table_of_texts_alone_is_refused(log):
+    texts = ItemTable(np.arange(2), texts=pd.DataFrame({"title": ["a mug", "a pan"]}))
+    with pytest.raises(ValueError, match=r"codes must be a table of embeddings, got one of texts in \['title'\]"):
+        NextItemRecommender(texts).fit(log)

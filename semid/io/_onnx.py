@@ -1,4 +1,4 @@
-"""Fitted tokenizers and click models as ONNX files, for services that have neither semid nor torch."""
+"""Fitted tokenizers, click models and recommenders as ONNX files, for services that have neither semid nor torch."""
 
 import json
 
@@ -15,7 +15,7 @@ from semid.tables._frames import check_table
 
 
 def to_onnx(estimator: BaseEstimator, path: StrPath, *, overwrite: bool = False) -> None:
-    """Write a fitted tokenizer or click model as an ONNX file, which is there as a whole or not at all.
+    """Write a fitted tokenizer, click model or recommender as an ONNX file, which is there as a whole or not at all.
 
     A tokenizer becomes a graph from ``embeddings``, float32 (batch, n_features), to ``codes``, int64 (batch,
     n_codebooks): those of `transform`. It computes in float64 throughout, so that codes do not depend on the batch
@@ -35,9 +35,14 @@ def to_onnx(estimator: BaseEstimator, path: StrPath, *, overwrite: bool = False)
 
     An input that would have no columns is left out. The columns of each are listed in the metadata.
 
+    A `NextItemRecommender` with the parallel head becomes a graph from ``histories``, int64 (batch, longest), positions
+    in ``items_``, oldest first and 0 after the end, and ``history_lengths``, int64 (batch,), to ``scores``, float32
+    (batch, n_items): those of `score_items`. `encode_for_onnx` makes them of ids; a history is at most ``max_length``
+    long. The ids themselves are not in the file.
+
     Parameters
     ----------
-    estimator : tokenizer or classifier
+    estimator : tokenizer, classifier or recommender
         Fitted. Not `RandomTokenizer` and `UniqueTokenizer`, whose codes are looked up: write these with
         `write_mapping`.
     path : str or path-like
@@ -54,7 +59,8 @@ def to_onnx(estimator: BaseEstimator, path: StrPath, *, overwrite: bool = False)
     NotFittedError
         If `estimator` is not fitted.
     TypeError
-        If `estimator` is something else, or computes with modules that are not semid's, such as a fusion of your own.
+        If `estimator` is something else, has another head, or computes with modules that are not semid's, such as a
+        fusion of your own.
     ValueError
         If it has more weights than the 2 GiB that one ONNX file can hold.
 
@@ -62,7 +68,7 @@ def to_onnx(estimator: BaseEstimator, path: StrPath, *, overwrite: bool = False)
     -----
     The file is of opset 17 and needs nothing but the standard operators. Its metadata (``metadata_props``) are
     ``semid_version``, ``estimator`` (the class) and, as JSON, ``n_features`` and ``codebook_sizes`` of a tokenizer, or
-    ``classes`` and the columns behind each input of a click model.
+    ``classes`` and the columns behind each input of a click model, or ``max_length`` of a recommender.
 
     A graph cannot refuse: embeddings with NaN or infinity, of which `transform` raises, get codes without meaning.
 
@@ -94,16 +100,16 @@ def to_onnx(estimator: BaseEstimator, path: StrPath, *, overwrite: bool = False)
 
 
 def encode_for_onnx(classifier: BaseEstimator, X: pd.DataFrame | ArrayLike) -> dict[str, np.ndarray]:
-    """Return what the graph of a click model takes for a table of impressions.
+    """Return what the graph of a click model takes for a table of impressions, or that of a recommender for histories.
 
     Its ``lists`` and ``histories`` are as long as the longest in `X`: pass a batch at a time.
 
     Parameters
     ----------
-    classifier : classifier
-        Fitted click model, as given to `to_onnx`.
+    classifier : classifier or recommender
+        Fitted click model or `NextItemRecommender`, as given to `to_onnx`.
     X : DataFrame or array-like of shape (n_impressions, n_columns)
-        Columns as in `fit`.
+        Columns as in `fit`; for a recommender histories, as `recommend` takes them.
 
     Returns
     -------
@@ -116,7 +122,7 @@ def encode_for_onnx(classifier: BaseEstimator, X: pd.DataFrame | ArrayLike) -> d
     NotFittedError
         If `classifier` is not fitted.
     TypeError
-        If `classifier` is no click model.
+        If `classifier` is neither.
 
     Examples
     --------
@@ -138,9 +144,16 @@ def encode_for_onnx(classifier: BaseEstimator, X: pd.DataFrame | ArrayLike) -> d
     """
     from semid.ctr._base import BaseCTRClassifier
     from semid.io._onnx_clicks import input_shapes
+    from semid.io._onnx_recommender import encode_histories
+    from semid.recommend import NextItemRecommender
 
+    if isinstance(classifier, NextItemRecommender):
+        check_is_fitted(classifier)
+        return encode_histories(classifier, X)
     if not isinstance(classifier, BaseCTRClassifier):
-        raise TypeError(f"classifier must be a click model of semid.ctr, got {type(classifier).__name__}.")
+        raise TypeError(
+            f"classifier must be a click model of semid.ctr, or a NextItemRecommender, got {type(classifier).__name__}."
+        )
     check_is_fitted(classifier)
     encoded = classifier.encoder_.encode(check_table(classifier, X, reset=False))
     inputs = {
@@ -157,7 +170,9 @@ def _graph_and_metadata(estimator):
     # On first use: `import semid.io` loads no torch.
     from semid.ctr._base import BaseCTRClassifier
     from semid.io._onnx_clicks import classifier_graph
+    from semid.io._onnx_recommender import recommender_graph
     from semid.io._onnx_tokenizers import tokenizer_graph
+    from semid.recommend import NextItemRecommender
     from semid.tokenizers import UniqueTokenizer
     from semid.tokenizers._base import BaseTokenizer
 
@@ -174,9 +189,12 @@ def _graph_and_metadata(estimator):
     if isinstance(estimator, BaseCTRClassifier):
         check_is_fitted(estimator)
         return classifier_graph(estimator), {"classes": estimator.classes_} | _columns(estimator.encoder_)
+    if isinstance(estimator, NextItemRecommender):
+        check_is_fitted(estimator)
+        return recommender_graph(estimator), {"max_length": estimator._architecture["max_length"]}
     raise TypeError(
-        f"estimator must be a tokenizer or a click model of semid, got {type(estimator).__name__}. Write the steps of "
-        "a Pipeline that are such, each to a file of its own."
+        "estimator must be a tokenizer, a click model or a recommender of semid, got "
+        f"{type(estimator).__name__}. Write the steps of a Pipeline that are such, each to a file of its own."
     )
 
 

@@ -50,8 +50,18 @@ def _relu(graph, module, x):
 
 @converts(nn.GELU)
 def _gelu(graph, module, x):
+    return gelu(graph, x)
+
+
+def gelu(graph, x):
+    """Return x Φ(x)."""
     # An operation of its own only from opset 20 on.
     return x * 0.5 * (graph.call("Erf", x * 0.5**0.5) + 1.0)
+
+
+@converts(nn.LayerNorm)
+def _layer_norm(graph, module, x):
+    return graph.call("LayerNormalization", x, module.weight, module.bias, axis=-1, epsilon=module.eps)
 
 
 @converts(nn.Linear)

@@ -18,8 +18,13 @@ class _CrossEntropy(torch.autograd.Function):
         for start in range(0, len(h), _TARGETS_AT_ONCE):
             part, chosen = h[start : start + _TARGETS_AT_ONCE], targets[start : start + _TARGETS_AT_ONCE, None]
             logits = torch.addmm(bias, part, weights.T)
-            loss -= logits.gather(1, chosen).sum() - logits.logsumexp(1).sum()
-            gradient = logits.softmax(1)
+            loss -= logits.gather(1, chosen).sum()
+            # Exponentials are taken once, in place: they are half of what is not a product.
+            largest = logits.amax(1, keepdim=True)
+            gradient = logits.sub_(largest).exp_()
+            sums = gradient.sum(1, keepdim=True)
+            loss += (largest + sums.log()).sum()
+            gradient /= sums
             gradient.scatter_add_(1, chosen, gradient.new_full(chosen.shape, -1.0))
             torch.mm(gradient, weights, out=of_h[start : start + _TARGETS_AT_ONCE])
             of_weights.addmm_(gradient.T, part)

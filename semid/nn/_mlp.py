@@ -26,6 +26,18 @@ class SeededDropout(nn.Module):
         return x * kept / (1 - self.p)
 
 
+class RowDropout(SeededDropout):
+    """Sets rows to zero in training, and leaves the others as they are: for rows that some inputs have not at all.
+
+    Shape: (B, d) → (B, d)
+    """
+
+    def forward(self, x):
+        if not self.training or self.p == 0:
+            return x
+        return x * x.new_empty(len(x), 1).bernoulli_(1 - self.p, generator=self.generator)
+
+
 class MLP(nn.Sequential):
     """Linear layers with ReLU, and dropout if asked for, after each.
 

@@ -13,7 +13,9 @@ from torch import nn
 
 from semid.nn._catalogue_softmax import catalogue_cross_entropy
 from semid.nn._causal_transformer import CausalTransformer
+from semid.nn._code_sums import sums_of_codes
 from semid.nn._fusions import FUSIONS
+from semid.nn._mlp import RowDropout
 
 _FUSION_RANK = 32
 _INIT_STD = 0.02
@@ -31,10 +33,14 @@ class CodeTree(NamedTuple):
 class ItemEmbedding(nn.Module):
     """The sum of an item's fused code embeddings over √N, plus one of its own where there is one.
 
+    In training, some of the own embeddings are left out at random, of candidates and of items in histories: what an
+    item is without it has to be learned on the scale of those that have one, or no item without clicks could compete
+    (the idea of DropoutNet, Volkovs et al., 2017, from memory).
+
     Shape: items (T,) int64 → (T, d)
     """
 
-    def __init__(self, codes, codebook_sizes, dim, fusion, has_own):
+    def __init__(self, codes, codebook_sizes, dim, fusion, has_own, dropout):
         super().__init__()
         self.sizes = [int(size) for size in codebook_sizes]
         first_rows = torch.tensor([0, *self.sizes[:-1]]).cumsum(0)
@@ -44,6 +50,7 @@ class ItemEmbedding(nn.Module):
         self.table = nn.Parameter(torch.randn(sum(self.sizes), dim) * _INIT_STD)
         self.fusion = FUSIONS.get(fusion, fusion)(len(self.sizes), dim, _FUSION_RANK)
         self.own = nn.Parameter(torch.zeros(len(codes), dim)) if has_own else None
+        self.own_dropout = RowDropout(dropout)
 
     def codes(self, items):
         """Return the codes of items, (T, N)."""
@@ -51,7 +58,11 @@ class ItemEmbedding(nn.Module):
 
     def forward(self, items):
         e = self.fusion(F.embedding(self.rows[:, items].T, self.table)).sum(1) / len(self.sizes) ** 0.5
-        return e if self.own is None else e + F.embedding(items, self.own)
+        return e if self.own is None else e + self.own_of(items)
+
+    def own_of(self, items):
+        """Return the embeddings that items (T,) have of their own, (T, d)."""
+        return self.own_dropout(F.embedding(items, self.own))
 
 
 class ParallelHead(nn.Module):
@@ -78,22 +89,24 @@ class ParallelHead(nn.Module):
     def forward(self, h, table):
         return F.linear(h * self.scale, table, self.bias * self.scale)
 
-    def loss(self, h, items, embedding, shares, rivals, n_rivals):
-        """Return the mean of -log p of `items` (T,) among themselves and `rivals` (I',) that stand for `n_rivals`."""
-        items, candidates, log_weights = _candidates(items, rivals, shares, n_rivals)
+    def loss(self, h, items, embedding, shares, rivals, is_rival):
+        """Return the mean of -log p of `items` (T,) among themselves and `rivals`, some of those that ``is_rival``."""
+        items, candidates, log_weights = _candidates(items, rivals, shares, is_rival)
         rows = embedding.rows[:, candidates].T.contiguous()
-        weights = F.embedding_bag(rows, embedding.table, mode="sum") * self.scale
+        # Biases are one more column: what costs is to find the rows.
+        sums = sums_of_codes(torch.cat([embedding.table, self.bias[:, None]], dim=1), rows) * self.scale
+        weights, bias = sums[:, :-1], sums[:, -1] + log_weights
         if embedding.own is not None:
-            weights = weights + embedding.own[candidates]
-        bias = F.embedding_bag(rows, self.bias[:, None], mode="sum").squeeze(1) * self.scale + log_weights
+            weights = weights + embedding.own_of(candidates)
         return catalogue_cross_entropy(h, weights, bias, items)
 
 
-def _candidates(items, rivals, shares, n_rivals):
+def _candidates(items, rivals, shares, is_rival):
     """Return where each target is among all candidates, these, and their log shares.
 
     Candidates are the targets of all positions, and those `rivals` that are none of them, each of which stands for as
-    many as were not drawn: the sum over the catalogue is right on average.
+    many as were not drawn: the sum over the catalogue is right on average. A target need not be one of those that
+    ``is_rival`` (I,): of an item that is new since these were counted, say.
     """
     distinct, places = torch.unique(items, return_inverse=True)
     others = torch.unique(rivals)
@@ -101,7 +114,8 @@ def _candidates(items, rivals, shares, n_rivals):
     candidates = torch.cat([distinct, others])
     log_weights = shares[candidates]
     if len(others):
-        log_weights[len(distinct) :] += math.log((n_rivals - len(distinct)) / len(others))
+        n_others = int(is_rival.sum() - is_rival[distinct].sum())
+        log_weights[len(distinct) :] += math.log(n_others / len(others))
     return places, candidates, log_weights
 
 
@@ -133,10 +147,14 @@ class ResidualHead(nn.Module):
         """Return the keys of the nodes that codebook n leads to."""
         return getattr(self, f"keys{n}")
 
+    def state(self, n, h, before):
+        """Return s_n, (..., d), of histories with states `h` and beginnings whose codes have the sum `before`."""
+        hidden = self.down[n](F.gelu(self.up[n](torch.cat([h, before], dim=-1))))
+        return self.norms[n](h + hidden)
+
     def level(self, n, h, before, nodes, table):
         """Return log p of the codes of codebook n, (..., K), after `nodes` (...), whose codes have the sum `before`."""
-        hidden = self.down[n](F.gelu(self.up[n](torch.cat([h, before], dim=-1))))
-        logits = F.linear(self.norms[n](h + hidden), table.split(self.sizes)[n], self.bias.split(self.sizes)[n])
+        logits = F.linear(self.state(n, h, before), table.split(self.sizes)[n], self.bias.split(self.sizes)[n])
         wanted = nodes[..., None] * self.sizes[n] + torch.arange(self.sizes[n], device=nodes.device)
         places = torch.searchsorted(self.keys(n), wanted).clamp_(max=len(self.keys(n)) - 1)
         return logits.masked_fill(self.keys(n)[places] != wanted, -torch.inf).log_softmax(-1)
@@ -155,7 +173,7 @@ class ResidualHead(nn.Module):
             before, nodes = self.choose(n, before, codes), self.nodes[n][items]
         return total
 
-    def loss(self, h, items, embedding, shares, rivals, n_rivals):
+    def loss(self, h, items, embedding, shares, rivals, is_rival):
         """Return the mean of -log p of `items` (T,)."""
         return -(self(h, items, embedding) + shares[items]).mean()
 
@@ -187,9 +205,12 @@ class NextItemModule(nn.Module):
         dropout,
     ):
         super().__init__()
-        self.items = ItemEmbedding(codes, codebook_sizes, dim, fusion, has_own)
+        self.items = ItemEmbedding(codes, codebook_sizes, dim, fusion, has_own, dropout)
         self.register_buffer("shares", shares, persistent=False)
         self.register_buffer("rivals", rivals, persistent=False)
+        is_rival = torch.zeros(len(codes), dtype=torch.bool)
+        is_rival[rivals] = True
+        self.register_buffer("is_rival", is_rival, persistent=False)
         self.transformer = CausalTransformer(dim, n_layers, n_heads, dropout, max_length)
         sizes = self.items.sizes
         self.head = ParallelHead(sizes) if tree is None else ResidualHead(sizes, dim, tree)
@@ -203,4 +224,4 @@ class NextItemModule(nn.Module):
         is_target = is_there[:, 1:]
         h = self(items[:, :-1])[is_target]  # (T, d)
         rivals = self.rivals if rivals is None else rivals
-        return self.head.loss(h, items[:, 1:][is_target], self.items, self.shares, rivals, len(self.rivals))
+        return self.head.loss(h, items[:, 1:][is_target], self.items, self.shares, rivals, self.is_rival)

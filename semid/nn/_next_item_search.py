@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 _MANY = 8  # histories, from which on scores are summed item by item
 _HISTORIES_AT_ONCE = 64  # whose scores of a code lie side by side in a few lines of the cache
+_NUMBERS_AT_ONCE = 2**22  # of states of beginnings
 
 
 class Beginnings(NamedTuple):
@@ -66,16 +67,38 @@ def beam_search(module, h, width):
 def residual_scores(module, h):
     """Return log p of all complete codes, (B, M), by the `ResidualHead` from states `h` (B, d).
 
-    Each beginning that items share is computed once.
+    Each beginning that items share is computed once, and of each codebook only the codes that follow it.
     """
-    head, dim = module.head, h.shape[1]
-    nodes = torch.zeros(1, dtype=torch.int64, device=h.device)
-    scores, before = h.new_zeros(len(h), 1), h.new_zeros(len(h), 1, dim)
+    head = module.head
+    scores, before = h.new_zeros(len(h), 1), h.new_zeros(len(h), 1, h.shape[1])
     for n, size in enumerate(head.sizes):
-        log_p = head.level(n, h[:, None].expand_as(before), before, nodes, module.items.table)  # (B, M, K)
         keys = head.keys(n)
         parents, codes = keys // size, keys % size
-        scores = scores[:, parents] + log_p[:, parents, codes]
-        before = head.choose(n, before[:, parents], codes.expand(len(h), -1))
-        nodes = torch.arange(len(keys), device=h.device)
+        log_p = torch.cat(list(_of_children(module, n, h, before, parents, codes)), dim=1)
+        scores = scores[:, parents].add_(log_p)
+        if n + 1 < len(head.sizes):
+            before = head.choose(n, before[:, parents], codes.expand(len(h), -1))
     return scores
+
+
+def _of_children(module, n, h, before, parents, codes):
+    """Yield log p of `codes` (M',) of codebook n after `parents` (M',), which rise, some of these at a time."""
+    head = module.head
+    table, bias = module.items.table.split(head.sizes)[n], head.bias.split(head.sizes)[n]
+    n_parents = before.shape[1]
+    size = max(1, _NUMBERS_AT_ONCE * n_parents // (before.numel() * -(-len(parents) // n_parents)))
+    for start in range(0, n_parents, size):
+        part = before[:, start : start + size]
+        first, last = torch.searchsorted(parents, torch.tensor([start, start + size], device=parents.device)).tolist()
+        of_part, codes_of_part = parents[first:last] - start, codes[first:last]
+        states = head.state(n, h[:, None].expand_as(part), part)[:, of_part]
+        logits = torch.einsum("bmd,md->bm", states, table[codes_of_part]) + bias[codes_of_part]
+        yield logits - _log_sum_of_siblings(logits, of_part, part.shape[1])[:, of_part]
+
+
+def _log_sum_of_siblings(logits, parents, n_parents):
+    """Return log Σ exp of the logits (B, M') of each parent's children, (B, n_parents)."""
+    owners = parents.expand_as(logits)
+    largest = logits.new_full((len(logits), n_parents), -torch.inf).scatter_reduce_(1, owners, logits, "amax")
+    sums = torch.zeros_like(largest).scatter_add_(1, owners, (logits - largest.gather(1, owners)).exp_())
+    return largest + sums.log()

@@ -12,6 +12,7 @@ from semid.tables._ids import concat_ids, find_ids, id_index, like_those, of_oth
 from semid.tokenizers import ProductQuantizationTokenizer
 
 _ITEMS_PER_CODE = 8  # of a small table
+_CODES_OF_A_TABLE = 16  # or as many as it has features
 _TOLERATED_UNKNOWN = 0.5  # share of clicks on items without codes that nothing is said of
 
 
@@ -29,6 +30,11 @@ def check_codes_parameter(codes: Any) -> None:
             f"codes must be a SemanticIDEncoder, an ItemTable or None for ids alone, got {type(codes).__name__}; pass "
             "codes=SemanticIDEncoder(tokenizer, items=ItemTable(ids, embeddings))."
         )
+    if isinstance(codes, ItemTable) and isinstance(codes.content, pd.DataFrame):
+        raise ValueError(
+            f"codes must be a table of embeddings, got one of texts in {list(codes.content)}. Pass a SemanticIDEncoder "
+            "whose tokenizer is a pipeline of a TextEmbedder and a tokenizer."
+        )
 
 
 def learn_catalogue(codes, users, items, seed):
@@ -39,7 +45,8 @@ def learn_catalogue(codes, users, items, seed):
         return Catalogue(None, ids, np.arange(len(ids))[:, None], [len(ids)])
     if isinstance(codes, ItemTable):
         size = int(np.clip(len(codes) // _ITEMS_PER_CODE, 2, 256))
-        codes = SemanticIDEncoder(ProductQuantizationTokenizer(16, size, random_state=seed), items=codes)
+        n_codebooks = min(_CODES_OF_A_TABLE, codes.content.shape[1])
+        codes = SemanticIDEncoder(ProductQuantizationTokenizer(n_codebooks, size, random_state=seed), items=codes)
     encoder = _fitted(clone(codes), users, items)
     return Catalogue(encoder, encoder.ids_, encoder.codes_, sizes_of(encoder))
 
@@ -53,7 +60,8 @@ def sizes_of(encoder):
 
 
 def _fitted(encoder, users, items):
-    rows = pd.DataFrame({"item": items.reset_index(drop=True)})
+    is_named = isinstance(items.name, str) and items.name != "user"
+    rows = pd.DataFrame({items.name if is_named else "item": items.reset_index(drop=True)})
     if encoder.user is None:
         return encoder.fit(rows)
     encoder.set_params(user="user")
@@ -82,8 +90,7 @@ def with_new_ids(ids, new):
 
 def shares_among_equals(codes, clicks):
     """Return log((clicks + 1) / those of all items with the very same codes), (I,) float32: 0 for unique codes."""
-    _, groups = np.unique(codes, axis=0, return_inverse=True)
-    groups = groups.reshape(-1)
+    groups = _groups_of_equal_rows(codes)
     weights = clicks + 1.0
     return np.log(weights / np.bincount(groups, weights=weights)[groups]).astype(np.float32)
 
@@ -91,3 +98,15 @@ def shares_among_equals(codes, clicks):
 def shares_of_all(clicks):
     """Return log((clicks + 1) / those of all items), (I,) float32: what is probable where nothing is known."""
     return np.log((clicks + 1) / (clicks.sum() + len(clicks))).astype(np.float32)
+
+
+def _groups_of_equal_rows(codes):
+    """Return the number of the distinct row that each row of `codes` is, (I,)."""
+    multipliers = np.random.default_rng(0).integers(2**62, size=codes.shape[1], dtype=np.uint64) * 2 + 1
+    hashes = np.zeros(len(codes), dtype=np.uint64)
+    for column, multiplier in zip(codes.T, multipliers, strict=True):
+        hashes = (hashes ^ (hashes >> np.uint64(31)) ^ column.astype(np.uint64)) * multiplier
+    _, firsts, groups = np.unique(hashes, return_index=True, return_inverse=True)
+    if len(firsts) < len(codes) and not all(np.array_equal(column, column[firsts][groups]) for column in codes.T):
+        return np.unique(codes, axis=0, return_inverse=True)[1].reshape(-1)  # two rows of one hash
+    return groups

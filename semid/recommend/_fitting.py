@@ -6,19 +6,22 @@ import numpy as np
 import pandas as pd
 import torch
 
+from semid.base._checks import warn
 from semid.base._live_module import LiveModule, build_seeded, export_state, resolve_device
 from semid.engine._checkpoints import Checkpoint, NoCheckpoint, fingerprint_of
 from semid.engine._sequence_training import SequenceOptions, train_sequences
 from semid.engine._sequences import Sequences, windows
 from semid.features import ClickHistory
+from semid.features._times import read_times
 from semid.recommend._catalogue import learn_catalogue, positions_in, with_new_ids
 from semid.recommend._parameters import check_unchanged
-from semid.recommend._recommending import Histories, as_histories, ndcg, recommend
+from semid.recommend._recommending import Histories, as_histories, cut, ndcg, recommend
 from semid.tables._frames import find_column, split_columns
-from semid.tables._ids import find_ids, id_index
+from semid.tables._ids import find_ids, id_index, plain_name, warn_of_other_kind
 
 _LARGEST_HELD_OUT = 5000  # users
 _HELD_OUT_BEAM = 20
+_LABELS = ("click", "clicked", "is_click", "is_clicked", "label")
 _LEAST_CLICKS = 3  # of a user whose last one is held out
 
 
@@ -38,6 +41,7 @@ class _Columns(NamedTuple):
 def begin(model, X, seed):
     """Learn the catalogue, keep the log; return all clicks and an untrained module, None where popularity decides."""
     columns = _columns(model, X)
+    _warn_of_rows_that_are_no_clicks(X)
     model._architecture = {name: getattr(model, name) for name in model._architecture_parameters}
     catalogue = learn_catalogue(model.codes, columns.users, columns.items, seed)
     model.encoder_, model.items_, model.codes_, model.codebook_sizes_ = catalogue
@@ -88,7 +92,7 @@ def held_out_of(model, clicks, later, random_state):
     """
     starts, stops = clicks.offsets[:-1], clicks.offsets[1:].copy()
     if later is not None:
-        asked = known_log(model, later)
+        asked = known_log(model, later, "eval_set")
         model.log_ = model.log_.append(*_columns(model, later))
         return starts, stops, _some(asked, random_state)
     candidates = np.flatnonzero(stops - starts >= _LEAST_CLICKS)
@@ -97,9 +101,8 @@ def held_out_of(model, clicks, later, random_state):
     n_chosen = min(_LARGEST_HELD_OUT, max(1, round(model.validation * len(candidates))))
     chosen = np.sort(random_state.choice(candidates, n_chosen, replace=False))
     stops[chosen] -= 1
-    parts = [clicks.entries[starts[user] : stops[user]] for user in chosen]
-    offsets = np.append(0, np.cumsum([len(part) for part in parts]))
-    return starts, stops, Known(Histories(np.concatenate(parts), offsets), clicks.entries[stops[chosen]])
+    known = cut(clicks.entries, starts[chosen], stops[chosen])
+    return starts, stops, Known(known, clicks.entries[stops[chosen]])
 
 
 def train(model, module, clicks, bounds, held_out, max_iter, seed, *, is_whole_fit=False):
@@ -117,7 +120,8 @@ def train(model, module, clicks, bounds, held_out, max_iter, seed, *, is_whole_f
     module = module.to(device)
     checkpoint = NoCheckpoint()
     if is_whole_fit and model.checkpoint_dir is not None:
-        data = [*sequences.tensors(), *([] if held_out is None else [held_out.histories.entries, held_out.targets])]
+        data = [*sequences.tensors(), model.codes_, model.clicks_]
+        data += [] if held_out is None else [*held_out.histories, held_out.targets]
         start = (*module.state_dict().values(), generator.get_state())
         fingerprint = fingerprint_of(model, device, data=data, start=start)
         checkpoint = Checkpoint(model.checkpoint_dir, type(model).__name__, fingerprint)
@@ -135,24 +139,37 @@ def _score(ranker, held_out):
     return ndcg(rows, held_out.targets)
 
 
-def known_log(model, X):
+def known_log(model, X, name="X"):
     """Return what is known of each user in the table `X` before their last click there, and that click."""
     columns = _columns(model, X)
     own = ClickHistory(*columns)
-    users = own.users
-    times = None
-    if columns.times is not None:
-        first = columns.times.groupby(columns.users.to_numpy()).min()
-        times = first.iloc[find_ids(id_index(first.index), users)]
+    if not len(own):
+        needed = "a user and an item" if columns.times is None else "a user, an item and a time"
+        raise ValueError(f"{name} must hold a click with {needed}, got none in n_samples={len(X)} rows.")
+    users, times = _first_clicks(columns, own)
+    if (find_ids(model.log_._users, users) < 0).all():
+        warn_of_other_kind(columns.users.name, model.log_._users, users, "the log")
     before = _known_clicks(model, model.log_, users, times=times)
-    column = own.before(users, max_length=max(1, len(own)))
+    column = own.before(users, max_length=len(own))
     entries, offsets = column.gathered()
-    rows = positions_in(model._index(), column.items, "X")[entries]
+    rows = positions_in(model._index(), column.items, name)[entries]
     is_last = np.zeros(len(rows), dtype=bool)
     is_last[offsets[1:] - 1] = True
     is_kept = (rows >= 0) & ~is_last
     inside = Histories(rows[is_kept], np.append(0, np.cumsum(is_kept))[offsets])
     return Known(_joined(before, inside), rows[offsets[1:] - 1])
+
+
+def _first_clicks(columns, log):
+    """Return the users that have a click in `log`, made of the columns, and the time of the first one, or None."""
+    users = log.users[log.before(log.users).lengths > 0]
+    if columns.times is None:
+        return users, None
+    read = read_times("times", columns.times)
+    numbers = find_ids(id_index(users), columns.users)
+    rows = np.flatnonzero((numbers >= 0) & columns.items.notna().to_numpy() & ~read.is_missing)
+    rows = rows[np.lexsort((read.values[rows], numbers[rows]))]
+    return users, columns.times.iloc[rows[np.searchsorted(numbers[rows], np.arange(len(users)))]]
 
 
 def _joined(first, second):
@@ -167,16 +184,24 @@ def _some(known, random_state):
     if len(known.targets) <= _LARGEST_HELD_OUT:
         return known
     chosen = np.sort(random_state.choice(len(known.targets), _LARGEST_HELD_OUT, replace=False))
-    histories = known.histories
-    parts = [histories.entries[histories.offsets[row] : histories.offsets[row + 1]] for row in chosen]
-    offsets = np.append(0, np.cumsum([len(part) for part in parts]))
-    return Known(Histories(np.concatenate(parts), offsets), known.targets[chosen])
+    return Known(known.histories.of(chosen), known.targets[chosen])
 
 
 def _known_clicks(model, log, users, max_length=None, *, times=None):
     """Return the clicks of `users` on items of the catalogue."""
     column = log.before(users, times, max_length=max_length or max(1, len(log)))
     return as_histories(column, lambda ids: positions_in(model._index(), ids, "the log"))
+
+
+def _warn_of_rows_that_are_no_clicks(X):
+    """Warn if a column that is called like a label is 0 in some rows: they would be learned as clicks."""
+    names, columns = split_columns(X)
+    for name, column in zip(names, columns, strict=True):
+        if plain_name(name) in _LABELS and column.isin([0, 1]).all() and (column == 0).any():
+            warn(
+                f"every row of X counts as a click, also the {(column == 0).mean():.0%} of them whose {name!r} is 0. "
+                f"Pass X[X[{name!r}] == 1]."
+            )
 
 
 def _columns(model, X):

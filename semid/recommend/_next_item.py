@@ -4,14 +4,13 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from semid.base._all_or_nothing import all_or_nothing, snapshot
-from semid.base._checks import check_integer
+from semid.base._checks import check_integer, check_option
 from semid.base._live_module import LiveModule, resolve_device
 from semid.base._typing import RandomState, StrPath
 from semid.base._versioned import Versioned
@@ -62,8 +61,8 @@ class NextItemRecommender(Versioned, BaseEstimator):
     ----------
     codes : SemanticIDEncoder, ItemTable or None, default None
         Where the codes of items come from. An encoder is cloned and fitted on the clicks of `fit`, with its `user` if
-        it has one; a table has 16 codes of `ProductQuantizationTokenizer`. Its items, clicked or not, are the
-        catalogue. None for ids alone: the catalogue is the items that were clicked.
+        it has one; a table has 16 codes of `ProductQuantizationTokenizer`, or as many as features. Its items, clicked
+        or not, are the catalogue. None for ids alone: the catalogue is the items that were clicked.
     head : {"parallel", "residual", "popularity"}, default "parallel"
         See above. ``"popularity"`` recommends what was clicked most, whatever the history: the least that a model must
         beat.
@@ -72,7 +71,7 @@ class NextItemRecommender(Versioned, BaseEstimator):
     time : str, int or None, default "timestamp"
         Column of the time, or any number that rises with it. None if the rows are in their order.
     embedding_dim : int, default 64
-        Width of all states and embeddings; must be even.
+        Width of all states and embeddings: up to 32, or a multiple of it, which is the width of a head of attention.
     n_layers : int, default 2
         Blocks of the transformer.
     fusion : str or class, default "concat"
@@ -83,7 +82,7 @@ class NextItemRecommender(Versioned, BaseEstimator):
     max_length : int, default 20
         Items of a history that are read: the last ones. Longer ones are learned from in parts.
     dropout : float, default 0.3
-        Share of activations that are set to zero in training.
+        Share of activations, and of own embeddings, that are set to zero in training.
     max_iter : int, default 50
         Epochs at most.
     batch_size : int or "auto", default "auto"
@@ -120,7 +119,8 @@ class NextItemRecommender(Versioned, BaseEstimator):
     log_ : ClickHistory
         All clicks that the model knows of: what `score` takes histories from.
     history_ : dict of ndarray of shape (n_epochs,)
-        ``train_loss``, per target and codebook, and ``valid_ndcg`` where something was held out, of the last call.
+        ``train_loss``, the mean of -log p of the targets, and ``valid_ndcg`` where something was held out; of the last
+        call.
     n_iter_ : int
         Number of epochs run in the last call.
     n_features_in_ : int
@@ -346,12 +346,13 @@ class NextItemRecommender(Versioned, BaseEstimator):
         TypeError
             If histories are no lists of ids.
         ValueError
-            If `n` or `beam_size` is less than 1, or `n` more than there are items.
+            If `n` or `beam_size` is less than 1, `n` more than there are items, or `exclude_seen` no bool.
         """
         check_is_fitted(self)
         self._index()  # of this object, for later calls as well
         model = snapshot(self)
         check_integer("beam_size", beam_size, 1)
+        exclude_seen = check_option("exclude_seen", exclude_seen, (True, False))
         if check_integer("n", n, 1) > len(model.items_):
             raise ValueError(f"n must be at most {len(model.items_)}, the number of items, got {n}.")
         known = model._histories(histories)
@@ -369,16 +370,12 @@ class NextItemRecommender(Versioned, BaseEstimator):
         Returns
         -------
         scores : ndarray of shape (n_histories, n_items), float32
-            In the order of ``items_``; with the residual head, sums to 1 over items and what the codebooks could say
-            beside them.
+            In the order of ``items_``. Probabilities of all items sum to 1, with either head.
         """
         check_is_fitted(self)
         self._index()  # of this object, for later calls as well
         model = snapshot(self)
-        ranker, known = model._ranker(), model._histories(histories)
-        with torch.inference_mode():
-            parts = [scores_of_all(ranker, known.part(i, min(i + 64, len(known)))) for i in range(0, len(known), 64)]
-        return np.concatenate(parts) if parts else np.empty((0, len(model.items_)), dtype=np.float32)
+        return scores_of_all(model._ranker(), model._histories(histories))
 
     def score(self, X: pd.DataFrame | ArrayLike, y: Any = None) -> float:
         """Return NDCG@10: how early the last click of each user in `X` is recommended, among all items but those seen.

@@ -16,6 +16,7 @@ from semid.tables._prefixes import PrefixTable
 
 _HISTORIES_AT_ONCE = 256
 _SCORES_AT_ONCE = 2**26  # numbers
+_SEARCHED_AT_ONCE = 2**24  # numbers, each of which a search looks at several times
 
 
 class Recommendations(NamedTuple):
@@ -52,12 +53,23 @@ class Histories(NamedTuple):
         return len(self.offsets) - 1
 
     def part(self, start, stop):
-        first, last = self.offsets[start], self.offsets[stop]
-        return Histories(self.entries[first:last], self.offsets[start : stop + 1] - first)
+        """Return those from `start` to before `stop`, or to the end."""
+        offsets = self.offsets[start : stop + 1]
+        return Histories(self.entries[offsets[0] : offsets[-1]], offsets - offsets[0])
+
+    def of(self, rows):
+        """Return those of `rows`, in their order."""
+        return cut(self.entries, self.offsets[rows], self.offsets[rows + 1])
 
     @property
     def owners(self):
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+
+def cut(entries, starts, stops):
+    """Return the `Histories` that are ranges of `entries`."""
+    offsets = np.append(0, np.cumsum(stops - starts))
+    return Histories(entries[np.repeat(starts - offsets[:-1], stops - starts) + np.arange(offsets[-1])], offsets)
 
 
 class Ranker(NamedTuple):
@@ -71,6 +83,11 @@ class Ranker(NamedTuple):
     @property
     def has_tree(self):
         return isinstance(getattr(self.module, "head", None), ResidualHead)
+
+    @property
+    def n_nodes(self):
+        """Number of different codes that items have, of a module with a tree."""
+        return len(self.module.head.firsts) - 1
 
 
 def as_histories(histories, positions):
@@ -109,8 +126,25 @@ def states(ranker, histories):
 
 def scores_of_all(ranker, histories):
     """Return log p of all items, (B, I) float32."""
+    size = _n_at_once(ranker)
+    with torch.inference_mode():
+        parts = [_scores(ranker, histories.part(i, i + size)) for i in range(0, len(histories), size)]
+    return np.concatenate(parts) if parts else np.empty((0, len(ranker.clicks)), dtype=np.float32)
+
+
+def _n_at_once(ranker):
+    """Return of how many histories all items are scored at once: memory is bounded by it."""
+    n_numbers, most = len(ranker.clicks), _SCORES_AT_ONCE
+    if ranker.has_tree:  # states of all beginnings
+        n_numbers, most = ranker.n_nodes * ranker.module.items.table.shape[1], _SEARCHED_AT_ONCE
+    return int(np.clip(most // n_numbers, 1, _HISTORIES_AT_ONCE))
+
+
+def _scores(ranker, histories):
+    """Return log p of all items, (B, I) float32, for no more histories than fit into memory."""
+    scores = np.tile(shares_of_all(ranker.clicks), (len(histories), 1))
     if ranker.module is None or not len(histories.entries):
-        return np.tile(shares_of_all(ranker.clicks), (len(histories), 1))
+        return scores
     h, rows = states(ranker, histories)
     module = ranker.module
     if ranker.has_tree:
@@ -119,28 +153,47 @@ def scores_of_all(ranker, histories):
         known = parallel_scores(module, h).cpu().numpy()
     if len(rows) == len(histories):
         return known
-    scores = np.tile(shares_of_all(ranker.clicks), (len(histories), 1))
     scores[rows] = known
     return scores
 
 
 def recommend(ranker, histories, n, *, exclude_seen, beam_size):
     """Return rows of the catalogue (B, n) and log p (B, n), best first."""
-    n_scores = 0 if ranker.has_tree else len(ranker.clicks)
-    size = min(_HISTORIES_AT_ONCE, max(1, _SCORES_AT_ONCE // max(1, n_scores)))
-    parts = []
+    best = np.empty((len(histories), n), dtype=np.int64)
+    values = np.empty((len(histories), n), dtype=np.float32)
     with torch.inference_mode():
-        for start in range(0, len(histories), size):
-            part = histories.part(start, min(start + size, len(histories)))
-            best = _best_of_beam if ranker.has_tree and len(part.entries) else _best_of_all
-            parts.append(best(ranker, part, n, exclude_seen, beam_size))
-    if not parts:
-        return np.empty((0, n), dtype=np.int64), np.empty((0, n), dtype=np.float32)
-    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+        for rows, width in _searches(ranker, histories, n, exclude_seen, beam_size):
+            if width is None:
+                found = _best_of_all(ranker, histories.of(rows), n, exclude_seen)
+            else:
+                found = _best_of_beam(ranker, histories.of(rows), n, exclude_seen, width)
+            best[rows], values[rows] = found
+    return best, values
 
 
-def _best_of_all(ranker, histories, n, exclude_seen, beam_size):
-    scores = scores_of_all(ranker, histories)
+def _searches(ranker, histories, n, exclude_seen, beam_size):
+    """Yield histories to be answered at once, their rows, and how wide their beam is, None if all items are scored.
+
+    A beam is wide enough for what is left out, and as wide whatever the other histories are: the next power of two.
+    """
+    lengths = np.diff(histories.offsets)
+    widths = np.zeros(len(lengths), dtype=np.int64)
+    if ranker.has_tree:
+        n_seen = lengths if exclude_seen else np.zeros_like(lengths)
+        widths = max(beam_size, n) + np.where(n_seen > 0, 2 ** np.ceil(np.log2(np.maximum(n_seen, 1))), 0).astype(int)
+        widths[(lengths == 0) | (widths >= ranker.n_nodes)] = 0
+    for width in np.unique(widths):
+        rows = np.flatnonzero(widths == width)
+        size = _n_at_once(ranker)
+        if width:
+            n_codes = max(ranker.module.items.sizes)
+            size = int(np.clip(_SEARCHED_AT_ONCE // (width * n_codes), 1, _HISTORIES_AT_ONCE))
+        for start in range(0, len(rows), size):
+            yield rows[start : start + size], int(width) or None
+
+
+def _best_of_all(ranker, histories, n, exclude_seen):
+    scores = _scores(ranker, histories)
     if exclude_seen:
         scores[histories.owners, histories.entries] = -np.inf
     return _sorted_best(scores, n)
@@ -148,18 +201,23 @@ def _best_of_all(ranker, histories, n, exclude_seen, beam_size):
 
 def _sorted_best(scores, n):
     """Return the n highest of each row, of equal ones the first items first."""
-    best = torch.from_numpy(scores).topk(n, dim=1, sorted=False).indices.numpy()
+    found = torch.from_numpy(scores).topk(n, dim=1, sorted=False)
+    best = found.indices.numpy()
+    least = found.values.numpy().min(axis=1, keepdims=True)
+    is_least = scores == least
+    # Where more are equal to the last than there is room for, torch takes any of them.
+    for row in np.flatnonzero(np.count_nonzero(is_least, axis=1) > (found.values.numpy() == least).sum(axis=1)):
+        above = best[row][scores[row, best[row]] > least[row]]
+        best[row] = np.append(above, np.flatnonzero(is_least[row])[: n - len(above)])
     best.sort(axis=1)
     values = np.take_along_axis(scores, best, axis=1)
     order = np.argsort(-values, axis=1, kind="stable")
     return np.take_along_axis(best, order, axis=1), np.take_along_axis(values, order, axis=1)
 
 
-def _best_of_beam(ranker, histories, n, exclude_seen, beam_size):
-    """Return the best n of the items whose codes a beam has found, one that is wide enough for what is left out."""
+def _best_of_beam(ranker, histories, n, exclude_seen, width):
+    """Return the best n of the items whose codes a beam of this width has found, for histories that are not empty."""
     h, rows = states(ranker, histories)
-    n_seen = int(np.diff(histories.offsets).max()) if exclude_seen else 0
-    width = max(beam_size, n) + n_seen
     found = beam_search(ranker.module, h, width)
     nodes, of_nodes = found.nodes.cpu().numpy(), found.scores.cpu().numpy()
     owners, items, scores = _items_of(ranker.module, rows, nodes, of_nodes)
@@ -167,11 +225,7 @@ def _best_of_beam(ranker, histories, n, exclude_seen, beam_size):
         n_items = len(ranker.clicks)
         is_new = ~np.isin(owners * n_items + items, histories.owners * n_items + histories.entries)
         owners, items, scores = owners[is_new], items[is_new], scores[is_new]
-    best, values = _first_of_each(owners, items, scores, len(histories), n)
-    is_empty = np.setdiff1d(np.arange(len(histories)), rows)
-    if len(is_empty):
-        best[is_empty], values[is_empty] = _sorted_best(np.tile(shares_of_all(ranker.clicks), (len(is_empty), 1)), n)
-    return best, values
+    return _first_of_each(owners, items, scores, len(histories), n)
 
 
 def _items_of(module, rows, nodes, scores):

@@ -471,7 +471,7 @@ def test_what_has_no_graph_is_refused_and_the_message_says_what_to_do(X, tmp_pat
     for estimator, message in refused:
         with pytest.raises(TypeError, match=message):
             to_onnx(estimator, tmp_path / "refused.onnx")
-    with pytest.raises(TypeError, match=r"must be a click model of semid\.ctr, got ResidualKMeansTokenizer"):
+    with pytest.raises(TypeError, match=r"must be a click model of semid\.ctr, or a NextItemRecommender, got Residual"):
         encode_for_onnx(inner, X)
     assert list(tmp_path.iterdir()) == []
 

@@ -8,6 +8,7 @@ from semid.base._live_module import build_seeded
 from semid.engine._sequences import SequenceBatches, Sequences, windows
 from semid.nn._catalogue_softmax import catalogue_cross_entropy
 from semid.nn._causal_transformer import CausalTransformer
+from semid.nn._code_sums import sums_of_codes
 from semid.nn._next_item import NextItemModule, ResidualHead
 from semid.nn._next_item_search import beam_search, look_up, parallel_scores, residual_scores
 from semid.recommend._catalogue import shares_among_equals
@@ -273,3 +274,16 @@ def test_batches_hold_every_sequence_once_and_pad_behind_it(rng):
         seen += [tuple(row[there].tolist()) for row, there in zip(items, is_there, strict=True)]
     entries = data.entries.tolist()
     assert sorted(seen) == sorted(tuple(entries[b - n : b]) for n, b in zip(lengths, stops, strict=True))
+
+
+@pytest.mark.parametrize("n_items", [1, 50])
+def test_sums_of_codes_and_their_gradients_are_those_of_a_loop(n_items, rng):
+    rows = torch.as_tensor(rng.integers(9, size=(n_items, 4)), dtype=torch.int32)  # of 12, some of them twice
+    gradients = []
+    for sums_of in (sums_of_codes, lambda table, rows: torch.stack([table[row.long()].sum(0) for row in rows])):
+        table = torch.tensor(np.random.default_rng(0).normal(size=(12, 3)), requires_grad=True)
+        sums = sums_of(table, rows)
+        (sums * torch.arange(3 * n_items).reshape(n_items, 3)).sum().backward()
+        gradients.append((sums.detach(), table.grad))
+    for ours, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, theirs)

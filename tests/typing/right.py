@@ -4,14 +4,24 @@ from pathlib import Path
 from typing import assert_type
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 import semid
-from semid import DeepFMClassifier, ItemTable, RQVAETokenizer, SemanticIDEncoder, TextEmbedder, UniqueTokenizer
+from semid import (
+    DeepFMClassifier,
+    ItemTable,
+    NextItemRecommender,
+    RQVAETokenizer,
+    SemanticIDEncoder,
+    TextEmbedder,
+    UniqueTokenizer,
+)
 from semid.datasets import ClickData, ItemData, LogData, fetch_movielens, make_clicks, make_items
-from semid.io import load, read_mapping, save
+from semid.io import load, prefix_table, read_mapping, save, to_onnx
 from semid.metrics import CodeChurn, GroupAUC, code_churn, collision_rate, gauc_score, tokenizer_report
 from semid.plots import CodeUsageDisplay, SpectrumDisplay
+from semid.recommend import Recommendations
 from semid.tokenizers import align_codes, distributed_fit, graded_sizes, presets
 
 
@@ -48,6 +58,24 @@ def tables(ids: list[str], X: np.ndarray, y: ArrayLike) -> None:
     model = DeepFMClassifier(fusion="gate", validation="last", categorical_features=["user_id", 3])
     assert_type(model.fit(X, y, eval_set=(X, y)), DeepFMClassifier)
     assert_type(model.predict_proba(X), np.ndarray)
+
+
+def recommenders(log: pd.DataFrame, encoder: SemanticIDEncoder, table: ItemTable) -> None:
+    model = NextItemRecommender(encoder, "residual", time=None, batch_size=64, validation=None, random_state=0)
+    assert_type(model.fit(log, eval_set=log), NextItemRecommender)
+    assert_type(NextItemRecommender(table, own_embedding=True).partial_fit(log.to_numpy()), NextItemRecommender)
+    assert_type(model.add_items(table), NextItemRecommender)
+    found = model.recommend([["mug", "pan"], []], n=3, exclude_seen=False, beam_size=10)
+    assert_type(found, Recommendations)
+    items, scores = found
+    assert_type(items, np.ndarray)
+    assert_type(scores, np.ndarray)
+    assert_type(model.score_items(model.log_.before(["ann"])), np.ndarray)
+    assert_type(model.score(log), float)
+    assert_type(model.codebook_sizes_, list[int])
+    assert_type(model.history_["train_loss"], np.ndarray)
+    assert_type(prefix_table(model.codes_, model.codebook_sizes_).allowed([[0]]), np.ndarray)
+    to_onnx(model, Path("model.onnx"))
 
 
 def functions(codes: np.ndarray) -> None:

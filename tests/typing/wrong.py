@@ -3,7 +3,7 @@
 import numpy as np
 
 import semid
-from semid import DeepFMClassifier, RandomTokenizer, RQVAETokenizer, SemanticIDEncoder
+from semid import DeepFMClassifier, NextItemRecommender, RandomTokenizer, RQVAETokenizer, SemanticIDEncoder
 from semid.datasets import fetch_movielens, make_clicks, make_items
 from semid.metrics import collision_rate, gauc_score
 from semid.plots import CodeUsageDisplay
@@ -16,6 +16,7 @@ def misspelled(X: np.ndarray) -> None:
     RQVAETokenizer(n_codebook=3)  # E: call-arg
     RQVAETokenizer(assignment="balanced")  # E: arg-type
     DeepFMClassifier(validation="random")  # E: arg-type
+    NextItemRecommender(head="serial")  # E: arg-type
     fetch_movielens("100K")  # E: arg-type
     make_items(1000, seed=0)  # E: call-arg
 
@@ -25,6 +26,7 @@ def of_another_type(X: np.ndarray) -> None:
     RQVAETokenizer(hidden_layer_sizes=0.5)  # E: arg-type
     RQVAETokenizer(checkpoint_dir=True)  # E: arg-type
     make_clicks(X)  # E: arg-type
+    NextItemRecommender(X)  # E: arg-type
     SemanticIDEncoder(RQVAETokenizer(), items=X)  # E: arg-type
     RQVAETokenizer(random_state=np.random.default_rng(0))  # E: arg-type
     collision_rate(X).mean()  # E: attr-defined
@@ -37,6 +39,7 @@ def in_another_place(X: np.ndarray) -> None:
     gauc_score([0, 1], [0.1, 0.2])  # E: call-arg
     CodeUsageDisplay.from_codes(X, 4, True)  # E: call-arg
     DeepFMClassifier().fit(X)  # E: call-arg
+    NextItemRecommender().recommend([["mug"]], 3, True)  # E: call-arg
 
 
 def never_returns(X: np.ndarray) -> str:

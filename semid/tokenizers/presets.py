@@ -130,13 +130,14 @@ def mixture_of_codes(**parameters: Any) -> MixtureOfCodesTokenizer:
 
 
 def ranking(**parameters: Any) -> MixtureOfCodesTokenizer:
-    """Return the Mixture-of-Codes tokenizer that gave click models the best codes of all in this project's study.
+    """Return the Mixture-of-Codes tokenizer whose codes of embeddings alone were the best for click models.
 
     Seven codebooks of graded sizes, each of which sees the whole latent: every code is a good clustering of the items,
     and they differ by how coarse they are. With projections, as in the paper's scripts, codebooks differ by what they
-    see, tell more items apart, and each says less of an item. Best aligned with clicks,
-    ``SemanticIDEncoder(presets.ranking(), items=table, user="user_id")``; docs/study.md has the figures. Many items
-    share all their codes: keep the item id as a field beside them.
+    see, tell more items apart, and each says less of an item. Better aligned with clicks,
+    ``SemanticIDEncoder(presets.ranking(), items=table, user="user_id")``, and where there are clicks `co_clicks` is
+    better still; docs/study.md has the figures. Many items share all their codes: keep the item id as a field beside
+    them.
 
     Parameters
     ----------

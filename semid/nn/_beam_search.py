@@ -55,15 +55,46 @@ class SumCosts:
     """
 
     def __init__(self, x, codebooks, prices, gram=None):
-        self.offsets = [book.square().sum(1) / 2 + price for book, price in zip(codebooks, prices, strict=True)]
-        self.products = [x @ codebook.T for codebook in codebooks]  # (B, K) each
-        self.gram = products_of_code_vectors(codebooks) if gram is None else gram
+        offsets = [book.square().sum(1) / 2 + price for book, price in zip(codebooks, prices, strict=True)]
+        # Of the row alone, (B, K) each, and what each code before adds, (K, K) each and the same for all rows.
+        self.own = [offset - x @ book.T for offset, book in zip(offsets, codebooks, strict=True)]
+        self.between = products_of_code_vectors(codebooks) if gram is None else gram
 
     def __call__(self, n, codes):
-        costs = (self.offsets[n] - self.products[n])[:, None, :]  # (B, 1, K)
-        for m, products in enumerate(self.gram[n]):
+        costs = self.own[n][:, None, :]  # (B, 1, K)
+        for m, products in enumerate(self.between[n]):
             costs = costs + products[codes[:, :, m]]
         return costs
+
+
+class SeparableCosts:
+    """Costs (B, K) of each codebook, whatever the codes before."""
+
+    def __init__(self, own):
+        self.own = own
+        self.between = [[] for _ in own]
+
+    def __call__(self, n, codes):
+        return self.own[n][:, None, :]
+
+
+class Smallest(NamedTuple):
+    values: Tensor  # (B, k), ascending
+    indices: Tensor  # (B, k)
+
+
+def k_smallest(x, k):
+    """Return the `k` smallest numbers of each row of `x` (B, n), and where they are; of equal ones, any."""
+    if x.device.type != "cpu":
+        return Smallest(*x.topk(k, dim=1, largest=False))
+    # Sorting by numpy is several times as fast there.
+    if 4 * k > x.shape[1]:
+        indices = torch.from_numpy(x.detach().numpy().argsort(1)[:, :k])
+        return Smallest(x.gather(1, indices), indices)
+    indices = torch.from_numpy(x.detach().numpy().argpartition(k - 1, 1)[:, :k])
+    values = x.gather(1, indices)
+    order = torch.from_numpy(values.detach().numpy().argsort(1))
+    return Smallest(values.gather(1, order), indices.gather(1, order))
 
 
 def products_of_code_vectors(codebooks):

@@ -262,6 +262,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
         places = self._places(X)
         codes = self.codes_[places]
         new = np.flatnonzero(places < 0)
+        free = FreeCodes(self.tokenizer_, self._taken, self._room)
         for start in range(0, len(new), BLOCK):
             block = new[start : start + BLOCK]
             inner_codes = self.tokenizer_.transform(X[block])
@@ -269,7 +270,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
                 codes[block] = with_suffix(inner_codes, 0, self.codebook_sizes_, self._taken, self._room)
             else:
                 self._check_capacity(self.codebook_sizes_, len(self.codes_) + 1)
-                codes[block] = FreeCodes(self.tokenizer_, self._taken, self._room).nearest(X[block], inner_codes)
+                codes[block] = free.nearest(X[block], inner_codes)
         return codes
 
     @on_snapshot

@@ -23,6 +23,9 @@ from semid.tokenizers import (
     RQVAETokenizer,
     UniqueTokenizer,
 )
+from semid.tokenizers import _reassignment
+from semid.tokenizers._auction import assign
+from semid.tokenizers._candidates import NearestCodes
 from semid.tokenizers._rows import row_hashes
 
 INNER = ResidualKMeansTokenizer(2, 16, random_state=0)
@@ -368,3 +371,37 @@ def test_bad_codes_are_refused(X):
         tokenizer.inverse_transform(np.zeros((3, 2), dtype=int))
     with pytest.raises(ValueError, match=r"codebook 2 must lie in \[0, 16\), got 16 in row 0"):
         tokenizer.inverse_transform([[0, 0, 16]])
+
+
+def _tight_clusters(rng, n_clusters=12, n_items=600):
+    centers = rng.normal(size=(n_clusters, 16))
+    return (centers[rng.integers(n_clusters, size=n_items)] + 1e-3 * rng.normal(size=(n_items, 16))).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", [ResidualKMeansTokenizer, ParallelKMeansTokenizer])
+@pytest.mark.parametrize("capacity", [1, 2])
+def test_items_of_a_tight_cluster_get_the_codes_that_a_search_for_each_gives(rng, monkeypatch, kind, capacity):
+    X = _tight_clusters(rng)
+    n_alone, of = [0], NearestCodes.of
+    monkeypatch.setattr(NearestCodes, "of", lambda self, X, k: n_alone.append(len(X)) or of(self, X, k))
+    tokenizer = UniqueTokenizer(kind(3, 32, random_state=0), capacity=capacity).fit(X)
+    assert (tokenizer.report_.n_moved > 300) == (capacity == 1)
+    assert sum(n_alone) < 0.1 * len(X)
+    monkeypatch.setattr(_reassignment, "_WORTH_SHARING", 2**60)
+    one_by_one = clone(tokenizer).fit(X)
+    assert sum(n_alone) > 0.5 * len(X)
+    np.testing.assert_array_equal(tokenizer.codes_, one_by_one.codes_)
+
+
+def test_auctions_that_would_take_too_much_memory_are_held_one_after_the_other(rng, monkeypatch):
+    X = _tight_clusters(rng)
+    tokenizer = UniqueTokenizer(ResidualKMeansTokenizer(3, 32, random_state=0)).fit(X)
+    sizes = []
+    monkeypatch.setattr(_reassignment, "_LARGEST_AUCTION", 2**14)
+    monkeypatch.setattr(_reassignment, "assign", lambda costs, *rest: sizes.append(costs.size) or assign(costs, *rest))
+    again, backwards = clone(tokenizer).fit(X), clone(tokenizer).fit(X[::-1])
+    assert len(sizes) > 10
+    assert max(sizes) <= 2**14 + 256
+    assert collision_rate(again.codes_) == 0
+    np.testing.assert_array_equal(again.codes_, backwards.codes_)
+    assert again.report_.r2_after > tokenizer.report_.r2_after - 0.02

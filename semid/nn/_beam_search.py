@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+_GROUP = 16  # numbers of which the least is looked at first
+
 
 class Beam(NamedTuple):
     codes: Tensor  # (B, W, N), best first
@@ -28,15 +30,18 @@ def beam_search(costs, n_codebooks, beam_size, tolerance):
     codes = torch.zeros(n_rows, 1, 0, dtype=torch.int64, device=tolerance.device)
     scores = tolerance.new_zeros(n_rows, 1)
     certain = torch.ones_like(tolerance, dtype=torch.bool)
+    # Without a tolerance equal scores have no order but that of `topk`, which a seed's codes depend on.
+    is_plain = tolerance.device.type != "cpu" or not bool((tolerance > 0).all())
+    find = _k_smallest_of_few if is_plain else k_smallest
     for n in range(n_codebooks):
         extended = scores[:, :, None] + costs(n, codes)  # (B, W, K)
         size = extended.shape[2]
         # Equal scores rank by their place, and one place is further than rounding reaches, but all less than doubt.
         places = torch.arange(extended[0].numel(), device=extended.device, dtype=extended.dtype)
-        extended = extended.flatten(1) + places * (tolerance[:, None] / (4 * len(places)))
+        extended = extended.flatten(1).add_(places * (tolerance[:, None] / (4 * len(places))))
         n_kept = min(beam_size, extended.shape[1])
         n_looked_at = min(n_kept + 1, extended.shape[1])
-        best = extended.topk(n_looked_at, dim=1, largest=False)
+        best = find(extended, n_looked_at)
         if n_looked_at > n_kept:
             certain &= best.values[:, n_kept] - best.values[:, n_kept - 1] > tolerance
         scores, chosen = best.values[:, :n_kept], best.indices[:, :n_kept]
@@ -63,7 +68,8 @@ class SumCosts:
     def __call__(self, n, codes):
         costs = self.own[n][:, None, :]  # (B, 1, K)
         for m, products in enumerate(self.between[n]):
-            costs = costs + products[codes[:, :, m]]
+            added = products.index_select(0, codes[:, :, m].flatten()).unflatten(0, codes.shape[:2])
+            costs = added.add_(costs)  # (B, W, K)
         return costs
 
 
@@ -84,17 +90,22 @@ class Smallest(NamedTuple):
 
 
 def k_smallest(x, k):
-    """Return the `k` smallest numbers of each row of `x` (B, n), and where they are; of equal ones, any."""
-    if x.device.type != "cpu":
-        return Smallest(*x.topk(k, dim=1, largest=False))
-    # Sorting by numpy is several times as fast there.
-    if 4 * k > x.shape[1]:
-        indices = torch.from_numpy(x.detach().numpy().argsort(1)[:, :k])
-        return Smallest(x.gather(1, indices), indices)
-    indices = torch.from_numpy(x.detach().numpy().argpartition(k - 1, 1)[:, :k])
-    values = x.gather(1, indices)
-    order = torch.from_numpy(values.detach().numpy().argsort(1))
-    return Smallest(values.gather(1, order), indices.gather(1, order))
+    """Return the `k` smallest numbers of each row of `x` (B, n), and where they are; of equal ones, any.
+
+    They are in the `k` groups whose least is smallest, which is a pass over `x` and two over a few numbers.
+    """
+    n_groups = x.shape[1] // _GROUP
+    if k * _GROUP >= x.shape[1] / 2 or n_groups * _GROUP != x.shape[1]:
+        return _k_smallest_of_few(x, k)
+    grouped = x.unflatten(1, (_GROUP, n_groups))  # a group is every n-th number
+    groups = _k_smallest_of_few(grouped.amin(1), k).indices  # (B, k)
+    members = grouped.gather(2, groups[:, None, :].expand(-1, _GROUP, -1)).flatten(1)
+    values, places = _k_smallest_of_few(members, k)
+    return Smallest(values, places // k * n_groups + groups.gather(1, places % k))
+
+
+def _k_smallest_of_few(x, k):
+    return Smallest(*x.topk(k, dim=1, largest=False))
 
 
 def products_of_code_vectors(codebooks):

@@ -46,6 +46,7 @@ class JointSearch:
         return Beam(codes.repeat(1, 1, self.n_copies), scores, certain)
 
     def shared_beam(self, z, beam_size, tolerance):
-        """Return the same codes and scores for rows that lie close together, or None; see `shared_beam_search`."""
+        """Return the same as `SharedBeams` for rows that lie close together, or None; see `shared_beam_search`."""
         costs = self.costs_of(self.blocks_of(z))
-        return shared_beam_search(costs, beam_size, tolerance * (z.square().sum(1) + self._reach))
+        beams = shared_beam_search(costs, beam_size, tolerance * (z.square().sum(1) + self._reach))
+        return beams and beams._replace(beginnings=beams.beginnings.repeat(1, self.n_copies))

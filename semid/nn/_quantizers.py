@@ -146,9 +146,7 @@ class ResidualQuantizer(nn.Module):
         codebooks = [codebook.code_vectors for codebook in self.codebooks]
         prices = [codebook.prices for codebook in self.codebooks]
         gram = products_of_code_vectors(codebooks)
-        return JointSearch(
-            self.codebooks, lambda z: [z], lambda blocks: SumCosts(blocks[0], codebooks, prices, gram)
-        )
+        return JointSearch(self.codebooks, lambda z: [z], lambda blocks: SumCosts(blocks[0], codebooks, prices, gram))
 
     def squared_norms(self, z):
         """Return the squared norms (B,) that the scores of `candidates` are less of: half of them."""

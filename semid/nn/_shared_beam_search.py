@@ -18,21 +18,21 @@ _NUMBERS = 2**17  # compared at once: they stay in the cache
 _LEAST_SAVING = 4  # times fewer continuations than a search for each row alone compares
 
 
-class _Beams(NamedTuple):
-    beginnings: Tensor  # (S, n)
-    kept: Tensor  # (B, W) places in `beginnings`, best first
+class SharedBeams(NamedTuple):
+    beginnings: Tensor  # (S, n), all different
+    kept: Tensor  # (B, W), which of them each row keeps, best first
     scores: Tensor  # (B, W)
 
 
 def shared_beam_search(costs, beam_size, tolerance):
-    """Return the codes (B, W, N) and scores (B, W) that `beam_search` finds, or None if the rows lie too far apart.
+    """Return what `beam_search` finds, as `SharedBeams`, or None if the rows lie too far apart.
 
     `costs` are `SumCosts` or `SeparableCosts`: that of code k of codebook n for row b, after the codes c, is
     ``own[n][b, k] + between[n][0][c[0], k] + between[n][1][c[1], k] + ...``. It is summed in that order here as there,
     and equal to the bit.
     """
     n_rows, device = len(tolerance), tolerance.device
-    beams = _Beams(
+    beams = SharedBeams(
         torch.zeros(1, 0, dtype=torch.int64, device=device),
         torch.zeros(n_rows, 1, dtype=torch.int64, device=device),
         tolerance.new_zeros(n_rows, 1),
@@ -45,7 +45,7 @@ def shared_beam_search(costs, beam_size, tolerance):
             return None
         beams = _extend(beams, parents, codes, own, between, beam_size, tolerance)
         level = level + shift
-    return beams.beginnings[beams.kept], beams.scores
+    return beams
 
 
 def _possible(beams, own, between, shift, level, beam_size, slack):
@@ -100,7 +100,7 @@ def _extend(beams, parents, codes, own, between, beam_size, tolerance):
     is_kept = torch.zeros(len(codes), dtype=torch.bool, device=own.device)
     is_kept[chosen.ravel()] = True
     beginnings = torch.cat([beams.beginnings[parents], codes[:, None]], dim=1)[is_kept]
-    return _Beams(beginnings, (is_kept.cumsum(0) - 1)[chosen], torch.cat(best))
+    return SharedBeams(beginnings, (is_kept.cumsum(0) - 1)[chosen], torch.cat(best))
 
 
 def _per_beginning(beams, values, missing):

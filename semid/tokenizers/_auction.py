@@ -1,15 +1,14 @@
 """Who gets which place, when several want the same: an assignment of small total cost."""
 
 import numpy as np
-import pandas as pd
 
-_BIDS_TO_LEAVE = 100  # bids after which a place has cost a bidder its whole list, at the least
+PATIENCE = 100  # bids after which a place has cost a bidder its whole list, at the least
 _MAX_ROUNDS = 2_000
 _FEW = 16  # candidates that an item looks at, of more
 _BLOCK_NUMBERS = 2**18
 
 
-def assign(costs, places, outside_costs, capacities=1):
+def assign(costs, places, outside_costs, capacities=1, patience=PATIENCE):
     """Return which candidate each item gets: no place is given too often, and the total cost is near its least.
 
     The auction algorithm (Bertsekas, 1988, "The auction algorithm: a distributed relaxation method for the assignment
@@ -23,26 +22,24 @@ def assign(costs, places, outside_costs, capacities=1):
     ----------
     costs : ndarray of shape (n_items, n_candidates), float
         Cost of each candidate, infinity for one that cannot be had.
-    places : ndarray of shape (n_items, n_candidates)
-        The place that each candidate is.
+    places : ndarray of shape (n_items, n_candidates), int
+        The place that each candidate is: a number from 0 on.
     outside_costs : ndarray of shape (n_items,), float
         What going elsewhere costs, infinity for an item that has nowhere else to go.
-    capacities : int or ndarray of shape (n_items, n_candidates), default 1
-        For how many items each candidate has room, the same wherever it is the same place.
+    capacities : int or ndarray of shape (n_places,), default 1
+        For how many items each place has room.
+    patience : int or ndarray of shape (n_items,), default 100
+        Into how many raises each item cuts its largest cost: the more, the nearer the total to its least, and the more
+        bids.
 
     Returns
     -------
     choices : ndarray of shape (n_items,), int64
         Position in the item's candidates, -1 for none. Ties go to the earlier item.
     """
-    numbers, names = pd.factorize(places.ravel())
-    # No place holds more items than ask for it.
-    room = np.empty(len(names), dtype=np.int64)
-    room[numbers] = np.broadcast_to(capacities, costs.shape).ravel()
-    room = np.maximum(np.minimum(room, np.bincount(numbers)), 1)
-    seats = _SingleSeats(len(room)) if (room == 1).all() else _Seats(room)
-    offers = _Offers(costs, numbers.reshape(costs.shape))
-    steps = _bidding_steps(costs)
+    seats = _seats(places, capacities)
+    offers = _Offers(costs, places)
+    steps = _largest_costs(costs) / patience
     choices = np.full(len(costs), -1)
     bidders = np.arange(len(costs))
     for _ in range(_MAX_ROUNDS):
@@ -60,6 +57,15 @@ def assign(costs, places, outside_costs, capacities=1):
     return choices
 
 
+def _seats(places, capacities):
+    n_places = int(places.max(initial=-1)) + 1
+    room = np.maximum(np.broadcast_to(capacities, n_places), 1)
+    if (room == 1).all():
+        return _SingleSeats(n_places)
+    # No place holds more items than ask for it.
+    return _Seats(np.maximum(np.minimum(room, np.bincount(places.ravel(), minlength=n_places)), 1))
+
+
 class _Offers:
     """What each item can choose from, of which it looks at the few cheapest until their prices have risen past another.
 
@@ -72,7 +78,7 @@ class _Offers:
         self._n_few = _FEW if n_candidates >= 2 * _FEW else 0  # 0: there is little to save
         self._few = np.zeros((n_items, self._n_few), dtype=np.int32)  # in increasing order, for ties
         self._few_costs = np.zeros((n_items, self._n_few))
-        self._few_places = np.zeros((n_items, self._n_few), dtype=places.dtype)
+        self._few_places = np.zeros((n_items, self._n_few), dtype=np.int64)
         self._others = np.full(n_items, -np.inf)  # what all others cost at least
 
     def two_cheapest(self, items, prices):
@@ -162,13 +168,10 @@ class _Seats:
         return stays[len(seats) :], left[left >= 0]
 
 
-def _bidding_steps(costs):
-    """The least raise of each item: small against its costs, so that the total is near its least, but not tiny.
-
-    Many items that want the same few places would bid against one another for long.
-    """
-    largest = np.where(np.isfinite(costs), costs, 0.0).max(axis=1)
-    return np.maximum(largest, 1e-30) / _BIDS_TO_LEAVE
+def _largest_costs(costs):
+    """What the least raise of each item is a share of."""
+    largest = costs.max(axis=1, where=np.isfinite(costs), initial=0.0)
+    return np.maximum(largest, 1e-30)
 
 
 def _two_cheapest(costs):

@@ -102,14 +102,6 @@ class NearestCodes:
 
     A beam search in float64, of which nothing depends on the other items. Exact for codebooks side by side; of a
     residual chain, it finds what can be reached through `n_candidates` beginnings. Fewer come back where fewer exist.
-
-    Both methods return, codes first:
-
-    codes : ndarray of shape (n_items, n_candidates, n_codebooks), int64
-        Best first.
-    regrets : ndarray of shape (n_items, n_candidates), float64
-        Squared distance in the space of the quantizer, less that of the best; for codebooks side by side, summed over
-        them. Prices of a balanced codebook count as in `transform`.
     """
 
     def __init__(self, tokenizer):
@@ -119,15 +111,39 @@ class NearestCodes:
             self._search = self._module.quantizer.joint_search()
 
     def of(self, X, n_candidates):
-        """Look for those of each item alone."""
-        codes, regrets = zip(*(_with_regrets(*beam[:2]) for beam, _ in self.beams(X, n_candidates)), strict=True)
+        """Look for those of each item alone.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_items, n_candidates, n_codebooks), int64
+            Best first.
+        regrets : ndarray of shape (n_items, n_candidates), float64
+            Squared distance in the space of the quantizer, less that of the best; for codebooks side by side, summed
+            over them. Prices of a balanced codebook count as in `transform`.
+        """
+        codes, regrets = [], []
+        for beam, _ in self.beams(X, n_candidates):
+            codes.append(beam.codes.cpu().numpy())
+            regrets.append(_regrets(beam.scores))
         return np.concatenate(codes), np.concatenate(regrets)
 
     def of_close_items(self, X, n_candidates):
-        """Look for those of items that lie close together at once, or return None where that would take no longer."""
+        """Look for those of items that lie close together at once, or return None where that would take no longer.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_different, n_codebooks), int64
+            All that are a candidate of some item.
+        numbers : ndarray of shape (n_items, n_candidates), int64
+            Which of `codes` each item's are, best first.
+        regrets : ndarray of shape (n_items, n_candidates), float64
+            As of `of`.
+        """
         with torch.inference_mode():
             found = self._search.shared_beam(self._latent(X), n_candidates, _FLOAT64_TIE)
-        return None if found is None else _with_regrets(*found)
+        if found is None:
+            return None
+        return found.beginnings.cpu().numpy(), found.kept.cpu().numpy(), _regrets(found.scores)
 
     def beams(self, X, n_candidates):
         """Yield the `Beam` of some items after the other, and the squared norms (B,) of what is quantized of them."""
@@ -143,5 +159,5 @@ class NearestCodes:
         return self._module.encoder(self._module.standardize(x))
 
 
-def _with_regrets(codes, scores):
-    return codes.cpu().numpy(), 2 * (scores - scores[:, :1]).cpu().numpy()
+def _regrets(scores):
+    return 2 * (scores - scores[:, :1]).cpu().numpy()

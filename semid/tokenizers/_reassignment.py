@@ -5,7 +5,7 @@ from math import prod
 
 import numpy as np
 
-from semid.tokenizers._auction import assign
+from semid.tokenizers._auction import PATIENCE, assign
 from semid.tokenizers._candidates import BLOCK, NearestCodes
 from semid.tokenizers._occupancy import (
     codes_of_places,
@@ -23,6 +23,10 @@ _N_CANDIDATES = (16, 64, 256, 1024, 4096)
 _LARGEST_SEARCH = 2**16  # candidates times codes, of one item
 _CHEAP_SEARCH = 2**26  # candidates times codes, of all items together
 _CLOSE_ITEMS = 128  # searched for at once
+_TOO_MANY = 4  # times more items of the same codes than candidates: they would fight over them in vain
+# More items of the same codes than this raise prices in larger steps: they bid against one another for long, and lose
+# about as much whoever wins. Four times the step halved the bids, and cost a thousandth of the variance at most.
+_CROWD, _CROWD_PATIENCE = 64, 25
 _LARGEST_AUCTION = 2**25  # candidates of all items that bid at once: 1 GB
 _WORTH_SHARING = 2**17  # candidates times codes of close items, above which a search for all at once is faster
 
@@ -56,10 +60,10 @@ class FreeCodes:
         n_alike = counts[inverse]
         *numbers, last = self._numbers_of_candidates(len(left))
         for n_candidates in [*numbers, last]:
-            # Candidates that are too few for the items of the same codes would be fought over in vain.
-            is_asking = (n_alike[left] <= n_candidates * self.capacity) | (n_candidates == last)
+            is_asking = (n_alike[left] <= _TOO_MANY * n_candidates * self.capacity) | (n_candidates == last)
             for items in self._batches(left[is_asking], firsts, n_candidates):
-                found, is_placed = self._bid(rows[items], firsts[items], weights[items], n_candidates, taken)
+                patience = np.where(n_alike[items] > _CROWD, _CROWD_PATIENCE, PATIENCE)
+                found, is_placed = self._bid(rows[items], firsts[items], weights[items], n_candidates, taken, patience)
                 firsts[items[is_placed]] = found
                 taken = self._with(taken, found)
                 is_settled[items[is_placed]] = True
@@ -93,17 +97,17 @@ class FreeCodes:
             return [items] if len(items) else []
         return np.array_split(items[np.argsort(firsts[items], kind="stable")], n_batches)
 
-    def _bid(self, rows, own, weights, n_candidates, taken):
+    def _bid(self, rows, own, weights, n_candidates, taken, patience):
         """Return the first places of the codes that items got among their nearest, and which items got any."""
-        candidates, regrets = self._candidates_by_group(rows, own, n_candidates)
+        candidates, numbers, regrets = self._candidates_by_group(rows, own, n_candidates)
         regrets *= weights[:, None]
-        is_complete = candidates.shape[1] * self.capacity == self.n_places
+        is_complete = numbers.shape[1] * self.capacity == self.n_places
         outside = np.full(len(rows), np.inf) if is_complete else regrets[:, -1].copy()
         room = n_free(taken, candidates, self.capacity)
-        regrets[room == 0] = np.inf
-        choices = assign(regrets, candidates, outside, room)
+        regrets[(room == 0)[numbers]] = np.inf
+        choices = assign(regrets, numbers, outside, room, patience)
         is_placed = choices >= 0
-        return candidates[is_placed, choices[is_placed]], is_placed
+        return candidates[numbers[is_placed, choices[is_placed]]], is_placed
 
     def _numbers_of_candidates(self, n_items=None):
         """How many candidates to ask for, round by round; few items start with more, for a better assignment."""
@@ -118,9 +122,20 @@ class FreeCodes:
         return first_places(codes, self.sizes, self.capacity), regrets
 
     def _candidates_by_group(self, X, own, n_candidates):
-        """The same, faster where many items have the same place as their `own`, and so lie close together."""
+        """Return all candidates (P,), which of them are those of each item, best first, and their regrets.
+
+        Many items that have the same place as their `own` lie close together, and are searched for together.
+        """
         width = min(n_candidates, prod(self.sizes))
-        firsts, regrets = np.empty((len(X), width), dtype=own.dtype), np.empty((len(X), width))
+        numbers, regrets = np.empty((len(X), width), dtype=np.int32), np.empty((len(X), width))
+        places, n_places = [], 0
+
+        def record(items, found, number_of, more):
+            nonlocal n_places
+            numbers[items], regrets[items] = number_of + n_places, more
+            places.append(found)
+            n_places += len(found)
+
         n_close = -(-_WORTH_SHARING // (n_candidates * max(self.sizes)))
         in_order, alone = np.argsort(own, kind="stable"), [np.empty(0, dtype=np.int64)]
         for group in np.split(in_order, np.flatnonzero(own[in_order][1:] != own[in_order][:-1]) + 1):
@@ -130,9 +145,14 @@ class FreeCodes:
                 if found is None:
                     alone.append(items)
                 else:
-                    firsts[items], regrets[items] = first_places(found[0], self.sizes, self.capacity), found[1]
+                    record(items, first_places(found[0], self.sizes, self.capacity), *found[1:])
         items = np.concatenate(alone)
         for start in range(0, len(items), BLOCK):
             some = items[start : start + BLOCK]
-            firsts[some], regrets[some] = self._candidates(X[some], n_candidates)
-        return firsts, regrets
+            firsts, more = self._candidates(X[some], n_candidates)
+            found, number_of = np.unique(firsts, return_inverse=True)
+            record(some, found, number_of.reshape(firsts.shape), more)
+        candidates, number_of = np.unique(np.concatenate(places), return_inverse=True)
+        for start in range(0, len(numbers), BLOCK):
+            numbers[start : start + BLOCK] = number_of[numbers[start : start + BLOCK]]
+        return candidates, numbers, regrets

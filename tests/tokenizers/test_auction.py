@@ -100,7 +100,7 @@ def _naive_auction(costs, places, outside_costs, capacities):
     """The same bids one by one: every bidder looks at all of its candidates, places keep lists of bids."""
     n_items, n_candidates = costs.shape
     steps = costs.max(axis=1, where=np.isfinite(costs), initial=0.0).clip(1e-30) / 100
-    room = dict(zip(places.ravel().tolist(), capacities.ravel().tolist(), strict=True))
+    room = capacities.tolist()
     asked = np.unique(places, return_counts=True)
     room = {p: max(min(room[p], n), 1) for p, n in zip(asked[0].tolist(), asked[1].tolist(), strict=True)}
     held = {p: [] for p in room}  # (-bid, rank of arrival, item, choice)
@@ -138,8 +138,8 @@ def test_choices_are_those_of_the_naive_auction(rng, n_candidates, capacity, val
         places = np.argsort(rng.random((60, 70)), axis=1)[:, :n_candidates]
         costs = np.sort(rng.exponential(size=places.shape), axis=1)
         costs = np.ceil(4 * costs) if values == "whole numbers" else costs
-        room = rng.integers(0, capacity + 1, size=70)[places]
-        costs[room == 0] = np.inf
+        room = rng.integers(0, capacity + 1, size=70)
+        costs[room[places] == 0] = np.inf
         outside = np.where(rng.random(60) < 0.2, np.inf, 3.0)
         choices = assign(costs, places, outside, room)
         np.testing.assert_array_equal(choices, _naive_auction(costs, places, outside, room))

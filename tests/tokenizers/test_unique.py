@@ -7,9 +7,10 @@ import pytest
 from conftest import UNIQUE_TOKENIZERS
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
+from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from semid.features import ItemTable, SemanticIDEncoder
@@ -407,3 +408,29 @@ def test_auctions_that_would_take_too_much_memory_are_held_one_after_the_other(r
     assert collision_rate(again.codes_) == 0
     np.testing.assert_array_equal(again.codes_, backwards.codes_)
     assert again.report_.r2_after > tokenizer.report_.r2_after - 0.02
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_a_search_fits_a_nested_tokenizer_once_for_each_fit_of_the_pipeline_and_copies_no_table(
+    items, monkeypatch, tmp_path, is_kept
+):
+    n_fits, tables = [], set()
+    fit, fit_encoder = ResidualKMeansTokenizer.fit, SemanticIDEncoder.fit
+
+    def counted(self, *arguments, **options):
+        n_fits.append(self.n_codebooks)
+        return fit(self, *arguments, **options)
+
+    def watched(self, *arguments, **options):
+        tables.add(id(self.items))
+        return fit_encoder(self, *arguments, **options)
+
+    monkeypatch.setattr(ResidualKMeansTokenizer, "fit", counted)
+    monkeypatch.setattr(SemanticIDEncoder, "fit", watched)
+    table = ItemTable(items.frame["item_id"], items.embeddings)
+    codes = SemanticIDEncoder(UniqueTokenizer(INNER), items=table, memory=str(tmp_path) if is_kept else None)
+    pipeline = Pipeline([("codes", codes), ("ctr", DummyClassifier())])
+    grid = {"codes__tokenizer__tokenizer__codebook_size": [24, 32]}
+    GridSearchCV(pipeline, grid, cv=2).fit(items.frame[["item_id"]], np.arange(len(items.frame)) % 2)
+    assert len(n_fits) == (2 if is_kept else 2 * 2 + 1)
+    assert tables == {id(table)}

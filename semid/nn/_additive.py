@@ -10,6 +10,8 @@ Letters: n rows, D their width, N codebooks, K codes in a codebook.
 
 import torch
 
+from semid.nn._kmeans import argmin
+
 BLOCK = 1_024  # rows whose scores for one codebook stay in the cache
 SWEEPS = 2  # passes over the codebooks from each start
 RIDGE = 1e-3  # in rows; makes unused and interchangeable code vectors small instead of undetermined
@@ -30,17 +32,18 @@ def refine(x, weights, codebooks, codes, n_rounds, generator, on_round=None):
 def least_squares_code_vectors(x, weights, codes, codebooks, ridge=RIDGE):
     """Return the code vectors whose sums come closest to the rows, given their codes; in the shapes of `codebooks`."""
     sizes = [len(codebook) for codebook in codebooks]
-    starts = torch.tensor([0, *sizes[:-1]]).cumsum(0).to(codes.device)
-    columns = codes + starts  # (n, N): columns of the one-hot design matrix
-    n_columns = sum(sizes)
-    gram = torch.zeros(n_columns * n_columns, dtype=torch.float64, device=x.device)
-    targets = torch.zeros(n_columns, x.shape[1], dtype=x.dtype, device=x.device)
-    weighted = x * weights[:, None]
-    for a in columns.T:
-        targets.index_add_(0, a, weighted)
-        for b in columns.T:
-            gram += torch.bincount(a * n_columns + b, weights=weights.double(), minlength=len(gram))
-    gram = gram.view(n_columns, n_columns)
+    weighted, double_weights = x * weights[:, None], weights.double()
+    ends = torch.tensor(sizes).cumsum(0).tolist()
+    columns = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]  # of the one-hot design matrix
+    gram = torch.zeros(ends[-1], ends[-1], dtype=torch.float64, device=x.device)
+    targets = torch.zeros(ends[-1], x.shape[1], dtype=x.dtype, device=x.device)
+    for n, (own, code) in enumerate(zip(columns, codes.T, strict=True)):
+        targets[own].index_add_(0, code, weighted)
+        gram.diagonal()[own] = torch.bincount(code, weights=double_weights, minlength=sizes[n])
+        for m, others in enumerate(columns[:n]):
+            pairs = torch.bincount(code * sizes[m] + codes[:, m], double_weights, minlength=sizes[n] * sizes[m])
+            gram[own, others] = pairs.view(sizes[n], sizes[m])
+            gram[others, own] = gram[own, others].T
     gram.diagonal().add_(ridge)
     solution = torch.cholesky_solve(targets.double(), torch.linalg.cholesky(gram))
     return list(solution.to(x.dtype).split(sizes))
@@ -69,11 +72,9 @@ def _conditional_modes(costs, gram, codes):
     codes = list(codes.T)
     for _ in range(SWEEPS):
         for n, cost in enumerate(costs):
-            scores = cost
-            for m, code in enumerate(codes):
-                if m != n:
-                    scores = scores + gram[m][n][code]
-            codes[n] = scores.argmin(1)
+            others = [gram[m][n].index_select(0, code) for m, code in enumerate(codes) if m != n]
+            scores = sum(others[1:], start=cost + others[0]) if others else cost
+            codes[n] = argmin(scores)
     energy = sum(cost.gather(1, code[:, None]).squeeze(1) for cost, code in zip(costs, codes, strict=True))
     for n, code in enumerate(codes):
         for m in range(n):

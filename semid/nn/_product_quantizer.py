@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from semid.nn._kmeans import kmeans
-from semid.nn._quantizers import CertainCodes, Codebook, separable_candidates
+from semid.nn._quantizers import CertainCodes, Codebook, separable_search
 
 # The rotation is learned on this many principal components first, where a round costs a fraction and finds the better
 # optimum; a few rounds on all of them follow.
@@ -58,9 +58,9 @@ class ProductQuantizer(nn.Module):
         parts = torch.cat(parts, 1)
         return self._rotate_back(F.pad(parts, (0, sum(self.widths) - parts.shape[1])))
 
-    def candidates(self, z, n_candidates, tolerance, **limits):
-        """Return the codes of smallest total distance, nearest first; see `Beam`."""
-        return separable_candidates(self.codebooks, self._blocks(z), z, n_candidates, tolerance, **limits)
+    def joint_search(self):
+        """Return the `JointSearch` for the codes of smallest total distance."""
+        return separable_search(self.codebooks, self._blocks)
 
     def squared_norms(self, z):
         """Return the squared norms (B,) of all blocks, of which the scores of `candidates` lack half."""

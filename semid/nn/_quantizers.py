@@ -12,11 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from semid.nn._beam_search import Beam, SumCosts, beam_search, products_of_code_vectors
+from semid.nn._beam_search import SeparableCosts, SumCosts, products_of_code_vectors
 from semid.nn._half_products import can_prove, proven_nearest
+from semid.nn._joint_search import JointSearch
 from semid.nn._kmeans import BLOCK, argmin, kmeans
-
-_BEAM_NUMBERS = 2**21  # costs held at once in a joint search, so that they stay near the cache
 
 
 class QuantizerOutput(NamedTuple):
@@ -132,7 +131,7 @@ class ResidualQuantizer(nn.Module):
 
     def encode(self, z, tolerance):
         if self.beam_size > 1:
-            beam = self.candidates(z, self.beam_size, tolerance)
+            beam = self.joint_search().beam(z, self.beam_size, tolerance)
             return CertainCodes(beam.codes[:, 0], beam.certain)
         residual, codes, certain = z.clone(), [], torch.ones(len(z), dtype=torch.bool, device=z.device)
         for codebook in self.codebooks:
@@ -142,25 +141,12 @@ class ResidualQuantizer(nn.Module):
             certain &= sure
         return CertainCodes(torch.stack(codes, 1), certain)
 
-    def candidates(self, z, n_candidates, tolerance, n_numbers=_BEAM_NUMBERS):
-        """Return the best codes that a beam search finds, nearest sum of code vectors first; see `Beam`.
-
-        Holds the costs of about `n_numbers` beginnings at once.
-        """
+    def joint_search(self):
+        """Return the `JointSearch` for the nearest sums of code vectors."""
         codebooks = [codebook.code_vectors for codebook in self.codebooks]
         prices = [codebook.prices for codebook in self.codebooks]
-        reach = sum(codebook.largest_norm() for codebook in self.codebooks)
         gram = products_of_code_vectors(codebooks)
-        beams = [
-            beam_search(
-                SumCosts(rows, codebooks, prices, gram),
-                len(codebooks),
-                n_candidates,
-                tolerance * (rows.square().sum(1) + reach),
-            )
-            for rows in z.split(_rows_at_once(self.sizes, n_candidates, n_numbers))
-        ]
-        return Beam(*map(torch.cat, zip(*beams, strict=True)))
+        return JointSearch(self.codebooks, lambda z: [z], lambda blocks: SumCosts(blocks[0], codebooks, prices, gram))
 
     def squared_norms(self, z):
         """Return the squared norms (B,) that the scores of `candidates` are less of: half of them."""
@@ -201,9 +187,8 @@ class CopiedCodeQuantizer(ResidualQuantizer):
         codes, certain = super().encode(z, tolerance)
         return CertainCodes(codes.expand(-1, self.n_copies), certain)
 
-    def candidates(self, z, n_candidates, tolerance, n_numbers=_BEAM_NUMBERS):
-        codes, scores, certain = super().candidates(z, n_candidates, tolerance, n_numbers)
-        return Beam(codes.expand(-1, -1, self.n_copies), scores, certain)
+    def joint_search(self):
+        return super().joint_search().with_copies(self.n_copies)
 
     def decode(self, codes):
         return super().decode(codes[:, :1])
@@ -278,10 +263,9 @@ class ParallelQuantizer(nn.Module):
         codes, certain = zip(*pairs, strict=True)
         return CertainCodes(torch.stack(codes, 1), torch.stack(certain).all(0))
 
-    def candidates(self, z, n_candidates, tolerance, n_numbers=_BEAM_NUMBERS):
-        """Return the codes of smallest total distance in the projections, nearest first; see `Beam`."""
-        blocks = [down(z) for down in self.down]
-        return separable_candidates(self.codebooks, blocks, z, n_candidates, tolerance, n_numbers)
+    def joint_search(self):
+        """Return the `JointSearch` for the codes of smallest total distance in the projections."""
+        return separable_search(self.codebooks, lambda z: [down(z) for down in self.down])
 
     def squared_norms(self, z):
         """Return the squared norms (B,) of all projections, of which the scores of `candidates` lack half."""
@@ -315,21 +299,13 @@ class ParallelQuantizer(nn.Module):
             up.weight.copy_(block.T)
 
 
-def separable_candidates(codebooks, blocks, z, n_candidates, tolerance, n_numbers=_BEAM_NUMBERS):
-    """Return the combinations of codes of smallest total score, each codebook scoring its own of the `blocks`."""
-    reach = sum(codebook.largest_norm() for codebook in codebooks)
-    beams = []
-    for rows in torch.arange(len(z), device=z.device).split(
-        _rows_at_once([len(codebook) for codebook in codebooks], n_candidates, n_numbers)
-    ):
-        scores = [codebook.scores(block[rows])[:, None, :] for codebook, block in zip(codebooks, blocks, strict=True)]
-        doubt = tolerance * (z[rows].square().sum(1) + reach)
-        beams.append(beam_search(lambda n, _, scores=scores: scores[n], len(scores), n_candidates, doubt))
-    return Beam(*map(torch.cat, zip(*beams, strict=True)))
-
-
-def _rows_at_once(sizes, beam_size, n_numbers):
-    return max(1, n_numbers // (beam_size * max(sizes)))
+def separable_search(codebooks, blocks_of):
+    """Return the `JointSearch` of codebooks side by side, each of which scores its own of ``blocks_of(z)``."""
+    return JointSearch(
+        codebooks,
+        blocks_of,
+        lambda blocks: SeparableCosts([book.scores(block) for book, block in zip(codebooks, blocks, strict=True)]),
+    )
 
 
 def _losses(x, code_vectors):

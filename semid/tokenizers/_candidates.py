@@ -86,41 +86,78 @@ class GivesCandidates:
         check_integer("k", k, 1)
         X = self._check_embeddings(X, reset=False)
         codes, distances = [], []
-        for beam, squared_norms in _beams(self, X, max(k, self._architecture.get("beam_size", 1))):
+        for beam, squared_norms in NearestCodes(self).beams(X, max(k, self._architecture.get("beam_size", 1))):
             codes.append(beam.codes[:, :k].cpu().numpy())
             distances.append((squared_norms[:, None] + 2 * beam.scores[:, :k]).cpu().numpy())
         return CodeCandidates(np.concatenate(codes), np.concatenate(distances))
 
 
 def nearest_codes(tokenizer, X, n_candidates):
-    """Return the `n_candidates` best rows of codes of each item and how much farther they are than the best.
+    """Return what `NearestCodes` finds for each item alone."""
+    return NearestCodes(tokenizer).of(X, n_candidates)
+
+
+class NearestCodes:
+    """Finds the best rows of codes of items of a fitted tokenizer, and how much farther they are than the best.
 
     A beam search in float64, of which nothing depends on the other items. Exact for codebooks side by side; of a
     residual chain, it finds what can be reached through `n_candidates` beginnings. Fewer come back where fewer exist.
-
-    Returns
-    -------
-    codes : ndarray of shape (n_items, n_candidates, n_codebooks), int64
-        Best first.
-    regrets : ndarray of shape (n_items, n_candidates), float64
-        Squared distance in the space of the quantizer, less that of the best; for codebooks side by side, summed over
-        them. Prices of a balanced codebook count as in `transform`.
     """
-    codes, regrets = [], []
-    for beam, _ in _beams(tokenizer, X, n_candidates):
-        codes.append(beam.codes.cpu().numpy())
-        regrets.append(2 * (beam.scores - beam.scores[:, :1]).cpu().numpy())
-    return np.concatenate(codes), np.concatenate(regrets)
 
-
-def _beams(tokenizer, X, n_candidates):
-    """Yield the `Beam` of some items after the other, and the squared norms (B,) of what is quantized of them."""
-    device = resolve_device(tokenizer.device)
-    module = tokenizer._live.get(tokenizer._build_module, tokenizer.state_, device, torch.float64)
-    for start in range(0, len(X), _ENCODE_ROWS):
-        x = torch.tensor(np.asarray(X[start : start + _ENCODE_ROWS]), dtype=torch.float64, device=device)
+    def __init__(self, tokenizer):
+        self._device = resolve_device(tokenizer.device)
+        self._module = tokenizer._live.get(tokenizer._build_module, tokenizer.state_, self._device, torch.float64)
         with torch.inference_mode():
-            z = module.encoder(module.standardize(x))
-            beam = module.quantizer.candidates(z, n_candidates, _FLOAT64_TIE, n_numbers=_BEAM_NUMBERS)
-            squared_norms = module.quantizer.squared_norms(z)
-        yield beam, squared_norms
+            self._search = self._module.quantizer.joint_search()
+
+    def of(self, X, n_candidates):
+        """Look for those of each item alone.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_items, n_candidates, n_codebooks), int64
+            Best first.
+        regrets : ndarray of shape (n_items, n_candidates), float64
+            Squared distance in the space of the quantizer, less that of the best; for codebooks side by side, summed
+            over them. Prices of a balanced codebook count as in `transform`.
+        """
+        codes, regrets = [], []
+        for beam, _ in self.beams(X, n_candidates):
+            codes.append(beam.codes.cpu().numpy())
+            regrets.append(_regrets(beam.scores))
+        return np.concatenate(codes), np.concatenate(regrets)
+
+    def of_close_items(self, X, n_candidates):
+        """Look for those of items that lie close together at once, or return None where that would take no longer.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_different, n_codebooks), int64
+            All that are a candidate of some item.
+        numbers : ndarray of shape (n_items, n_candidates), int64
+            Which of `codes` each item's are, best first.
+        regrets : ndarray of shape (n_items, n_candidates), float64
+            As of `of`.
+        """
+        with torch.inference_mode():
+            found = self._search.shared_beam(self._latent(X), n_candidates, _FLOAT64_TIE)
+        if found is None:
+            return None
+        return found.beginnings.cpu().numpy(), found.kept.cpu().numpy(), _regrets(found.scores)
+
+    def beams(self, X, n_candidates):
+        """Yield the `Beam` of some items after the other, and the squared norms (B,) of what is quantized of them."""
+        for start in range(0, len(X), _ENCODE_ROWS):
+            with torch.inference_mode():
+                z = self._latent(X[start : start + _ENCODE_ROWS])
+                beam = self._search.beam(z, n_candidates, _FLOAT64_TIE, n_numbers=_BEAM_NUMBERS)
+                squared_norms = self._module.quantizer.squared_norms(z)
+            yield beam, squared_norms
+
+    def _latent(self, X):
+        x = torch.tensor(np.asarray(X), dtype=torch.float64, device=self._device)
+        return self._module.encoder(self._module.standardize(x))
+
+
+def _regrets(scores):
+    return 2 * (scores - scores[:, :1]).cpu().numpy()

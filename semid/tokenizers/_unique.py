@@ -96,12 +96,15 @@ class UniqueTokenizer(EmbeddingsToCodes):
     For ``"reassign"``, the items that share codes, where they are more than `capacity`, ask for their 16 nearest rows
     of codes (up to 256 in a small catalogue) and bid for those with room, their own included, in an auction. Items that
     find nothing ask for four times as many, up to 256; up to 1024 where no codebook has more than 64 codes, up to 4096
-    where none has more than 16. Those left after that, as happens among hundreds of near-duplicates, take the next free
-    codes counted up from their own, the last codebook the fastest, whatever the error.
+    where none has more than 16. Where more than 64 items share codes, times the `capacity`, they ask for 64 at once,
+    more than 256 for 256; more than 2**25 candidates bid in several auctions. Those left after that, as happens among
+    hundreds of near-duplicates, take the next free codes counted up from their own, the last codebook the fastest,
+    whatever the error.
 
     Letters: n items of F features, m of them sharing codes, N codebooks of K codes, C candidates of an item.
     Cost: that of the tokenizer, and O(n F + n log n) time to tell items apart; ``"reassign"`` adds O(m C N K) for the
-    nearest codes, which bound it, and the auction. O(n (F + N)) memory: embeddings and codes of all items are kept.
+    nearest codes, which bound it, and the auction; O(m C N) where many items that lie close together share codes.
+    O(n (F + N)) memory: embeddings and codes of all items are kept.
     Going on: `partial_fit` is exact in that codes, once given, never change; a fit of all items at once would share
     the codes out otherwise.
 
@@ -262,6 +265,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
         places = self._places(X)
         codes = self.codes_[places]
         new = np.flatnonzero(places < 0)
+        free = FreeCodes(self.tokenizer_, self._taken, self._room)
         for start in range(0, len(new), BLOCK):
             block = new[start : start + BLOCK]
             inner_codes = self.tokenizer_.transform(X[block])
@@ -269,7 +273,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
                 codes[block] = with_suffix(inner_codes, 0, self.codebook_sizes_, self._taken, self._room)
             else:
                 self._check_capacity(self.codebook_sizes_, len(self.codes_) + 1)
-                codes[block] = FreeCodes(self.tokenizer_, self._taken, self._room).nearest(X[block], inner_codes)
+                codes[block] = free.nearest(X[block], inner_codes)
         return codes
 
     @on_snapshot

@@ -1,6 +1,7 @@
 """Joint refinement, against numpy's least squares and loops over codes."""
 
 import numpy as np
+import pytest
 import torch
 
 from semid.nn._additive import _conditional_modes, improve_codes, least_squares_code_vectors, refine
@@ -59,3 +60,45 @@ def test_refinement_lowers_the_error_of_random_codes_and_keeps_the_shapes():
     refined, found = refine(x, weights, codebooks, codes, 8, generator)
     assert [book.shape for book in refined] == [book.shape for book in codebooks]
     assert (weights * _error(x, refined, found)).sum() < 0.7 * start
+
+
+def _plain_least_squares(x, weights, codes, codebooks):
+    """One pass over all pairs of columns for each two codebooks."""
+    sizes = [len(codebook) for codebook in codebooks]
+    columns = codes + torch.tensor([0, *sizes[:-1]]).cumsum(0)
+    gram = torch.zeros(sum(sizes) ** 2, dtype=torch.float64)
+    targets = torch.zeros(sum(sizes), x.shape[1])
+    for a in columns.T:
+        targets.index_add_(0, a, x * weights[:, None])
+        for b in columns.T:
+            gram += torch.bincount(a * sum(sizes) + b, weights=weights.double(), minlength=len(gram))
+    gram = gram.view(sum(sizes), -1)
+    gram.diagonal().add_(1e-3)
+    return torch.cholesky_solve(targets.double(), torch.linalg.cholesky(gram)).float()
+
+
+def _plain_modes(costs, gram, codes):
+    codes = list(codes.T)
+    for _ in range(2):
+        for n, cost in enumerate(costs):
+            scores = cost
+            for m, code in enumerate(codes):
+                scores = scores + gram[m][n][code] if m != n else scores
+            codes[n] = scores.argmin(1)
+    return torch.stack(codes, 1)
+
+
+@pytest.mark.parametrize("sizes", [(5,), (40, 30), (32, 32, 32), (16,) * 7])
+@pytest.mark.parametrize("values", ["real", "whole numbers"])
+def test_shortcuts_change_no_bit(sizes, values):
+    generator = torch.Generator().manual_seed(len(sizes))
+    x, *codebooks = (torch.randn(n, 12, generator=generator) for n in (400, *sizes))
+    if values == "whole numbers":  # with equal scores
+        x, codebooks = x.round(), [book.round() for book in codebooks]
+    weights = torch.rand(400, generator=generator) + 0.1
+    codes = torch.stack([torch.randint(size, (400,), generator=generator) for size in sizes], 1)
+    found = torch.cat(least_squares_code_vectors(x, weights, codes, codebooks))
+    assert torch.equal(found, _plain_least_squares(x, weights, codes, codebooks))
+    costs = [book.square().sum(1) / 2 - x @ book.T for book in codebooks]
+    gram = [[a @ b.T for b in codebooks] for a in codebooks]
+    assert torch.equal(_conditional_modes(costs, gram, codes)[0], _plain_modes(costs, gram, codes))

@@ -34,7 +34,7 @@ def _scores_of_every_row(quantizer, z):
 
 def test_a_beam_as_wide_as_all_beginnings_finds_the_best_of_all_rows():
     quantizer, z = _quantizer(prices=True), _rows()
-    beam = quantizer.candidates(z, 60, 1e-11)
+    beam = quantizer.joint_search().beam(z, 60, 1e-11)
     scores = _scores_of_every_row(quantizer, z)
     assert beam.codes.shape == (50, 60, 3)
     torch.testing.assert_close(beam.scores, scores.sort(1).values)
@@ -43,7 +43,7 @@ def test_a_beam_as_wide_as_all_beginnings_finds_the_best_of_all_rows():
 
 def test_a_beam_of_one_is_the_greedy_chain():
     quantizer, z = _quantizer(prices=True), _rows()
-    torch.testing.assert_close(quantizer.candidates(z, 1, 1e-11).codes[:, 0], quantizer.encode(z, 1e-11).codes)
+    torch.testing.assert_close(quantizer.joint_search().beam(z, 1, 1e-11).codes[:, 0], quantizer.encode(z, 1e-11).codes)
 
 
 def test_a_wider_beam_never_ends_farther_away():
@@ -58,7 +58,7 @@ def test_a_wider_beam_never_ends_farther_away():
 
 def test_candidates_of_codebooks_side_by_side_are_the_best_of_all():
     quantizer, z = _quantizer(ParallelQuantizer, prices=True, projection_dim=6), _rows()
-    beam = quantizer.candidates(z, 7, 1e-11)
+    beam = quantizer.joint_search().beam(z, 7, 1e-11)
     scores = sum(
         book.scores(down(z))[:, code]
         for book, down, code in zip(quantizer.codebooks, quantizer.down, EVERY_ROW.T, strict=True)

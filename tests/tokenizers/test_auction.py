@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from semid.tokenizers._auction import assign
+from semid.tokenizers._auction import _Offers, assign
 from semid.tokenizers._occupancy import contains, distinct_free_after, free_after, to_codes, to_numbers, union
 
 
@@ -94,3 +94,67 @@ def test_contains_and_union_are_those_of_sets():
     assert taken.tolist() == [5, 7, 9]
     assert contains(taken, np.array([[4, 5], [9, 10]])).tolist() == [[False, True], [True, False]]
     assert not contains(taken[:0], np.array([1])).any()
+
+
+def _naive_auction(costs, places, outside_costs, capacities):
+    """The same bids one by one: every bidder looks at all of its candidates, places keep lists of bids."""
+    n_items, n_candidates = costs.shape
+    steps = costs.max(axis=1, where=np.isfinite(costs), initial=0.0).clip(1e-30) / 100
+    room = capacities.tolist()
+    asked = np.unique(places, return_counts=True)
+    room = {p: max(min(room[p], n), 1) for p, n in zip(asked[0].tolist(), asked[1].tolist(), strict=True)}
+    held = {p: [] for p in room}  # (-bid, rank of arrival, item, choice)
+    choices, bidders = np.full(n_items, -1), list(range(n_items))
+    while bidders:
+        prices = {p: -bids[-1][0] if len(bids) == room[p] else 0.0 for p, bids in held.items()}
+        bids_of = {}
+        for item in bidders:
+            totals = [costs[item, c] + prices[places[item, c]] for c in range(n_candidates)]
+            choice = int(np.argmin(totals))
+            if not (totals[choice] <= outside_costs[item] and np.isfinite(totals[choice])):
+                continue
+            second = min([t for c, t in enumerate(totals) if c != choice], default=np.inf)
+            margin = min(second, outside_costs[item]) - totals[choice]
+            place = int(places[item, choice])
+            bid = prices[place] + (margin if np.isfinite(margin) else 0.0) + steps[item]
+            bids_of.setdefault(place, []).append((-bid, 1, item, choice))
+        bidders = []
+        for place, bids in bids_of.items():
+            in_order = sorted(held[place] + bids, key=lambda bid: bid[:3])
+            bidders += [item for _, _, item, _ in in_order[room[place] :]]
+            held[place] = [(bid, 0, item, choice) for bid, _, item, choice in in_order[: room[place]]]
+        bidders.sort()
+    for bids in held.values():
+        for _, _, item, choice in bids:
+            choices[item] = choice
+    return choices
+
+
+@pytest.mark.parametrize("n_candidates", [3, 40])
+@pytest.mark.parametrize("capacity", [1, 3])
+@pytest.mark.parametrize("values", ["real", "whole numbers"])
+def test_choices_are_those_of_the_naive_auction(rng, n_candidates, capacity, values):
+    for _ in range(3):
+        places = np.argsort(rng.random((60, 70)), axis=1)[:, :n_candidates]
+        costs = np.sort(rng.exponential(size=places.shape), axis=1)
+        costs = np.ceil(4 * costs) if values == "whole numbers" else costs
+        room = rng.integers(0, capacity + 1, size=70)
+        costs[room[places] == 0] = np.inf
+        outside = np.where(rng.random(60) < 0.2, np.inf, 3.0)
+        choices = assign(costs, places, outside, room)
+        np.testing.assert_array_equal(choices, _naive_auction(costs, places, outside, room))
+        assert (choices >= 0).any()
+
+
+def test_an_item_looks_at_few_of_many_candidates(rng, monkeypatch):
+    n_bids, n_looks = [], []
+    two_cheapest, look_at_all = _Offers.two_cheapest, _Offers._look_at_all
+    monkeypatch.setattr(
+        _Offers, "two_cheapest", lambda self, items, p: n_bids.append(len(items)) or two_cheapest(self, items, p)
+    )
+    monkeypatch.setattr(
+        _Offers, "_look_at_all", lambda self, items, p: n_looks.append(len(items)) or look_at_all(self, items, p)
+    )
+    costs = np.sort(rng.random((200, 128)) * 1e-3 + np.linspace(0, 1, 128), axis=1)  # all want the same
+    assign(costs, np.tile(np.arange(128), (200, 1)), costs[:, -1])
+    assert sum(n_looks) < sum(n_bids) / 2

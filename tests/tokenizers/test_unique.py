@@ -7,9 +7,10 @@ import pytest
 from conftest import UNIQUE_TOKENIZERS
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
+from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from semid.features import ItemTable, SemanticIDEncoder
@@ -23,7 +24,10 @@ from semid.tokenizers import (
     ResidualKMeansTokenizer,
     RQVAETokenizer,
     UniqueTokenizer,
+    _reassignment,
 )
+from semid.tokenizers._auction import assign
+from semid.tokenizers._candidates import NearestCodes
 
 INNER = ResidualKMeansTokenizer(2, 16, random_state=0)
 
@@ -368,3 +372,65 @@ def test_bad_codes_are_refused(X):
         tokenizer.inverse_transform(np.zeros((3, 2), dtype=int))
     with pytest.raises(ValueError, match=r"codebook 2 must lie in \[0, 16\), got 16 in row 0"):
         tokenizer.inverse_transform([[0, 0, 16]])
+
+
+def _tight_clusters(rng, n_clusters=150, n_items=900):
+    centers = rng.normal(size=(n_clusters, 16))
+    return (centers[rng.integers(n_clusters, size=n_items)] + 1e-3 * rng.normal(size=(n_items, 16))).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", [ResidualKMeansTokenizer, ParallelKMeansTokenizer])
+@pytest.mark.parametrize("capacity", [1, 2])
+def test_items_of_a_tight_cluster_get_the_codes_that_a_search_for_each_gives(rng, monkeypatch, kind, capacity):
+    X = _tight_clusters(rng)
+    n_alone, of = [], NearestCodes.of
+    monkeypatch.setattr(NearestCodes, "of", lambda self, X, k: n_alone.append(len(X)) or of(self, X, k))
+    monkeypatch.setattr(_reassignment, "_WORTH_SHARING", 1)
+    tokenizer = UniqueTokenizer(kind(2, 64, random_state=0), capacity=capacity).fit(X)
+    n_shared = len(X) - sum(n_alone)
+    n_alone.clear()
+    monkeypatch.setattr(_reassignment, "_WORTH_SHARING", 2**60)
+    one_by_one = clone(tokenizer).fit(X)
+    assert n_shared > 0.7 * len(X)
+    assert sum(n_alone) >= tokenizer.report_.n_moved > 0.5 * len(X)
+    np.testing.assert_array_equal(tokenizer.codes_, one_by_one.codes_)
+
+
+def test_auctions_that_would_take_too_much_memory_are_held_one_after_the_other(rng, monkeypatch):
+    X = _tight_clusters(rng)
+    tokenizer = UniqueTokenizer(ResidualKMeansTokenizer(2, 64, random_state=0)).fit(X)
+    sizes = []
+    monkeypatch.setattr(_reassignment, "_LARGEST_AUCTION", 2**14)
+    monkeypatch.setattr(_reassignment, "assign", lambda costs, *rest: sizes.append(costs.size) or assign(costs, *rest))
+    again, backwards = clone(tokenizer).fit(X), clone(tokenizer).fit(X[::-1])
+    assert len(sizes) > 10
+    assert max(sizes) <= 2**14 + 256
+    assert collision_rate(again.codes_) == 0
+    np.testing.assert_array_equal(again.codes_, backwards.codes_)
+    assert again.report_.r2_after > tokenizer.report_.r2_after - 0.02
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_a_search_fits_a_nested_tokenizer_once_for_each_fit_of_the_pipeline_and_copies_no_table(
+    items, monkeypatch, tmp_path, is_kept
+):
+    n_fits, tables = [], set()
+    fit, fit_encoder = ResidualKMeansTokenizer.fit, SemanticIDEncoder.fit
+
+    def counted(self, *arguments, **options):
+        n_fits.append(self.n_codebooks)
+        return fit(self, *arguments, **options)
+
+    def watched(self, *arguments, **options):
+        tables.add(id(self.items))
+        return fit_encoder(self, *arguments, **options)
+
+    monkeypatch.setattr(ResidualKMeansTokenizer, "fit", counted)
+    monkeypatch.setattr(SemanticIDEncoder, "fit", watched)
+    table = ItemTable(items.frame["item_id"], items.embeddings)
+    codes = SemanticIDEncoder(UniqueTokenizer(INNER), items=table, memory=str(tmp_path) if is_kept else None)
+    pipeline = Pipeline([("codes", codes), ("ctr", DummyClassifier())])
+    grid = {"codes__tokenizer__tokenizer__codebook_size": [24, 32]}
+    GridSearchCV(pipeline, grid, cv=2).fit(items.frame[["item_id"]], np.arange(len(items.frame)) % 2)
+    assert len(n_fits) == (2 if is_kept else 2 * 2 + 1)
+    assert tables == {id(table)}

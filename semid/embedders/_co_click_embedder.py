@@ -12,11 +12,12 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from semid.base._all_or_nothing import all_or_nothing, on_snapshot
-from semid.base._checks import check_integer, check_number
+from semid.base._checks import as_array, check_integer, check_number, warn
 from semid.base._live_module import LiveModule, build_seeded, export_state, resolve_device
 from semid.base._search_space import Float, HasSearchSpace, Integer
 from semid.base._typing import RandomState
 from semid.base._versioned import Versioned
+from semid.engine._catalogue import mean_and_scale
 from semid.engine._co_clicks import CoClickOptions, CoClicks, train_co_click_encoder
 from semid.nn._co_click_encoder import CoClickEncoder
 from semid.tables._rows import row_hashes
@@ -51,7 +52,7 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
     hidden_dim : int, default 512
         Width of the hidden layer.
     dropout : float, default 0.2
-        Share of inputs and hidden units dropped in training.
+        Share of inputs and hidden units dropped in training, rounded to 256ths.
     temperature : float, default 0.07
         Of the contrast; smaller looks harder at the wrong items that are most alike.
     max_iter : int, default 12
@@ -93,7 +94,8 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
 
     Notes
     -----
-    With E clicks, u users and D features: memory 4 D bytes per item and user, time O(E · max_iter · hidden_dim · D).
+    With n items, u users, E clicks and D features: memory of about 12 n D + 4 u D + 40 E bytes beside `X`, time
+    O(E · max_iter · hidden_dim · D).
 
     Examples
     --------
@@ -160,17 +162,21 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
         """
         self._check_parameters()
         X = self._checked(X, ensure_min_samples=2)
-        interactions = _checked_interactions(interactions, len(X))
+        clicks = _checked_interactions(interactions, len(X))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         hashes, first, places = np.unique(row_hashes(X), return_index=True, return_inverse=True)
-        x = X[first].astype(np.float64)
-        self.mean_ = x.mean(axis=0).astype(np.float32)
-        self.scale_ = float(np.sqrt(np.square(x - self.mean_).mean())) or 1.0
+        mean, self.scale_ = mean_and_scale(X, first, np.ones(len(first)))
+        self.mean_ = mean.astype(np.float32)
         self._architecture = {name: int(getattr(self, name)) for name in ("hidden_dim", "n_components")}
         device = resolve_device(self.device)
         x = self._standardized(X[first], device, torch.float32)
-        co_clicks = CoClicks(x, _merged_rows(interactions, places, len(first)))
-        module = build_seeded(self._build_module, seed).to(device)
+        co_clicks = CoClicks(x, _merged_rows(clicks, places, len(first)))
+        if interactions is not None and not co_clicks.has_pairs:
+            warn(
+                "interactions has no user who clicked two items, so that there are no pairs to learn from, and items "
+                "are told apart by themselves. Is each column a user, not a session or a row of the log?"
+            )
+        module = build_seeded(lambda: self._build_module(float(self.dropout)), seed).to(device)
         generator = torch.Generator().manual_seed(seed)
         self.history_ = {"loss": train_co_click_encoder(module, co_clicks, self._options(co_clicks), generator)}
         self._content_weight = float(self.content_weight)
@@ -251,8 +257,8 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
     def _checked(self, X, **checks):
         return validate_data(self, X if issparse(X) else plain_array(X), dtype=np.float32, **checks)
 
-    def _build_module(self):
-        return CoClickEncoder(self.n_features_in_, **self._architecture, dropout=float(self.dropout))
+    def _build_module(self, dropout=0.0):
+        return CoClickEncoder(self.n_features_in_, **self._architecture, dropout=dropout)
 
     def _options(self, co_clicks):
         batch_size = self.batch_size
@@ -295,21 +301,27 @@ def _checked_interactions(interactions, n_items):
     if interactions is None:
         return csr_array((n_items, 1), dtype=bool)
     if not issparse(interactions):
-        interactions = np.asarray(interactions)
-        if interactions.ndim != 2 or interactions.dtype.kind not in "biuf":
-            raise TypeError(
-                "interactions must be a matrix of numbers, a row per item and a column per user, got "
-                f"{type(interactions).__name__} of shape {interactions.shape} and dtype {interactions.dtype}. "
-                "interaction_matrix(log, item_ids) makes one of a log."
-            )
+        interactions = as_array("interactions", interactions)
+    if interactions.ndim != 2 or interactions.dtype.kind not in "biuf":
+        raise TypeError(
+            "interactions must be a matrix of numbers, a row per item and a column per user, got "
+            f"{type(interactions).__name__} of shape {interactions.shape} and dtype {interactions.dtype}. "
+            "interaction_matrix(log, item_ids) makes one of a log."
+        )
     if interactions.shape[0] != n_items:
         raise ValueError(
             f"interactions must have a row for each item of X, got {interactions.shape[0]} and {n_items}. Rows are "
             "items, columns are users."
         )
-    matrix = csr_array(interactions)
-    matrix = csr_array((matrix.data != 0, matrix.indices, matrix.indptr), shape=matrix.shape)
+    matrix = csr_array(interactions, copy=True)
+    n_missing = int(np.isnan(matrix.data).sum()) if matrix.data.dtype.kind == "f" else 0
+    if n_missing:
+        raise ValueError(
+            f"interactions must have no NaN, got {n_missing}. Where nobody clicked is 0: fill them with it, or take "
+            "interaction_matrix(log, item_ids)."
+        )
     matrix.sum_duplicates()
+    matrix.data = matrix.data != 0
     matrix.eliminate_zeros()
     return matrix
 

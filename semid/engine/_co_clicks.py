@@ -11,10 +11,12 @@ import torch
 from tqdm.auto import tqdm
 
 from semid.nn._co_click_encoder import co_click_loss
+from semid.tables._rows import mix_bits
 
 _PRIOR = 3.0  # clicks of nobody in particular, on the mean item, that each item has beside its own
 _BLANKED = 0.3  # share of items that are shown without their clicks
 _WEIGHT_DECAY = 0.01
+_BLOCK = 64  # columns of embeddings summed at once
 
 
 class CoClickOptions(NamedTuple):
@@ -30,7 +32,8 @@ class CoClicks:
 
     Beside an item lie the other items of its users, as often as they are shared: with M (n, u) the clicks and x the
     embeddings, ``Σ_u M_iu Σ_{j ≠ i} M_ju x_j``, divided by their number and a prior. The item of a pair is seen without
-    the user whom the pair is of, whose other click it would give away.
+    the user whom the pair is of, whose other click it would give away. Users of one click say nothing and are left out;
+    the others are put into an order of their items, so that nothing depends on how they were numbered.
 
     Parameters
     ----------
@@ -41,26 +44,32 @@ class CoClicks:
 
     def __init__(self, x, interactions):
         self.x = x
-        by_user = interactions.T.tocsr()
-        sizes = np.diff(by_user.indptr)
-        matrix = interactions.astype(np.float32)
-        device = x.device
-        self.items = torch.from_numpy(by_user.indices.astype(np.int64)).to(device)  # (E,), user by user
-        self.users = torch.from_numpy(np.repeat(np.arange(len(sizes)), sizes)).to(device)  # (E,)
-        self.starts = torch.from_numpy(by_user.indptr[:-1].astype(np.int64)).to(device)  # (u,)
-        self.sizes = torch.from_numpy(sizes.astype(np.int64)).to(device)  # (u,)
-        self.paired = (self.sizes[self.users] > 1).nonzero().flatten()  # clicks of users who clicked more than one item
-        self.has_pairs = len(self.paired) > 0
-        counts = np.diff(interactions.indptr)
-        self.counts = torch.from_numpy(counts.astype(np.float32)).to(device)  # (n,)
-        self.n_beside = torch.from_numpy(matrix @ (sizes - 1).astype(np.float32)).to(device)  # (n,)
-        of_users = matrix.T @ x.cpu().numpy()
-        self.sums_of_users = torch.from_numpy(of_users).to(device)  # (u, D)
-        self.sums_of_items = torch.from_numpy(matrix @ of_users).to(device)  # (n, D)
+        by_user = _in_order(interactions.T.tocsr())
+        sizes = np.diff(by_user.indptr).astype(np.int64)
+        counts = np.bincount(by_user.indices, minlength=len(x))
+        self.items = _tensor(by_user.indices, x.device)  # (E,), user by user
+        self.users = _tensor(np.repeat(np.arange(len(sizes)), sizes), x.device)  # (E,)
+        self.starts = _tensor(by_user.indptr[:-1], x.device)  # (u,)
+        self.sizes = _tensor(sizes, x.device)  # (u,)
+        self.counts = torch.from_numpy(counts.astype(np.float32)).to(x.device)  # (n,)
+        self.n_beside = torch.from_numpy((by_user.T @ (sizes - 1.0)).astype(np.float32)).to(x.device)  # (n,)
+        self.sums_of_users, self.sums_beside = x.new_zeros(len(sizes), x.shape[1]), torch.zeros_like(x)
+        for column in range(0, x.shape[1], _BLOCK):
+            block = slice(column, column + _BLOCK)
+            # In float64: what an item has beside it is a small difference of large sums where it is popular.
+            of_items = x[:, block].double().cpu().numpy()
+            of_users = by_user.astype(np.float64) @ of_items
+            beside = by_user.T.astype(np.float64) @ of_users - counts[:, None] * of_items
+            self.sums_of_users[:, block] = torch.from_numpy(of_users).to(x)  # (u, D)
+            self.sums_beside[:, block] = torch.from_numpy(beside).to(x)  # (n, D)
+
+    @property
+    def has_pairs(self):
+        return len(self.items) > 0
 
     def draw(self, n_clicks, generator):
         """Return the items of random clicks, for each another item of the same user, and the users."""
-        clicks = self.paired[torch.randint(len(self.paired), (n_clicks,), generator=generator).to(self.items.device)]
+        clicks = torch.randint(len(self.items), (n_clicks,), generator=generator).to(self.items.device)
         users = self.users[clicks]
         places = torch.rand(n_clicks, generator=generator, dtype=torch.float64).to(users.device) * (
             self.sizes[users] - 1
@@ -71,12 +80,26 @@ class CoClicks:
 
     def beside(self, items, users=None):
         """Return what lies beside items, (B, D), and the logarithm of how much it is, without their `users`, (B, 1)."""
-        x, counts = self.x[items], self.counts[items, None]
-        sums, numbers = self.sums_of_items[items] - counts * x, self.n_beside[items, None]
+        sums, numbers = self.sums_beside[items], self.n_beside[items, None]
         if users is not None:
-            sums = sums - (self.sums_of_users[users] - x)
+            sums = sums - (self.sums_of_users[users] - self.x[items])
             numbers = numbers - (self.sizes[users, None] - 1)
         return torch.cat([sums / (numbers + _PRIOR), torch.log1p(numbers.clamp(min=0))], dim=1)
+
+
+def _in_order(by_user):
+    """Return the users of two items and more, by their number of items and a hash of these."""
+    sizes = np.diff(by_user.indptr)
+    by_user = by_user[np.flatnonzero(sizes > 1)]
+    by_user.sort_indices()
+    sizes = np.diff(by_user.indptr)
+    hashes = mix_bits(by_user.indices.astype(np.uint64) + np.uint64(1))
+    sums = np.add.reduceat(hashes, by_user.indptr[:-1]) if len(sizes) else hashes
+    return by_user[np.lexsort((sums, sizes))]
+
+
+def _tensor(array, device):
+    return torch.from_numpy(array.astype(np.int64)).to(device)
 
 
 def train_co_click_encoder(module, co_clicks, options, generator):
@@ -92,7 +115,8 @@ def train_co_click_encoder(module, co_clicks, options, generator):
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, options.learning_rate, total_steps=options.max_iter * n_steps
     )
-    log_shares = torch.log(co_clicks.counts + 1)
+    # How often each is drawn on the right; of pairs of an item with itself all alike.
+    log_shares = torch.log(co_clicks.counts.clamp(min=1)) if co_clicks.has_pairs else torch.zeros_like(co_clicks.counts)
     losses = []
     for _ in tqdm(range(options.max_iter), desc="epochs", disable=not options.verbose):
         total = torch.zeros((), device=co_clicks.x.device)
@@ -108,7 +132,8 @@ def train_co_click_encoder(module, co_clicks, options, generator):
         if not math.isfinite(losses[-1]):
             raise ValueError(
                 f"training diverged in epoch {len(losses)}: the loss is {losses[-1]} with "
-                f"learning_rate={options.learning_rate}. Pass a smaller learning_rate."
+                f"learning_rate={options.learning_rate} and temperature={options.temperature}. Pass a smaller "
+                "learning_rate, or a larger temperature."
             )
     return np.array(losses)
 

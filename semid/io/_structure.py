@@ -300,13 +300,16 @@ def _check_co_click_embedder(embedder):
     if hashes.dtype != np.uint64 or hashes.ndim != 1 or not (hashes[1:] > hashes[:-1]).all():
         raise ValueError("clicked_hashes_ must be ascending, of dtype uint64.")
     shape = (len(hashes), embedder._architecture["n_components"])
-    if vectors.dtype != np.float32 or vectors.shape != shape or not np.isfinite(vectors).all():
-        raise ValueError(f"clicked_embeddings_ must be finite, float32 of shape {shape}, got {vectors.shape}.")
-    if embedder.mean_.shape != (embedder.n_features_in_,) or not np.isfinite(embedder.mean_).all():
-        raise ValueError(f"mean_ must be {embedder.n_features_in_} finite numbers, got shape {embedder.mean_.shape}.")
+    is_unit = vectors.shape == shape and (abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-3).all()
+    if vectors.dtype != np.float32 or not is_unit:
+        raise ValueError(f"clicked_embeddings_ must be unit vectors, float32 of shape {shape}, got {vectors.shape}.")
+    mean, n_features = embedder.mean_, embedder.n_features_in_
+    if mean.dtype != np.float32 or mean.shape != (n_features,) or not np.isfinite(mean).all():
+        raise ValueError(f"mean_ must be {n_features} finite numbers, float32, got {mean.dtype} of shape {mean.shape}.")
     check_number("scale_", embedder.scale_, 0, open_minimum=True)
     check_number("content_weight", embedder._content_weight, 0)
-    on_cpu(embedder).transform(table_of(embedder, 0.0))
+    if not np.isfinite(on_cpu(embedder).transform(table_of(embedder, 0.0))).all():
+        raise ValueError(f"scale_ must keep embeddings finite, got {embedder.scale_}.")
 
 
 def _check_impression_encoder(encoder):

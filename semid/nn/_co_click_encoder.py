@@ -31,7 +31,7 @@ class ByteDropout(nn.Module):
 
 
 class CoClickEncoder(nn.Module):
-    """v / |v| with v = W_o dropout(GELU(W_x dropout(x) + W_c dropout(c))).
+    """v / |v| with v = W_o dropout(GELU(W_x dropout(x) + b_x + W_c dropout(c))) + b_o.
 
     x is an item's embedding, c what is known of its clicks. Of an item without clicks c is zero, which training shows
     as well: it blanks the clicks of a share of items.
@@ -54,7 +54,7 @@ class CoClickEncoder(nn.Module):
 
 
 def co_click_loss(left, right, items, log_shares, temperature):
-    """Tell the item that a user clicked beside another from those that other users clicked.
+    """Tell the item that a user clicked beside another from those on the right of the other pairs of a batch.
 
     Cross-entropy of cosine similarities over the batch (InfoNCE, van den Oord et al., 2018, arXiv:1807.03748), less the
     logarithm of how often each item is drawn, so that popular ones are not pushed away for being drawn often (Yi et

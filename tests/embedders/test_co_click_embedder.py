@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.sparse import coo_matrix, csr_array
+from scipy.sparse import coo_array, coo_matrix, csr_array
 
 from semid import io
 from semid.ctr import DeepFMClassifier
@@ -31,8 +31,22 @@ def clicks(rng):
     return csr_array(matrix)
 
 
+def _dense(co_clicks):
+    """The clicks that it kept, (n_items, n_users): of users of two items and more."""
+    dense = np.zeros((len(co_clicks.x), len(co_clicks.sizes)), dtype=bool)
+    dense[co_clicks.items, co_clicks.users] = True
+    return dense
+
+
+def test_users_of_two_items_and_more_are_kept(X, clicks):
+    dense = clicks.toarray()
+    kept = _dense(CoClicks(torch.from_numpy(X), clicks))
+    assert sorted(map(tuple, kept.T)) == sorted(map(tuple, dense[:, dense.sum(axis=0) > 1].T))
+
+
 def test_what_lies_beside_an_item_is_that_of_a_naive_loop(X, clicks):
-    co_clicks, dense = CoClicks(torch.from_numpy(X), clicks), clicks.toarray()
+    co_clicks = CoClicks(torch.from_numpy(X), clicks)
+    dense = _dense(co_clicks)
     items, users = np.nonzero(dense)
     for without, found in (
         (None, co_clicks.beside(torch.from_numpy(items))),
@@ -51,7 +65,8 @@ def test_what_lies_beside_an_item_is_that_of_a_naive_loop(X, clicks):
 
 
 def test_items_of_a_pair_are_different_ones_of_one_user_and_all_others_are_alike_likely(X, clicks):
-    co_clicks, dense = CoClicks(torch.from_numpy(X), clicks), clicks.toarray()
+    co_clicks = CoClicks(torch.from_numpy(X), clicks)
+    dense = _dense(co_clicks)
     left, right, users = (part.numpy() for part in co_clicks.draw(60_000, torch.Generator().manual_seed(0)))
     assert (left != right).all()
     assert dense[left, users].all()
@@ -156,6 +171,24 @@ def test_neither_order_nor_repetition_of_items_matters(X, clicks, rng):
     np.testing.assert_array_equal(twice.transform(X), Z)
 
 
+def test_neither_users_of_one_click_nor_the_order_of_users_matter(X, clicks, rng):
+    Z = CoClickEmbedder(**SMALL).fit_transform(X, interactions=clicks)
+    dense = clicks.toarray()[:, rng.permutation(30)]
+    once = np.zeros((40, 5000), dtype=bool)
+    once[rng.integers(2, size=5000) * 7, np.arange(5000)] = True  # two popular items
+    many = CoClickEmbedder(**SMALL).fit_transform(X, interactions=np.hstack([once, dense]))
+    np.testing.assert_array_equal(many, Z)
+
+
+def test_the_matrix_that_is_given_stays_as_it_is(X, clicks):
+    matrix = csr_array(clicks.astype(float))
+    matrix.data[::3] = 0
+    before = [array.copy() for array in (matrix.data, matrix.indices, matrix.indptr)]
+    CoClickEmbedder(**SMALL).fit(X, interactions=matrix)
+    for array, former in zip((matrix.data, matrix.indices, matrix.indptr), before, strict=True):
+        np.testing.assert_array_equal(array, former)
+
+
 @pytest.mark.parametrize("kind", [np.asarray, coo_matrix, lambda dense: csr_array(dense.astype(float) * 3)])
 def test_what_is_not_zero_is_a_click(kind, X, clicks):
     Z = CoClickEmbedder(**SMALL).fit_transform(X, interactions=clicks)
@@ -164,8 +197,9 @@ def test_what_is_not_zero_is_a_click(kind, X, clicks):
 
 def test_without_pairs_of_clicks_items_are_told_apart_by_themselves(X):
     alone = CoClickEmbedder(**SMALL).fit_transform(X)
-    lonely = CoClickEmbedder(**SMALL).fit_transform(X, interactions=np.eye(40))
-    np.testing.assert_allclose(lonely, alone, atol=1e-5)
+    with pytest.warns(UserWarning, match="no user who clicked two items"):
+        lonely = CoClickEmbedder(**SMALL).fit_transform(X, interactions=np.eye(40)[:, :20])
+    np.testing.assert_array_equal(lonely, alone)
     assert (alone @ alone.T - np.eye(40)).max() < 0.999
 
 
@@ -226,6 +260,10 @@ def test_bad_input_is_refused_before_any_work(X, clicks):
         CoClickEmbedder(**SMALL).fit(X, interactions=clicks.T)
     with pytest.raises(TypeError, match=r"a matrix of numbers.*interaction_matrix"):
         CoClickEmbedder(**SMALL).fit(X, interactions=pd.DataFrame({"user_id": ["a"], "item_id": ["b"]}))
+    with pytest.raises(ValueError, match=r"interactions must have no NaN, got 1044\. Where nobody clicked is 0"):
+        CoClickEmbedder(**SMALL).fit(X, interactions=np.where(clicks.toarray(), 1.0, np.nan))
+    with pytest.raises(TypeError, match=r"interactions must be a matrix of numbers.*of shape \(40,\)"):
+        CoClickEmbedder(**SMALL).fit(X, interactions=coo_array(np.ones(40)))
     with pytest.raises(ValueError, match=r"training diverged in epoch 1.*smaller learning_rate"):
         CoClickEmbedder(**SMALL | {"learning_rate": 1e30}).fit(X, interactions=clicks)
 

@@ -349,11 +349,11 @@ CONTRADICTIONS = {
     ),
     "clicked items without vectors": (
         *_arrays_of("CoClickEmbedder", "clicked_embeddings_", lambda a: a[1:].copy()),
-        "clicked_embeddings_ must be finite, float32 of shape",
+        "clicked_embeddings_ must be unit vectors, float32 of shape",
     ),
     "a mean of other features": (
         *_arrays_of("CoClickEmbedder", "mean_", lambda a: a[1:].copy()),
-        "mean_ must be 6 finite numbers",
+        "mean_ must be 6 finite numbers, float32",
     ),
     "no state": ("RQVAETokenizer", lambda manifest, _: _fitted(manifest).pop("state_"), "not fitted"),
 }

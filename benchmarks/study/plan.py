@@ -58,6 +58,7 @@ FUSED_MODELS = ("DeepFM", "DCNv2")
 FUSIONS = ("concat", "gate", "residual", "attention")
 REFUSED = ("concat",)  # for every arm of `FUSED`; the others for `CODES` alone
 STORED = {"none": (0,), "hashed": (7, 16), "adapters_joint": (7,), "alone": (1, 3, 7, 16), CODES: (3, 7)}  # and numbers
+TUNED_AS = {"alone": CODES, "hashed": "none"}  # arms without a tuning of their own
 COUNTER_EXAMPLE = "ml100k"  # whose arms are run for DeepFM alone
 
 
@@ -120,11 +121,12 @@ def fusion(runs):
 
 
 def storage(runs):
+    settings = best_settings(runs)
     return [
-        Run("storage", data, TUNED_MODEL, arm, n_codes, "gate", *SETTINGS[0], seed)
+        Run("storage", data, TUNED_MODEL, arm, n_codes, "gate", *settings[data, TUNED_AS.get(arm, arm)], seed)
         for seed, data, (arm, numbers) in product(range(3), NAMES, STORED.items())
         for n_codes in numbers
-        if data != COUNTER_EXAMPLE
+        if (data, TUNED_AS.get(arm, arm)) in settings and data != COUNTER_EXAMPLE
     ]
 
 
@@ -160,10 +162,10 @@ def at_their_best(runs):
     return runs[~runs["stage"].isin(["primary", "scale", "fusion"]) | np.array(is_best, dtype=bool)]
 
 
-def chosen_arm(runs, data):
-    """Return our arm of best validation AUC in tuning, for one data set."""
-    tuned = runs[(runs["stage"] == "tune") & (runs["data"] == data)]
-    return tuned[tuned["arm"].isin(OURS)].groupby("arm")["valid_auc"].max().idxmax()
+def chosen_arm(runs, data, among):
+    """Return that of our arms `among` some which is best on validation in tuning, for one data set; None of none."""
+    tuned = runs[(runs["stage"] == "tune") & (runs["data"] == data) & runs["arm"].isin(set(OURS) & set(among))]
+    return tuned.groupby("arm")["valid_auc"].max().idxmax() if len(tuned) else None
 
 
 def _tuned(runs, seeds):

@@ -9,6 +9,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_memory, has_fit_parameter
 
 from semid import __version__
+from semid.base._checks import warn
 from semid.features._interaction_embeddings import alignment_of_clicks, interaction_matrix
 
 
@@ -53,9 +54,21 @@ def check_takes_clicks(tokenizer, user):
     if any(has_fit_parameter(step, "interactions") for step in steps) or has_fit_parameter(steps[-1], "alignment"):
         return
     raise ValueError(
-        f"user must be None for {type(steps[-1]).__name__}, whose fit takes no alignment, got {user!r}. Use "
-        "presets.co_clicks(), a CoClickEmbedder before it, or a learned tokenizer, such as MixtureOfCodesTokenizer."
+        f"user must be None for {type(steps[-1]).__name__}, whose fit takes no alignment, got {user!r}. Use a Pipeline "
+        "of a CoClickEmbedder and it, as presets.co_clicks() is one, or a learned tokenizer, such as "
+        "MixtureOfCodesTokenizer."
     )
+
+
+def warn_of_no_clicks(tokenizer):
+    """Warn where a step of the tokenizer learns from clicks, and there is no column of users to take them from."""
+    steps = tokenizer.steps if isinstance(tokenizer, Pipeline) else [("", tokenizer)]
+    for _, step in steps:
+        if has_fit_parameter(step, "interactions"):
+            warn(
+                f"{type(step).__name__} learns from clicks, and user=None passes it none: items are told apart by "
+                "themselves. Pass the column of users too, and name it, user='user_id'."
+            )
 
 
 def _of_step(name, parameter):

@@ -16,7 +16,12 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 from semid.base._all_or_nothing import all_or_nothing, snapshot
 from semid.base._checks import check_input_features, check_option
 from semid.base._versioned import Versioned
-from semid.features._catalogue_codes import check_takes_clicks, fit_on_catalogue, options_of_clicks
+from semid.features._catalogue_codes import (
+    check_takes_clicks,
+    fit_on_catalogue,
+    options_of_clicks,
+    warn_of_no_clicks,
+)
 from semid.features._history_frames import frame_of_blocks
 from semid.features._interaction_embeddings import log_of_clicks
 from semid.features._item_table import ItemTable
@@ -142,7 +147,11 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         if not (hasattr(self.tokenizer, "fit") and hasattr(self.tokenizer, "transform")):
             raise TypeError(f"tokenizer must be an estimator with fit and transform, got {self.tokenizer!r}.")
         columns = self._id_columns(X, reset=True)
-        options = {} if self.user is None else self._clicks(X, y, columns)
+        options = {}
+        if self.user is not None:
+            options = self._clicks(X, y, columns)
+        else:
+            warn_of_no_clicks(self.tokenizer)
         self.tokenizer_, self.codes_ = fit_on_catalogue(self.tokenizer, self.items, options, self.memory)
         self.ids_ = self.items.ids
         self._warn_of_unknown_ids(columns)

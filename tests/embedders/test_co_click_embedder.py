@@ -268,6 +268,12 @@ def test_bad_input_is_refused_before_any_work(X, clicks):
         CoClickEmbedder(**SMALL | {"learning_rate": 1e30}).fit(X, interactions=clicks)
 
 
+def test_codes_of_clicks_without_clicks_are_warned_of(X):
+    encoder = SemanticIDEncoder(presets.co_clicks(2, codebook_size=4, **SMALL), ItemTable(np.arange(40), X))
+    with pytest.warns(UserWarning, match="CoClickEmbedder learns from clicks, and user=None passes it none"):
+        encoder.fit(pd.DataFrame({"item": [1, 2]}))
+
+
 def test_a_tokenizer_that_takes_no_clicks_is_told_so(X):
     encoder = SemanticIDEncoder(ResidualKMeansTokenizer(2, 4), ItemTable(np.arange(40), X), user="user")
     rows = pd.DataFrame({"user": [0, 1], "item": [1, 2]})

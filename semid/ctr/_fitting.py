@@ -81,7 +81,7 @@ def train_module(model, module, train, held_out, max_iter, seed, everything=None
         callbacks=tuple(model.callbacks),
         verbose=bool(model.verbose),
     )
-    module = module.to(device=train.y.device, dtype=model._dtype)
+    module = module.to(device=train.device, dtype=model._dtype)
     generator = torch.Generator().manual_seed(seed)
     checkpoint = _open_checkpoint(model, module, train, held_out, generator) if is_whole_fit else NoCheckpoint()
     trained = train_click_model(module, train, held_out, options, generator, checkpoint, everything)
@@ -125,7 +125,7 @@ def _open_checkpoint(model, module, train, held_out, generator):
         return NoCheckpoint()
     data = (tensor for part in (train, held_out) if part is not None for tensor in part.tensors())
     start = (*module.state_dict().values(), generator.get_state())
-    fingerprint = fingerprint_of(model, train.y.device, data=data, start=start)
+    fingerprint = fingerprint_of(model, train.device, data=data, start=start)
     return Checkpoint(model.checkpoint_dir, type(model).__name__, fingerprint)
 
 

@@ -77,7 +77,7 @@ def train_click_model(module, train, held_out, options, generator, checkpoint=No
         base, rates = _click_rates(module.embedding, train)
     _prepare_optimizers(net, rates, train, options)
     net.checkpoint, net.kept_state, net.n_complete, net.n_epochs = checkpoint, None, 0, options.max_iter
-    net.generators = [generator, _seed_dropout(module, generator, train.y.device)]
+    net.generators = [generator, _seed_dropout(module, generator, train.device)]
     net.rates_auc = None if held_out is None else _rates_auc(base, rates, held_out)
     n_steps = -(-len(train) // options.batch_size)  # per epoch
     bar = tqdm(total=options.max_iter * n_steps, unit=" steps", disable=not options.verbose, mininterval=0.5)
@@ -120,7 +120,7 @@ def _make_net(module, train, held_out, options, generator):
         callbacks__train_loss=None,
         callbacks__print_log=None,
         verbose=0,
-        device=str(train.y.device),
+        device=str(train.device),
     ).initialize()
 
 
@@ -151,8 +151,7 @@ def _learn_everything(net, train, everything, calibration):
     """
     best = copy.deepcopy(net.average.module.state_dict())
     net.module_.load_state_dict(best)
-    sample = copy.copy(train)
-    sample.rows = train.rows[:_COMPARED_ROWS]
+    sample = train.first(_COMPARED_ROWS)
     _, before, _ = net.score_held_out(sample)
     try:
         for batch in Batches(everything, net.batch_size, net.generators[0]):
@@ -198,7 +197,7 @@ def _prepare_optimizers(net, rates, train, options):
         visits = torch.where(visits > 0, visits, 1.0)  # a row that only a last epoch meets has met one impression then
         prior = None
         if options.embedding_forgetting and net.module_.n_first_order:
-            least_weight = train.labels_and_weights()[1].min().item() * train.weight_scale
+            least_weight = train.least_weight()
             precisions = torch.cat([torch.full_like(r.log_odds, r.precision) for r in rates])
             prior = precisions * least_weight / visits / (n_rows / n_steps)
             prior = prior[:, None].to(embedding.table)
@@ -216,27 +215,31 @@ def _prepare_optimizers(net, rates, train, options):
 
 def _visits(embedding, impressions):
     """Return how often an epoch meets each row of the table, (R,) float64, with weights of 1 on average."""
-    weights = impressions.labels_and_weights()[1].double() * impressions.weight_scale
-    visits = torch.zeros(len(embedding.table), dtype=torch.float64, device=weights.device)
-    for field, first_row in enumerate(embedding.first_rows.tolist()):
-        entries = impressions.entries(field)
-        visits.index_add_(0, entries.categories + first_row, weights[entries.impressions])
+    visits = torch.zeros(len(embedding.table), dtype=torch.float64, device=impressions.device)
+    for part in impressions.parts:
+        weights = part.labels_and_weights()[1].double() * impressions.weight_scale
+        for field, first_row in enumerate(embedding.first_rows.tolist()):
+            entries = part.entries(field)
+            visits.index_add_(0, entries.categories + first_row, weights[entries.impressions])
     return visits
 
 
 def _click_rates(embedding, impressions):
     sizes = np.diff([*embedding.first_rows.tolist(), len(embedding.table)]).tolist()
-    return click_rates(impressions.entries, sizes, *impressions.labels_and_weights())
+    return click_rates(impressions.parts, sizes, impressions.kept_by_part())
 
 
 def _rates_auc(base, rates, held_out):
     """Return the AUC on `held_out` of click rates of all categories, added up as log-odds."""
-    y, weights = held_out.labels_and_weights()
-    log_odds = torch.full_like(y, base, dtype=torch.float64)
-    for field, of_field in enumerate(rates):
-        categories, impressions, shares = held_out.entries(field)
-        log_odds.index_add_(0, impressions, of_field.log_odds[categories] * shares)
-    y, log_odds, weights = (tensor.cpu().numpy() for tensor in (y, log_odds, weights))
+    scored = []
+    for part in held_out.parts:
+        y, weights = part.labels_and_weights()
+        log_odds = torch.full_like(y, base, dtype=torch.float64)
+        for field, of_field in enumerate(rates):
+            categories, impressions, shares = part.entries(field)
+            log_odds.index_add_(0, impressions, of_field.log_odds[categories] * shares)
+        scored.append((y, log_odds, weights))
+    y, log_odds, weights = (torch.cat(tensors).cpu().numpy() for tensors in zip(*scored, strict=True))
     return float(roc_auc_score(y, log_odds, sample_weight=weights))
 
 

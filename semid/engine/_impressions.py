@@ -2,6 +2,7 @@
 
 import copy
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.utils.data import Dataset
@@ -24,11 +25,28 @@ class Impressions(Dataset):
         self.rows = None  # of a part
         self.weight_scale = 1 / self.weights.double().mean().item()
 
+    @property
+    def device(self):
+        return self.y.device
+
+    @property
+    def parts(self):
+        """What a pass in order goes through, one after another: here all at once."""
+        return [self]
+
     def part(self, rows):
-        """Return the impressions of `rows` alone, an array of positions."""
+        """Return the impressions of `rows` alone, an array of positions or a mask."""
         part = copy.copy(self)
-        part.rows = torch.as_tensor(rows, device=self.y.device)
+        rows = np.asarray(rows)
+        part.rows = torch.as_tensor(np.flatnonzero(rows) if rows.dtype == bool else rows, device=self.y.device)
         part.weight_scale = 1 / self.weights[part.rows].double().mean().item()
+        return part
+
+    def first(self, n_rows):
+        """Return the first `n_rows` impressions, with weights on the scale of all."""
+        part = copy.copy(self)
+        rows = torch.arange(len(self), device=self.y.device) if self.rows is None else self.rows
+        part.rows = rows[:n_rows]
         return part
 
     def entries(self, field):
@@ -47,6 +65,14 @@ class Impressions(Dataset):
         rows = slice(None) if self.rows is None else self.rows
         return self.y[rows], self.weights[rows]
 
+    def least_weight(self):
+        """Return the smallest weight of an impression, where they are 1 on average."""
+        return self.labels_and_weights()[1].min().item() * self.weight_scale
+
+    def kept_by_part(self):
+        """Return where something may be kept for each of `parts`, by its number."""
+        return {}
+
     def tensors(self):
         """Yield all that the batches are made of."""
         yield from (self.categories, self.numbers, self.y, self.weights)
@@ -62,6 +88,11 @@ class Impressions(Dataset):
         """Return categories, with those of lists and histories, numbers, labels, and weights of mean 1."""
         (batch,) = self.batches(rows, max(1, len(rows)))
         return batch
+
+    def one_pass(self, batch_size, generator=None):
+        """Yield all impressions once, `batch_size` at a time: in order, or in one that a `generator` draws."""
+        order = torch.arange(len(self)) if generator is None else torch.randperm(len(self), generator=generator)
+        yield from self.batches(order.to(self.y.device), batch_size)
 
     def batches(self, rows, batch_size):
         """Yield what `rows`, a tensor of positions, have, `batch_size` of them at a time."""
@@ -84,10 +115,7 @@ class Batches:
         self.dataset, self.batch_size, self.generator = dataset, batch_size, generator
 
     def __iter__(self):
-        order = torch.arange(len(self.dataset))
-        if self.generator is not None:
-            order = torch.randperm(len(self.dataset), generator=self.generator)
-        yield from self.dataset.batches(order.to(self.dataset.y.device), self.batch_size)
+        yield from self.dataset.one_pass(self.batch_size, self.generator)
 
 
 def _entries_per_batch(columns, batch_size):

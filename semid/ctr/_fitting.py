@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from semid.base._checks import check_layer_sizes, warn
 from semid.base._live_module import LiveModule, build_seeded, export_state
 from semid.ctr._encoding import ImpressionEncoder
+from semid.ctr._holding_out import split_impressions
 from semid.ctr._modules import describe_fields
 from semid.ctr._parameters import check_unchanged
 from semid.ctr._suspects import warn_of_codes_without_names, warn_of_ids_as_numbers, warn_of_suspects
@@ -22,6 +23,7 @@ from semid.tables._frames import split_columns
 
 EMBEDDING_PACE, _NETWORK_PACE = 0.9, 0.6  # at which `forgetting=1.0` forgets
 _READ_ROWS = 131_072  # impressions whose categories are read at once
+_LEARNED_SHARE = 0.05  # least share of impressions whose hold-out a last epoch makes up for
 _LEAST_AVERAGED_STEPS = 20
 _CLEARLY = 0.01  # in AUC, under that of click rates
 _JUDGED_ROWS = 100  # of the rarer class, held out, below which an AUC says little
@@ -29,26 +31,36 @@ _JUDGED_ROWS = 100  # of the rarer class, held out, below which an AUC says litt
 
 def begin(model, X, y, weights, seed):
     """Learn the columns of `X`; return an untrained module and `X` encoded."""
+    told = warn_of_ids_as_numbers(X, model.categorical_features)
+    model.encoder_ = new_encoder(model)
+    encoded = model.encoder_.fit_encode(X, weights)
+    warn_of_codes_without_names(model, X)
+    warn_of_suspects(model.encoder_, encoded, split_columns(X)[1], y, told)
+    return start_module(model, np.average(y, weights=weights), seed), encoded
+
+
+def new_encoder(model):
+    """Return an encoder that has learned nothing; the model keeps what it is built from."""
     model._architecture = {name: getattr(model, name) for name in model._architecture_parameters}
     model._architecture |= model._architecture_constants
     model._architecture["hidden_layer_sizes"] = check_layer_sizes("hidden_layer_sizes", model.hidden_layer_sizes)
     model._columns_as = {name: copy.deepcopy(getattr(model, name)) for name in model._column_parameters}
-    told = warn_of_ids_as_numbers(X, model.categorical_features)
-    model.encoder_ = ImpressionEncoder(
+    return ImpressionEncoder(
         model.categorical_features,
         model.code_features,
         model.vector_features,
         model.min_frequency,
         model.vector_fields,
     )
-    encoded = model.encoder_.fit_encode(X, weights)
-    warn_of_codes_without_names(model, X)
-    warn_of_suspects(model.encoder_, encoded, split_columns(X)[1], y, told)
+
+
+def start_module(model, rate, seed):
+    """Return an untrained module, for columns that have been learned and a `rate` of clicks."""
     # Within reach of a sigmoid even if only one class is there yet.
-    rate = np.clip(np.average(y, weights=weights), 1e-6, 1 - 1e-6)
+    rate = np.clip(rate, 1e-6, 1 - 1e-6)
     model.fields_ = describe_fields(model, float(np.log(rate / (1 - rate))))
     model.calibration_ = Calibration()._asdict()
-    return build_seeded(model._build_module, seed), encoded
+    return build_seeded(model._build_module, seed)
 
 
 def resume(model, X, seed):
@@ -65,6 +77,20 @@ def resume(model, X, seed):
     state["embedding.table"] = grown_table(state["embedding.table"], before, module.embedding)
     module.load_state_dict(state)
     return module, encoded
+
+
+def train_on(model, module, impressions, y, eval_set, random_state, seed, before=None):
+    """Train `module` on `impressions` but for those held out, and on these where there are many of them; keep it.
+
+    Rows of the table of the fields `before`, if there were any, stay as they are where nothing is learned for them.
+    """
+    train, held_out = split_impressions(model, impressions, y, eval_set, random_state)
+    is_worth_learning = eval_set is None and held_out is not None and len(held_out) >= _LEARNED_SHARE * len(y)
+    everything = impressions if is_worth_learning else None
+    zero_untrained(model, module.embedding, train, before)
+    # That of former weights says nothing of these; a held-out part will give another.
+    model.calibration_ = Calibration()._asdict()
+    return train_module(model, module, train, held_out, model.max_iter, seed, everything, is_whole_fit=True)
 
 
 def train_module(model, module, train, held_out, max_iter, seed, everything=None, *, is_whole_fit=False):
@@ -99,8 +125,8 @@ def train_module(model, module, train, held_out, max_iter, seed, everything=None
 def _warn_unless_learned(model, held_out):
     """Warn if the model ranks no better than click rates, which need no training."""
     reached, rates = model.history_["valid_auc"].max(), model.history_["rates_auc"][0]
-    y, _ = held_out.labels_and_weights()
-    n_rarest = min(y.sum().item(), len(y) - y.sum().item())
+    n_clicks = sum(part.labels_and_weights()[0].sum().item() for part in held_out.parts)
+    n_rarest = min(n_clicks, len(held_out) - n_clicks)
     is_short = model.n_iter_ <= model.n_iter_no_change  # asked for few epochs, which are not judged
     if is_short or n_rarest < _JUDGED_ROWS or reached > rates + LEAST_GAIN:
         return

@@ -72,12 +72,18 @@ class ValueCounts:
 
     def _put_together(self):
         if len(self._values) > 1:
-            if len({values.dtype for values in self._values}) > 1:
-                self._values = [values.astype(object) for values in self._values]
-            numbers, values = pd.factorize(self._values[0].append(self._values[1:]))
+            numbers, values = pd.factorize(_end_to_end(self._values))
             counts = np.bincount(numbers, np.concatenate(self._counts), minlength=len(values))
             self._values, self._counts = [values], [counts]
         self._n_waiting, self._n_known = 0, len(self._values[0])
+
+
+def _end_to_end(indexes):
+    """Return one Index of several, of objects where they have several dtypes."""
+    kinds = {index.dtype for index in indexes}
+    if kinds == {np.dtype(object)} or len(kinds) > 1:  # of which `append` would make integers
+        return pd.Index(np.concatenate([index.to_numpy(dtype=object) for index in indexes]), dtype=object)
+    return indexes[0].append(indexes[1:])
 
 
 class Moments:

@@ -7,7 +7,7 @@ from semid.ctr._encoding import counts_in_lists, flat_lists
 from semid.ctr._values import canonical_values, distinct_values, numeric_column
 from semid.tables._frames import split_columns
 
-_LEAST_WAITING = 1_000_000  # values that are counted together, or as many as are known
+_LEAST_WAITING = 200_000  # values that are counted together, or as many as are known
 
 
 class ColumnLearner:

@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from semid.base._all_or_nothing import all_or_nothing, snapshot
@@ -20,7 +19,7 @@ from semid.base._live_module import resolve_device
 from semid.base._typing import Columns, RandomState, StrPath
 from semid.base._versioned import Versioned
 from semid.ctr._documentation import SHARED_PARTS
-from semid.ctr._fitting import begin, resume, train_module, train_on, zero_untrained
+from semid.ctr._fitting import begin, resume, shared_random_state, train_module, train_on, zero_untrained
 from semid.ctr._fitting_in_parts import fit_in_parts
 from semid.ctr._former import REMOVED, in_place_of_removed
 from semid.ctr._modules import Fields as Fields  # pickles of 0.1.0 look for it here
@@ -208,7 +207,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
             return fit_in_parts(self, X, y, sample_weight, eval_set, continues)
         classes = self.classes_ if continues else None
         X, y, weights = check_training_data(self, X, y, sample_weight, classes, reset=not continues)
-        random_state = check_random_state(self.random_state)
+        random_state = shared_random_state(self)
         seed = int(random_state.randint(np.iinfo(np.int32).max))
         before = self.fields_.shapes if continues else None
         module, encoded = resume(self, X, seed) if continues else begin(self, X, y, weights, seed)
@@ -267,7 +266,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         X, y, weights = check_training_data(
             self, X, y, sample_weight, classes, reset=not continues, may_be_one=may_be_one
         )
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        seed = int(shared_random_state(self).randint(np.iinfo(np.int32).max))
         before = self.fields_.shapes if continues else None
         module, encoded = resume(self, X, seed) if continues else begin(self, X, y, weights, seed)
         impressions = Impressions(encoded, y, weights, resolve_device(self.device), self._dtype)

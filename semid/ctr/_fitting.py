@@ -6,6 +6,7 @@ import math
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
 
 from semid.base._checks import check_layer_sizes, warn
 from semid.base._live_module import LiveModule, build_seeded, export_state
@@ -18,6 +19,8 @@ from semid.engine._checkpoints import Checkpoint, NoCheckpoint, fingerprint_of
 from semid.engine._click_net import LEAST_GAIN
 from semid.engine._click_training import Calibration, NetOptions, train_click_model
 from semid.engine._impressions import Batches
+from semid.engine._ranks import current_ranks
+from semid.engine._shared_step import check_shareable
 from semid.nn._fields import grown_table, known_rows
 from semid.tables._frames import split_columns
 
@@ -109,8 +112,11 @@ def train_module(model, module, train, held_out, max_iter, seed, everything=None
     )
     module = module.to(device=train.device, dtype=model._dtype)
     generator = torch.Generator().manual_seed(seed)
-    checkpoint = _open_checkpoint(model, module, train, held_out, generator) if is_whole_fit else NoCheckpoint()
-    trained = train_click_model(module, train, held_out, options, generator, checkpoint, everything)
+    ranks = current_ranks()
+    if ranks.n_shares > 1:
+        check_shareable(module)
+    checkpoint = _open_checkpoint(model, module, train, held_out, generator, ranks, is_whole_fit)
+    trained = train_click_model(module, train, held_out, options, generator, checkpoint, everything, ranks)
     module, model.history_, calibration = trained
     model.n_iter_ = len(model.history_["train_loss"])
     if held_out is not None:
@@ -146,12 +152,25 @@ def _warn_unless_learned(model, held_out):
     )
 
 
-def _open_checkpoint(model, module, train, held_out, generator):
-    if model.checkpoint_dir is None:
+def shared_random_state(model):
+    """Return the random state of a fit, the same for all processes that share it."""
+    random_state, ranks = check_random_state(model.random_state), current_ranks()
+    if ranks.size == 1 or model.random_state is not None:
+        return random_state
+    return check_random_state(ranks.on_first(lambda: int(random_state.randint(np.iinfo(np.int32).max))))
+
+
+def _open_checkpoint(model, module, train, held_out, generator, ranks, is_whole_fit):
+    """Return the checkpoint of a fit, after a look at whether all who share it have been given the same."""
+    is_kept = model.checkpoint_dir is not None and is_whole_fit
+    if not is_kept and ranks.size == 1:
         return NoCheckpoint()
     data = (tensor for part in (train, held_out) if part is not None for tensor in part.tensors())
     start = (*module.state_dict().values(), generator.get_state())
     fingerprint = fingerprint_of(model, train.device, data=data, start=start)
+    ranks.check_same(fingerprint)
+    if not is_kept or ranks.rank > 0:
+        return NoCheckpoint()
     return Checkpoint(model.checkpoint_dir, type(model).__name__, fingerprint)
 
 

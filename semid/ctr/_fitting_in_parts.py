@@ -6,11 +6,10 @@ import shutil
 import tempfile
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from semid.base._live_module import resolve_device
 from semid.ctr._column_learner import ColumnLearner
-from semid.ctr._fitting import new_encoder, start_module, train_on
+from semid.ctr._fitting import new_encoder, shared_random_state, start_module, train_on
 from semid.ctr._labelled_parts import LabelledParts
 from semid.ctr._suspects import warn_of_ids_as_numbers, warn_of_suspects
 from semid.engine._stored_impressions import StoredImpressions
@@ -27,7 +26,7 @@ def fit_in_parts(model, X, y, sample_weight, eval_set, continues):
         )
     _check_eval_set(eval_set)
     parts = LabelledParts(X, y, sample_weight, model.class_weight)
-    random_state = check_random_state(model.random_state)
+    random_state = shared_random_state(model)
     seed = int(random_state.randint(np.iinfo(np.int32).max))
     module = begin_in_parts(model, parts, seed)
     with stored_impressions(model, parts) as (impressions, labels):

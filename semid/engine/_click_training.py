@@ -25,6 +25,7 @@ from semid.engine._click_net import (
     table_group,
 )
 from semid.engine._impressions import Batches
+from semid.engine._ranks import OneShare
 from semid.nn._click_rates import click_rates
 from semid.nn._mlp import SeededDropout
 from semid.nn._row_sparse import LazyAdam, Visits, forgetting_rates
@@ -59,19 +60,20 @@ class TrainedModel(NamedTuple):
     calibration: Calibration
 
 
-def train_click_model(module, train, held_out, options, generator, checkpoint=None, everything=None):
+def train_click_model(module, train, held_out, options, generator, checkpoint=None, everything=None, ranks=None):
     """Train `module`, with Adam and the embedding optimizer on its table; return the `TrainedModel`.
 
     With `held_out` impressions (or None), training stops when their AUC has not improved for ``n_iter_no_change``
     epochs, the weights are those of the best epoch, and the logits are calibrated on them. With `everything`, one more
     epoch from there learns all impressions, those held out among them. With a `checkpoint`, it goes on from the state
     that is there. Interrupted by the user after at least one epoch, it warns, and returns what was learned in complete
-    ones.
+    ones. The `ranks` of a shared fit all call this with the same, and the first alone has a `checkpoint`.
     """
-    checkpoint = checkpoint or NoCheckpoint()
-    saved = checkpoint.load()
-    checkpoint.reserve(5 * n_bytes_of(module))  # with the average, that of the best epoch, and two moments of Adam
-    net = _make_net(module, train, held_out, options, generator)
+    checkpoint, ranks = checkpoint or NoCheckpoint(), ranks or OneShare()
+    saved = ranks.on_first(checkpoint.load)
+    # With the average, that of the best epoch, and two moments of Adam.
+    ranks.on_first(lambda: checkpoint.reserve(5 * n_bytes_of(module)))
+    net = _make_net(module, train, held_out, options, generator, ranks)
     base, rates = None, []
     if options.embedding_forgetting or held_out is not None:
         base, rates = _click_rates(module.embedding, train)
@@ -80,7 +82,8 @@ def train_click_model(module, train, held_out, options, generator, checkpoint=No
     net.generators = [generator, _seed_dropout(module, generator, train.device)]
     net.rates_auc = None if held_out is None else _rates_auc(base, rates, held_out)
     n_steps = -(-len(train) // options.batch_size)  # per epoch
-    bar = tqdm(total=options.max_iter * n_steps, unit=" steps", disable=not options.verbose, mininterval=0.5)
+    is_shown = options.verbose and ranks.rank == 0
+    bar = tqdm(total=options.max_iter * n_steps, unit=" steps", disable=not is_shown, mininterval=0.5)
     with bar as net.progress:
         net.notify("on_train_begin", X=train, y=None)
         if saved is not None:
@@ -97,12 +100,12 @@ def train_click_model(module, train, held_out, options, generator, checkpoint=No
     return TrainedModel(net.average.module, history, calibration)
 
 
-def _make_net(module, train, held_out, options, generator):
+def _make_net(module, train, held_out, options, generator, ranks):
     """Return the skorch net that trains `module`, initialized."""
     callbacks = [(f"{USERS}{i}", callback) for i, callback in enumerate(copy.deepcopy(options.callbacks))]
     if held_out is not None:
         callbacks.append(("stop", StopWhenNoBetter(options.n_iter_no_change)))
-    return ClickNet(
+    net = ClickNet(
         module,
         criterion=torch.nn.BCEWithLogitsLoss,  # skorch wants one; train_step computes the weighted loss itself
         optimizer=torch.optim.Adam,
@@ -113,6 +116,7 @@ def _make_net(module, train, held_out, options, generator):
         batch_size=options.batch_size,
         iterator_train=Batches,
         iterator_train__generator=generator,
+        iterator_train__n_shares=ranks.n_shares,
         iterator_valid=Batches,
         train_split=None if held_out is None else predefined_split(held_out),
         callbacks=callbacks,
@@ -122,6 +126,8 @@ def _make_net(module, train, held_out, options, generator):
         verbose=0,
         device=str(train.device),
     ).initialize()
+    net.ranks = ranks
+    return net
 
 
 def _run_epochs(net, train):
@@ -131,7 +137,7 @@ def _run_epochs(net, train):
         with suppress(TrainingEnds):
             net.fit_loop(train, epochs=net.n_epochs - net.n_complete)
     except KeyboardInterrupt:
-        if net.n_complete == 0:
+        if net.n_complete == 0 or net.ranks.size > 1:  # the others may be an epoch ahead
             raise
         is_whole = False
         net.checkpoint.keep()
@@ -154,9 +160,11 @@ def _learn_everything(net, train, everything, calibration):
     sample = train.first(_COMPARED_ROWS)
     _, before, _ = net.score_held_out(sample)
     try:
-        for batch in Batches(everything, net.batch_size, net.generators[0]):
+        for batch in Batches(everything, net.batch_size, net.generators[0], net.ranks.n_shares):
             net.train_step(batch)
     except KeyboardInterrupt:
+        if net.ranks.size > 1:
+            raise
         net.average.module.load_state_dict(best)
         net.checkpoint.keep()
         warn_of_interruption(net.n_complete, net.n_epochs)

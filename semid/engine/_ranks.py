@@ -67,6 +67,15 @@ class SharedFit:
         """Return those shares (b, ...) of a batch (B, ...) that are this rank's to compute."""
         return rows.tensor_split(self.n_shares)[self._own]
 
+    def own_shares(self):
+        """Return the numbers of the shares that are this rank's to compute."""
+        return range(self._own.start, self._own.stop)
+
+    @torch.no_grad()
+    def sum_over_shares(self, own):
+        """Return the sum of what all shares have come to, (P,), in their order, from that of each own share."""
+        return self._sum_over_shares(torch.stack(own))
+
     def gather(self, shares, n_rows):
         """Return tensors (B,) or (B, D) of a whole batch of `n_rows` from those of each own share, (b,) or (b, D).
 

@@ -101,12 +101,12 @@ class StoredImpressions(Dataset):
         for span in self._spans(_PART_ROWS):
             yield from self._read([span]).tensors()
 
-    def one_pass(self, batch_size, generator=None):
+    def one_pass(self, batch_size, generator=None, n_shares=1):
         """Yield all impressions once, `batch_size` at a time: in order, or as `order_of_pass` says."""
         spans = self._spans(rows_per_chunk(batch_size, self._bytes_per_row))
         for block in blocks_of_pass(len(spans), batch_size, self._bytes_per_row, generator):
             impressions = self._read([spans[number] for number in block])
-            yield from impressions.one_pass(batch_size, generator)
+            yield from impressions.one_pass(batch_size, generator, n_shares)
             del impressions  # before another block is read
 
     def __len__(self):

@@ -191,7 +191,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         >>> import pyarrow as pa
         >>> from pyarrow import parquet
         >>> from semid import DeepFMClassifier
-        >>> log = pa.table({"user": [1, 2, 3, 4] * 50, "item": [5, 6, 6, 5] * 50, "click": [1, 0, 1, 1] * 50})
+        >>> log = pa.table({"user": [1, 2, 3, 4] * 50, "item": [5, 6] * 100, "click": [1, 0, 1, 1, 0, 0, 1, 0] * 25})
         >>> with tempfile.TemporaryDirectory() as folder:  # yours: a folder of files, however large
         ...     parquet.write_table(log, f"{folder}/monday.parquet")
         ...     parquet.write_table(log, f"{folder}/tuesday.parquet")

@@ -168,7 +168,7 @@ def test_a_fit_in_many_blocks_is_that_in_memory_in_the_same_order(model, log, pa
     log["weight"] = 1.0
     on_files = clone(model).fit(pa.Table.from_pandas(log).to_batches(), "click", "weight")
 
-    def in_that_order(impressions, batch_size, generator=None):
+    def in_that_order(impressions, batch_size, generator=None, n_shares=1):
         if generator is None:
             yield from one_pass(impressions, batch_size)
             return

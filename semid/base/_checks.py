@@ -169,17 +169,23 @@ def check_sample_weight(sample_weight: Any, n_rows: int) -> np.ndarray:
     """
     if sample_weight is None:
         return np.ones(n_rows)
+    weights = check_raw_weights(sample_weight, n_rows)
+    if not weights.any():
+        raise ValueError("sample_weight must not be zero for every row; leave it out to weight all rows alike.")
+    # Divided by a power of two: integer weights keep their proportions to the last bit.
+    weights = np.ldexp(weights, 1 - np.frexp(weights.max())[1])
+    return np.where(weights < 1e-30, 0.0, weights)
+
+
+def check_raw_weights(sample_weight: Any, n_rows: int) -> np.ndarray:
+    """Return weights as they are, float64; raise unless they are finite and not negative."""
     weights = as_numbers("sample_weight", sample_weight).astype(np.float64)
     if weights.shape != (n_rows,):
         raise ValueError(f"sample_weight must have one entry per row, shape ({n_rows},), got shape {weights.shape}.")
     if not np.isfinite(weights).all() or (weights < 0).any():
         bad = weights[~(np.isfinite(weights) & (weights >= 0))][0]
         raise ValueError(f"sample_weight must be finite and not negative, got {bad}.")
-    if not weights.any():
-        raise ValueError("sample_weight must not be zero for every row; leave it out to weight all rows alike.")
-    # Divided by a power of two: integer weights keep their proportions to the last bit.
-    weights = np.ldexp(weights, 1 - np.frexp(weights.max())[1])
-    return np.where(weights < 1e-30, 0.0, weights)
+    return weights
 
 
 def warn_of_packed_bits(name: str, X: Any) -> None:

@@ -1,7 +1,7 @@
 """What all click models share: from a table and clicks to a trained module, and from a table to probabilities."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from inspect import cleandoc
 from textwrap import dedent
 from types import MappingProxyType
@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from semid.base._all_or_nothing import all_or_nothing, snapshot
@@ -20,18 +19,16 @@ from semid.base._live_module import resolve_device
 from semid.base._typing import Columns, RandomState, StrPath
 from semid.base._versioned import Versioned
 from semid.ctr._documentation import SHARED_PARTS
-from semid.ctr._fitting import begin, resume, train_module, zero_untrained
+from semid.ctr._fitting import begin, resume, shared_random_state, train_module, train_on, zero_untrained
+from semid.ctr._fitting_in_parts import fit_in_parts
 from semid.ctr._former import REMOVED, in_place_of_removed
-from semid.ctr._holding_out import split_impressions
 from semid.ctr._modules import Fields as Fields  # pickles of 0.1.0 look for it here
 from semid.ctr._modules import build_module
 from semid.ctr._parameters import check_parameters
 from semid.ctr._predicting import represented_fields, streamed
 from semid.ctr._training_data import check_classes, check_training_data
-from semid.engine._click_training import Calibration
 from semid.engine._impressions import Impressions
-
-_LEARNED_SHARE = 0.05  # least share of impressions whose hold-out a last epoch makes up for
+from semid.tables._in_parts import is_read_in_parts
 
 
 class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
@@ -130,13 +127,13 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
     @all_or_nothing
     def fit(
         self,
-        X: pd.DataFrame | ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
+        X: pd.DataFrame | ArrayLike | StrPath | Iterable,
+        y: ArrayLike | str,
+        sample_weight: ArrayLike | str | None = None,
         *,
         eval_set: tuple | None = None,
     ) -> Self:
-        """Learn from impressions.
+        """Learn from impressions, in memory or in files of any size.
 
         Ctrl-C after at least one epoch ends the training with a ConvergenceWarning and keeps what complete epochs have
         learned, the best of them with early stopping; before, the classifier is as it was. With `checkpoint_dir`, the
@@ -146,15 +143,19 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         ----------
         X : DataFrame or array-like of shape (n_impressions, n_columns)
             One row per impression: pandas, polars or another Arrow table, or an array. See the class for what becomes
-            of its columns.
-        y : array-like of shape (n_impressions,)
-            Labels of exactly two kinds; the one that sorts last is the click.
-        sample_weight : array-like of shape (n_impressions,), default None
-            Weight of each impression; those of weight 0 are left out. Weight 2 is the impression listed twice, in the
-            loss, the mean and scale of numbers and the base rate; `min_frequency` counts rows.
+            of its columns. Or what is read in parts and may be larger than memory, see the Notes: the path of a parquet
+            file or of a folder of them, a ``pyarrow.dataset.Dataset``, or an iterable of ``pyarrow.RecordBatch``, such
+            as a list, that begins anew each time it is iterated over.
+        y : array-like of shape (n_impressions,), or str
+            Labels of exactly two kinds; the one that sorts last is the click. Where `X` is read in parts, the name of
+            their column.
+        sample_weight : array-like of shape (n_impressions,), str or None, default None
+            Where `X` is read in parts, the name of their column. Weight of each impression; those of weight 0 are left
+            out. Weight 2 is the impression listed twice, in the loss, the mean and scale of numbers and the base rate;
+            `min_frequency` counts rows.
         eval_set : tuple (X, y) or (X, y, sample_weight), default None
-            Impressions to stop early on, and to calibrate on, in the place of a part of `X`. Not those that the model
-            is to be judged on.
+            Impressions to stop early on, and to calibrate on, in the place of a part of `X`; a table in memory. Not
+            those that the model is to be judged on.
 
         Returns
         -------
@@ -168,27 +169,50 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
             if a parameter or `sample_weight` is out of its range, if training diverges, if `checkpoint_dir` holds
             another fit, or if, with `warm_start`, columns or parameters that must stay have changed. The classifier
             then is as it was before.
+        TypeError
+            If `X` is read in parts, and `y` or `sample_weight` is not the name of a column.
         OSError
-            Before training, if `checkpoint_dir` cannot be written to or has no room.
+            Before training, if `checkpoint_dir` or the folder of temporary files cannot be written to or has no room.
+
+        Notes
+        -----
+        What is read in parts is gone through three times: for its labels and weights, for what its columns hold, and to
+        write it, encoded, to a folder of temporary files (that of `tempfile`, see ``TMPDIR``; 4 bytes for each field,
+        label and weight of an impression, removed when the fit ends). Training then holds 128 MiB of impressions at a
+        time, beside the weights and 1 to 2 bytes for each impression of all. A pass goes through chunks of about 1 MiB
+        in an order that `random_state` draws, as many of them at once as fit, and shuffles their impressions. What fits
+        at once is shuffled as a table in memory is, and up to 131,072 impressions give the fit of a table in memory to
+        the last bit. Histories are not read from files, and a fit does not go on there (`warm_start`): pass those in
+        memory.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import pyarrow as pa
+        >>> from pyarrow import parquet
+        >>> from semid import DeepFMClassifier
+        >>> log = pa.table({"user": [1, 2, 3, 4] * 50, "item": [5, 6] * 100, "click": [1, 0, 1, 1, 0, 0, 1, 0] * 25})
+        >>> with tempfile.TemporaryDirectory() as folder:  # yours: a folder of files, however large
+        ...     parquet.write_table(log, f"{folder}/monday.parquet")
+        ...     parquet.write_table(log, f"{folder}/tuesday.parquet")
+        ...     model = DeepFMClassifier(max_iter=2, random_state=0).fit(folder, "click")
+        ...     model.predict_proba(folder).shape
+        (400, 2)
         """
         self._check_parameters()
         if eval_set is not None and self.validation is None:
             raise ValueError("eval_set must be left out with validation=None: nothing would be done with it.")
         continues = self.warm_start and hasattr(self, "state_")
+        if isinstance(y, str) or is_read_in_parts(X):
+            return fit_in_parts(self, X, y, sample_weight, eval_set, continues)
         classes = self.classes_ if continues else None
         X, y, weights = check_training_data(self, X, y, sample_weight, classes, reset=not continues)
-        random_state = check_random_state(self.random_state)
+        random_state = shared_random_state(self)
         seed = int(random_state.randint(np.iinfo(np.int32).max))
         before = self.fields_.shapes if continues else None
         module, encoded = resume(self, X, seed) if continues else begin(self, X, y, weights, seed)
         impressions = Impressions(encoded, y, weights, resolve_device(self.device), self._dtype)
-        train, held_out = split_impressions(self, impressions, y, eval_set, random_state)
-        is_worth_learning = eval_set is None and held_out is not None and len(held_out) >= _LEARNED_SHARE * len(weights)
-        everything = impressions if is_worth_learning else None
-        zero_untrained(self, module.embedding, train, before)
-        # That of former weights says nothing of these; a held-out part will give another.
-        self.calibration_ = Calibration()._asdict()
-        return train_module(self, module, train, held_out, self.max_iter, seed, everything, is_whole_fit=True)
+        return train_on(self, module, impressions, y, eval_set, random_state, seed, before)
 
     @all_or_nothing
     def partial_fit(
@@ -242,20 +266,20 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         X, y, weights = check_training_data(
             self, X, y, sample_weight, classes, reset=not continues, may_be_one=may_be_one
         )
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        seed = int(shared_random_state(self).randint(np.iinfo(np.int32).max))
         before = self.fields_.shapes if continues else None
         module, encoded = resume(self, X, seed) if continues else begin(self, X, y, weights, seed)
         impressions = Impressions(encoded, y, weights, resolve_device(self.device), self._dtype)
         zero_untrained(self, module.embedding, impressions, before)
         return train_module(self, module, impressions, None, 1, seed)
 
-    def decision_function(self, X: pd.DataFrame | ArrayLike) -> np.ndarray:
+    def decision_function(self, X: pd.DataFrame | ArrayLike | StrPath | Iterable) -> np.ndarray:
         """Return the logit of each impression, (n_impressions,): the log-odds of a click.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_impressions, n_columns)
-            Columns as in `fit`.
+            Columns as in `fit`. Or what is read in parts, as in `fit`, where all other columns are left alone.
 
         Returns
         -------
@@ -293,13 +317,13 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
 
         return streamed(model, X, embed)
 
-    def predict_proba(self, X: pd.DataFrame | ArrayLike) -> np.ndarray:
+    def predict_proba(self, X: pd.DataFrame | ArrayLike | StrPath | Iterable) -> np.ndarray:
         """Return the probability of each class, (n_impressions, 2), in the order of ``classes_``.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_impressions, n_columns)
-            Columns as in `fit`.
+            Columns as in `fit`. Or what is read in parts, see `decision_function`.
 
         Returns
         -------
@@ -308,13 +332,13 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
         logits = torch.from_numpy(self.decision_function(X))
         return torch.stack([torch.sigmoid(-logits), torch.sigmoid(logits)], dim=1).numpy()
 
-    def predict(self, X: pd.DataFrame | ArrayLike) -> np.ndarray:
+    def predict(self, X: pd.DataFrame | ArrayLike | StrPath | Iterable) -> np.ndarray:
         """Return the more probable label of each impression, (n_impressions,).
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_impressions, n_columns)
-            Columns as in `fit`.
+            Columns as in `fit`. Or what is read in parts, see `decision_function`.
 
         Returns
         -------

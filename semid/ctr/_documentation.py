@@ -112,7 +112,8 @@ _TRAINING = """\
     device : str, default "auto"
         ``"auto"`` is CUDA where there is one, else the CPU. Decided at each call, not stored.
     random_state : int, RandomState instance or None, default None
-        Seed of the weights, the held-out part and the batches.
+        Seed of the weights, the held-out part and the batches. The same seed gives the same model on the same machine
+        with as many threads, on several processes too, see `distributed_fit`.
     verbose : bool, default False
         Show a progress bar with loss and held-out AUC.
 """

@@ -102,11 +102,15 @@ class ImpressionEncoder:
     def fit_encode(self, X, sample_weight):
         """Learn from the table `X` and return its `EncodedImpressions`."""
         names, columns = split_columns(X)
+        self.assign(names, columns)
+        return self._encode(columns, learn=True, sample_weight=sample_weight)
+
+    def assign(self, names, columns, lists=()):
+        """Decide what becomes of columns, which may go on; those of `lists` hold lists, whatever is seen of them."""
         self.names_ = names
-        self._assign_columns(names, columns)
+        self._assign_columns(names, columns, lists)
         self.vocabularies_ = [None for _ in (*self.categorical_, *self.lists_)]
         self._indexes = {}
-        return self._encode(columns, learn=True, sample_weight=sample_weight)
 
     def extend_encode(self, X):
         """Add the categories of `X` that are frequent in it behind those already known; return `X` encoded."""
@@ -146,13 +150,14 @@ class ImpressionEncoder:
     def __getstate__(self):
         return {**self.__dict__, "_indexes": {}}
 
-    def _assign_columns(self, names, columns):
+    def _assign_columns(self, names, columns, known_lists):
         """Decide what each column is: `categorical_`, `lists_`, `numeric_` or one of `vectors_`."""
         code_groups = self._find_code_groups(names)
         coded = {position for group in code_groups for position in group}
         of_histories = {p for p, column in enumerate(columns) if is_history(column)}
         categorical = (self._find_categorical(names, columns) | coded) - of_histories
-        lists = next((names[p] for p in sorted(coded) if holds_lists(columns[p])), None)
+        with_lists = {p for p in categorical if names[p] in known_lists or holds_lists(columns[p])}
+        lists = next((names[p] for p in sorted(coded & with_lists)), None)
         if lists is not None:
             why = "is named in" if self.code_features != "auto" else "is one by its name, <prefix>_code<n> or code<n>:"
             raise TypeError(
@@ -160,7 +165,7 @@ class ImpressionEncoder:
                 "column or leave it out there (code_features=None says that there are no codes), and it is a field of "
                 "lists."
             )
-        of_lists = {p for p in categorical - coded if holds_lists(columns[p])}
+        of_lists = (categorical - coded) & with_lists
         plain = sorted(categorical - coded - of_lists)
         self.categorical_ = [*plain, *(p for group in code_groups for p in group)]
         ends = np.cumsum([len(plain), *map(len, code_groups)])
@@ -182,7 +187,7 @@ class ImpressionEncoder:
             categories[:, field] = self._categories(field, entries, learn)
         lists = []
         for field, position in enumerate(self.lists_, start=n_categorical):
-            bags = _flat_lists(columns[position], self.names_[position])
+            bags = flat_lists(columns[position], self.names_[position])
             lists.append(self._encoded_lists(field, *bags, learn))
         histories = [self._encoded_history(columns[p], self.names_[p], *of_items) for p, *of_items in self.histories_]
         return EncodedImpressions(categories, lists, self._numbers(columns, learn, sample_weight), histories)
@@ -191,18 +196,19 @@ class ImpressionEncoder:
         """Return the category of each row, int32, from its `DistinctValues`."""
         if learn and not isinstance(self.vocabularies_[field], int):
             positions = entries.positions[entries.positions >= 0]
-            self._learn_vocabulary(field, entries.values, np.bincount(positions, minlength=len(entries.values)))
+            self.learn_vocabulary(field, entries.values, np.bincount(positions, minlength=len(entries.values)))
         # One more entry for the missing: their position -1 is the last.
         lookup = np.append(self._look_up(field, entries.values), np.int32(MISSING))
         return lookup[entries.positions]
 
-    def _learn_vocabulary(self, field, values, counts):
+    def learn_vocabulary(self, field, values, counts):
+        """Add those of distinct `values` that are frequent enough to the vocabulary of a field."""
         frequent = values[counts >= self.min_frequency]
         known = self.vocabularies_[field]
         if known is not None:
             is_new = find_ids(self._index(field), frequent) < 0
             if is_new.all():
-                warn_of_other_kind(self._name_of(field), self._index(field), frequent, "the model")
+                warn_of_other_kind(self.name_of(field), self._index(field), frequent, "the model")
             frequent = frequent[is_new]
         with suppress(TypeError):  # values of several types have no order; that of their appearance will do
             frequent = frequent.sort_values()
@@ -218,11 +224,11 @@ class ImpressionEncoder:
         found = find_ids(self._index(field), values) + FIRST_CATEGORY
         is_unknown = found < FIRST_CATEGORY
         if is_unknown.all():
-            warn_of_other_kind(self._name_of(field), self._index(field), values, "the model")
+            warn_of_other_kind(self.name_of(field), self._index(field), values, "the model")
         found[is_unknown] = UNKNOWN
         return found.astype(np.int32)
 
-    def _name_of(self, field):
+    def name_of(self, field):
         return self.names_[(*self.categorical_, *self.lists_)[field]]
 
     def _index(self, field):
@@ -234,11 +240,7 @@ class ImpressionEncoder:
     def _encoded_lists(self, field, which, lengths, values, learn):
         """Return the `EncodedLists` of distinct lists of these `lengths`, whose entries end to end are `values`."""
         if learn and not isinstance(self.vocabularies_[field], int):
-            # Counted per impression, not per distinct list.
-            weights = np.repeat(np.bincount(which, minlength=len(lengths)), lengths)
-            is_there = values.positions >= 0
-            counts = np.bincount(values.positions[is_there], weights[is_there], minlength=len(values.values))
-            self._learn_vocabulary(field, values.values, counts)
+            self.learn_vocabulary(field, values.values, counts_in_lists(which, lengths, values))
         # Not padded: one long list would make all others as long.
         kept = values.positions >= 0
         n_kept = np.bincount(np.repeat(np.arange(len(lengths)), lengths)[kept], minlength=len(lengths))
@@ -364,7 +366,7 @@ class ImpressionEncoder:
         ]
 
 
-def _flat_lists(column, name):
+def flat_lists(column, name):
     """Return which of several lists each row has, the lengths of these, and the `DistinctValues` of their entries."""
     if is_history(column):
         entries, offsets = column.array.gathered()
@@ -375,6 +377,13 @@ def _flat_lists(column, name):
     lengths = np.array([len(bag) for bag in bags], dtype=np.int64)
     flat = pd.Series([entry for bag in bags for entry in bag], dtype=object)
     return which, lengths, distinct_values(flat, name)
+
+
+def counts_in_lists(which, lengths, values):
+    """Return in how many places of impressions, not of distinct lists, each of the distinct values stands."""
+    weights = np.repeat(np.bincount(which, minlength=len(lengths)), lengths)
+    is_there = values.positions >= 0
+    return np.bincount(values.positions[is_there], weights[is_there], minlength=len(values.values))
 
 
 def _used_items(array):

@@ -27,7 +27,7 @@ def split_impressions(model, impressions, y, eval_set, random_state):
             f"got {rarest} of one. Pass validation=None."
         )
     held_out = _stratified_share(y, share, model.validation == "last", random_state)
-    return impressions.part(np.flatnonzero(~held_out)), impressions.part(np.flatnonzero(held_out))
+    return impressions.part(~held_out), impressions.part(held_out)
 
 
 def _encode_eval_set(model, eval_set):

@@ -20,25 +20,32 @@ def check_training_data(model, X, y, sample_weight, classes=None, *, reset=True,
     if y is None:
         validate_data(model, X, y)  # says that y is required
     X = check_table(model, X, reset=reset)
-    y = _check_labels(y)
+    y = check_labels(y)
     check_consistent_length(X, y)
     weights = check_sample_weight(sample_weight, len(y))
     if model.class_weight is not None:
         weights = check_sample_weight(weights * compute_sample_weight(model.class_weight, y), len(y))
     kept = weights > 0
-    model.classes_, y = _binary_labels(y, classes)
-    if not may_be_one and len(np.unique(y[kept])) < 2:
-        (only,) = model.classes_[np.unique(y[kept])].tolist()
-        where = "" if kept.all() else " among the rows of positive weight"
-        raise ValueError(
-            f"y must hold two classes{where}, got one class: {only!r}. Use more rows, or stratified splits."
-        )
+    model.classes_, y = binary_labels(y, classes)
+    if not may_be_one:
+        check_two_classes(model.classes_[np.unique(y[kept])], is_everything=kept.all())
     if kept.all():
         return X, y, weights
     return X[kept], y[kept], weights[kept]
 
 
-def _check_labels(y):
+def check_two_classes(present, *, is_everything):
+    """Raise unless labels of both classes are `present` in the rows of positive weight, which are all or some."""
+    if len(present) < 2:
+        where = "" if is_everything else " among the rows of positive weight"
+        raise ValueError(
+            f"y must hold two classes{where}, got one class: {present.tolist()[0]!r}. Use more rows, or stratified "
+            "splits."
+        )
+
+
+def check_labels(y):
+    """Return labels as an array (n,), none of them missing."""
     y = y.to_numpy() if isinstance(y, pd.Series | pd.DataFrame) else y
     is_missing = pd.isna(as_array("y", y))
     if np.any(is_missing):
@@ -66,7 +73,7 @@ def check_classes(classes, known):
     return classes if known is None else known
 
 
-def _binary_labels(y, classes):
+def binary_labels(y, classes):
     """Return the two classes, sorted, and `y` as 0 and 1; `classes` are those known, None for those in `y`."""
     with np.errstate(invalid="ignore"):  # of numbers beyond int64, which are no classes
         kind = type_of_target(y, input_name="y", raise_unknown=True)

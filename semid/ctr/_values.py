@@ -29,7 +29,7 @@ def distinct_values(column, name):
     positions, values = _used_categories(column) if is_category else _factorized(column, name)
     _refuse_dates(values, name)
     # Values that are canonically equal are equal already, so that they stay distinct.
-    return DistinctValues(positions, _canonical(values, name, may_be_fractions=is_category))
+    return DistinctValues(positions, canonical_values(values, name, may_be_fractions=is_category))
 
 
 def _used_categories(column):
@@ -51,7 +51,7 @@ def _factorized(column, name):
         raise TypeError(f"argument must be a string or a number in column {name!r}, got {odd!r:.80}.") from error
 
 
-def _canonical(values, name, may_be_fractions):
+def canonical_values(values, name, may_be_fractions):
     """Return distinct values as integers if all are whole numbers, else as text or as objects of several kinds."""
     kind = values.dtype
     if types.is_bool_dtype(kind) or types.is_signed_integer_dtype(kind):

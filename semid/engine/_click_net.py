@@ -18,6 +18,8 @@ from tqdm.auto import tqdm
 
 from semid.engine._checkpoints import NoCheckpoint, as_plain, plain_entries
 from semid.engine._impressions import Batches
+from semid.engine._ranks import OneShare, SharedFit
+from semid.engine._shared_step import shared_gradients
 from semid.nn._fields import (
     field_visits,
 )
@@ -83,6 +85,7 @@ class ClickNet(NeuralNet):
     generators: list  # all that the training draws from
     checkpoint: NoCheckpoint  # or a Checkpoint
     shows_gradients: bool  # to a callback that asks for them
+    ranks: OneShare | SharedFit  # who compute the shares of a batch
     progress: tqdm
 
     def get_dataset(self, X, y=None):
@@ -139,16 +142,10 @@ class ClickNet(NeuralNet):
         return [callback for name, callback in self.callbacks_ if name.startswith(USERS)]
 
     def train_step(self, batch, **fit_params):
-        categories, numbers, y, weights = batch
         self.module_.train()
         self.optimizer_.zero_grad(set_to_none=True)
-        touched = ()
-        if self.module_.embedding.table.requires_grad:
-            touched = (self.lazy_table.open(*field_visits(self.module_.embedding, categories, weights)),)
-        logits = self.module_(categories, numbers, *touched)
-        losses = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
-        loss = (losses * weights).mean()  # the weights are 1 on average: unbiased in every batch
-        loss.backward()
+        of_batch = self._gradients if self.ranks.n_shares == 1 else self._gradients_of_shares
+        loss, n_rows, touched = of_batch(batch)
         if self.shows_gradients:
             parameters = _with_gradients(self.module_, touched)
             self.notify("on_grad_computed", named_parameters=parameters, batch=batch, training=True)
@@ -160,7 +157,33 @@ class ClickNet(NeuralNet):
             self.lazy_table.close(self.average.next_decay)
         self.average.update()
         self.progress.update()
-        return loss.detach() * len(y)
+        return loss * n_rows
+
+    def _gradients(self, batch):
+        """Set the gradients of a batch; return its loss, its number of rows, and those of the table that it touches."""
+        categories, numbers, y, weights = batch
+        touched = ()
+        if self.module_.embedding.table.requires_grad:
+            touched = (self.lazy_table.open(*field_visits(self.module_.embedding, categories, weights)),)
+        logits = self.module_(categories, numbers, *touched)
+        losses = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
+        loss = (losses * weights).mean()  # the weights are 1 on average: unbiased in every batch
+        loss.backward()
+        return loss.detach(), len(y), touched
+
+    def _gradients_of_shares(self, shares):
+        """As `_gradients`, of a batch in shares."""
+        table = self.lazy_table if self.module_.embedding.table.requires_grad else None
+        loss, touched = shared_gradients(self.module_, table, shares, self.ranks, self.generators[1])
+        return loss, sum(len(y) for *_, y, _ in shares), () if touched is None else (touched,)
+
+    def _copy_from_first(self):
+        """Take what unlike processors could have made different of what is learned."""
+        tensors = [*self.module_.state_dict().values(), *self.average.module.state_dict().values()]
+        tensors += [value for value in map(vars(self.lazy_table).get, _LAZY_STATE) if isinstance(value, torch.Tensor)]
+        for state in self.optimizer_.state.values():
+            tensors += [value for value in state.values() if isinstance(value, torch.Tensor)]
+        self.ranks.copy_from_first(tensors)
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
         if iterator is None:
@@ -172,6 +195,7 @@ class ClickNet(NeuralNet):
             loss = float(sum(self._notified_step(batch, step_fn) for batch in iterator) / len(iterator.dataset))
         self.complain_of_divergence("loss", loss)
         self.settle_table()
+        self._copy_from_first()
         self._record("train_loss", loss, lt)
         if self.train_split is None:
             self._complete_epoch(is_best=True)
@@ -201,7 +225,7 @@ class ClickNet(NeuralNet):
         return loss
 
     def _record_held_out(self, iterator):
-        y, logits, weights = self.score_held_out(iterator.dataset)
+        y, logits, weights = self.ranks.on_first(lambda: self.score_held_out(iterator.dataset))
         self.complain_of_divergence("logit of a held-out impression", logits)
         self._record("valid_loss", np.average(np.logaddexp(0, logits) - y * logits, weights=weights), lt)
         self._record("valid_auc", roc_auc_score(y, logits, sample_weight=weights), gt)

@@ -25,6 +25,7 @@ from semid.engine._click_net import (
     table_group,
 )
 from semid.engine._impressions import Batches
+from semid.engine._ranks import OneShare
 from semid.nn._click_rates import click_rates
 from semid.nn._mlp import SeededDropout
 from semid.nn._row_sparse import LazyAdam, Visits, forgetting_rates
@@ -59,28 +60,30 @@ class TrainedModel(NamedTuple):
     calibration: Calibration
 
 
-def train_click_model(module, train, held_out, options, generator, checkpoint=None, everything=None):
+def train_click_model(module, train, held_out, options, generator, checkpoint=None, everything=None, ranks=None):
     """Train `module`, with Adam and the embedding optimizer on its table; return the `TrainedModel`.
 
     With `held_out` impressions (or None), training stops when their AUC has not improved for ``n_iter_no_change``
     epochs, the weights are those of the best epoch, and the logits are calibrated on them. With `everything`, one more
     epoch from there learns all impressions, those held out among them. With a `checkpoint`, it goes on from the state
     that is there. Interrupted by the user after at least one epoch, it warns, and returns what was learned in complete
-    ones.
+    ones. The `ranks` of a shared fit all call this with the same, and the first alone has a `checkpoint`.
     """
-    checkpoint = checkpoint or NoCheckpoint()
-    saved = checkpoint.load()
-    checkpoint.reserve(5 * n_bytes_of(module))  # with the average, that of the best epoch, and two moments of Adam
-    net = _make_net(module, train, held_out, options, generator)
+    checkpoint, ranks = checkpoint or NoCheckpoint(), ranks or OneShare()
+    saved = ranks.on_first(checkpoint.load)
+    # With the average, that of the best epoch, and two moments of Adam.
+    ranks.on_first(lambda: checkpoint.reserve(5 * n_bytes_of(module)))
+    net = _make_net(module, train, held_out, options, generator, ranks)
     base, rates = None, []
     if options.embedding_forgetting or held_out is not None:
         base, rates = _click_rates(module.embedding, train)
     _prepare_optimizers(net, rates, train, options)
     net.checkpoint, net.kept_state, net.n_complete, net.n_epochs = checkpoint, None, 0, options.max_iter
-    net.generators = [generator, _seed_dropout(module, generator, train.y.device)]
+    net.generators = [generator, _seed_dropout(module, generator, train.device)]
     net.rates_auc = None if held_out is None else _rates_auc(base, rates, held_out)
     n_steps = -(-len(train) // options.batch_size)  # per epoch
-    bar = tqdm(total=options.max_iter * n_steps, unit=" steps", disable=not options.verbose, mininterval=0.5)
+    is_shown = options.verbose and ranks.rank == 0
+    bar = tqdm(total=options.max_iter * n_steps, unit=" steps", disable=not is_shown, mininterval=0.5)
     with bar as net.progress:
         net.notify("on_train_begin", X=train, y=None)
         if saved is not None:
@@ -97,12 +100,12 @@ def train_click_model(module, train, held_out, options, generator, checkpoint=No
     return TrainedModel(net.average.module, history, calibration)
 
 
-def _make_net(module, train, held_out, options, generator):
+def _make_net(module, train, held_out, options, generator, ranks):
     """Return the skorch net that trains `module`, initialized."""
     callbacks = [(f"{USERS}{i}", callback) for i, callback in enumerate(copy.deepcopy(options.callbacks))]
     if held_out is not None:
         callbacks.append(("stop", StopWhenNoBetter(options.n_iter_no_change)))
-    return ClickNet(
+    net = ClickNet(
         module,
         criterion=torch.nn.BCEWithLogitsLoss,  # skorch wants one; train_step computes the weighted loss itself
         optimizer=torch.optim.Adam,
@@ -113,6 +116,7 @@ def _make_net(module, train, held_out, options, generator):
         batch_size=options.batch_size,
         iterator_train=Batches,
         iterator_train__generator=generator,
+        iterator_train__n_shares=ranks.n_shares,
         iterator_valid=Batches,
         train_split=None if held_out is None else predefined_split(held_out),
         callbacks=callbacks,
@@ -120,8 +124,10 @@ def _make_net(module, train, held_out, options, generator):
         callbacks__train_loss=None,
         callbacks__print_log=None,
         verbose=0,
-        device=str(train.y.device),
+        device=str(train.device),
     ).initialize()
+    net.ranks = ranks
+    return net
 
 
 def _run_epochs(net, train):
@@ -131,7 +137,7 @@ def _run_epochs(net, train):
         with suppress(TrainingEnds):
             net.fit_loop(train, epochs=net.n_epochs - net.n_complete)
     except KeyboardInterrupt:
-        if net.n_complete == 0:
+        if net.n_complete == 0 or net.ranks.size > 1:  # the others may be an epoch ahead
             raise
         is_whole = False
         net.checkpoint.keep()
@@ -151,13 +157,14 @@ def _learn_everything(net, train, everything, calibration):
     """
     best = copy.deepcopy(net.average.module.state_dict())
     net.module_.load_state_dict(best)
-    sample = copy.copy(train)
-    sample.rows = train.rows[:_COMPARED_ROWS]
+    sample = train.first(_COMPARED_ROWS)
     _, before, _ = net.score_held_out(sample)
     try:
-        for batch in Batches(everything, net.batch_size, net.generators[0]):
+        for batch in Batches(everything, net.batch_size, net.generators[0], net.ranks.n_shares):
             net.train_step(batch)
     except KeyboardInterrupt:
+        if net.ranks.size > 1:
+            raise
         net.average.module.load_state_dict(best)
         net.checkpoint.keep()
         warn_of_interruption(net.n_complete, net.n_epochs)
@@ -198,7 +205,7 @@ def _prepare_optimizers(net, rates, train, options):
         visits = torch.where(visits > 0, visits, 1.0)  # a row that only a last epoch meets has met one impression then
         prior = None
         if options.embedding_forgetting and net.module_.n_first_order:
-            least_weight = train.labels_and_weights()[1].min().item() * train.weight_scale
+            least_weight = train.least_weight()
             precisions = torch.cat([torch.full_like(r.log_odds, r.precision) for r in rates])
             prior = precisions * least_weight / visits / (n_rows / n_steps)
             prior = prior[:, None].to(embedding.table)
@@ -216,27 +223,31 @@ def _prepare_optimizers(net, rates, train, options):
 
 def _visits(embedding, impressions):
     """Return how often an epoch meets each row of the table, (R,) float64, with weights of 1 on average."""
-    weights = impressions.labels_and_weights()[1].double() * impressions.weight_scale
-    visits = torch.zeros(len(embedding.table), dtype=torch.float64, device=weights.device)
-    for field, first_row in enumerate(embedding.first_rows.tolist()):
-        entries = impressions.entries(field)
-        visits.index_add_(0, entries.categories + first_row, weights[entries.impressions])
+    visits = torch.zeros(len(embedding.table), dtype=torch.float64, device=impressions.device)
+    for part in impressions.parts:
+        weights = part.labels_and_weights()[1].double() * impressions.weight_scale
+        for field, first_row in enumerate(embedding.first_rows.tolist()):
+            entries = part.entries(field)
+            visits.index_add_(0, entries.categories + first_row, weights[entries.impressions])
     return visits
 
 
 def _click_rates(embedding, impressions):
     sizes = np.diff([*embedding.first_rows.tolist(), len(embedding.table)]).tolist()
-    return click_rates(impressions.entries, sizes, *impressions.labels_and_weights())
+    return click_rates(impressions.parts, sizes, impressions.kept_by_part())
 
 
 def _rates_auc(base, rates, held_out):
     """Return the AUC on `held_out` of click rates of all categories, added up as log-odds."""
-    y, weights = held_out.labels_and_weights()
-    log_odds = torch.full_like(y, base, dtype=torch.float64)
-    for field, of_field in enumerate(rates):
-        categories, impressions, shares = held_out.entries(field)
-        log_odds.index_add_(0, impressions, of_field.log_odds[categories] * shares)
-    y, log_odds, weights = (tensor.cpu().numpy() for tensor in (y, log_odds, weights))
+    scored = []
+    for part in held_out.parts:
+        y, weights = part.labels_and_weights()
+        log_odds = torch.full_like(y, base, dtype=torch.float64)
+        for field, of_field in enumerate(rates):
+            categories, impressions, shares = part.entries(field)
+            log_odds.index_add_(0, impressions, of_field.log_odds[categories] * shares)
+        scored.append((y, log_odds, weights))
+    y, log_odds, weights = (torch.cat(tensors).cpu().numpy() for tensors in zip(*scored, strict=True))
     return float(roc_auc_score(y, log_odds, sample_weight=weights))
 
 

@@ -1,7 +1,9 @@
 """Encoded impressions as tensors which stay where they are, and batches of them."""
 
 import copy
+from itertools import accumulate, islice
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.utils.data import Dataset
@@ -24,11 +26,28 @@ class Impressions(Dataset):
         self.rows = None  # of a part
         self.weight_scale = 1 / self.weights.double().mean().item()
 
+    @property
+    def device(self):
+        return self.y.device
+
+    @property
+    def parts(self):
+        """What a pass in order goes through, one after another: here all at once."""
+        return [self]
+
     def part(self, rows):
-        """Return the impressions of `rows` alone, an array of positions."""
+        """Return the impressions of `rows` alone, an array of positions or a mask."""
         part = copy.copy(self)
-        part.rows = torch.as_tensor(rows, device=self.y.device)
+        rows = np.asarray(rows)
+        part.rows = torch.as_tensor(np.flatnonzero(rows) if rows.dtype == bool else rows, device=self.y.device)
         part.weight_scale = 1 / self.weights[part.rows].double().mean().item()
+        return part
+
+    def first(self, n_rows):
+        """Return the first `n_rows` impressions, with weights on the scale of all."""
+        part = copy.copy(self)
+        rows = torch.arange(len(self), device=self.y.device) if self.rows is None else self.rows
+        part.rows = rows[:n_rows]
         return part
 
     def entries(self, field):
@@ -47,6 +66,14 @@ class Impressions(Dataset):
         rows = slice(None) if self.rows is None else self.rows
         return self.y[rows], self.weights[rows]
 
+    def least_weight(self):
+        """Return the smallest weight of an impression, where they are 1 on average."""
+        return self.labels_and_weights()[1].min().item() * self.weight_scale
+
+    def kept_by_part(self):
+        """Return where something may be kept for each of `parts`, by its number."""
+        return {}
+
     def tensors(self):
         """Yield all that the batches are made of."""
         yield from (self.categories, self.numbers, self.y, self.weights)
@@ -63,12 +90,30 @@ class Impressions(Dataset):
         (batch,) = self.batches(rows, max(1, len(rows)))
         return batch
 
-    def batches(self, rows, batch_size):
-        """Yield what `rows`, a tensor of positions, have, `batch_size` of them at a time."""
+    def one_pass(self, batch_size, generator=None, n_shares=1):
+        """Yield all impressions once, `batch_size` at a time: in order, or in one that a `generator` draws."""
+        order = torch.arange(len(self)) if generator is None else torch.randperm(len(self), generator=generator)
+        yield from self.batches(order.to(self.y.device), batch_size, n_shares)
+
+    def batches(self, rows, batch_size, n_shares=1):
+        """Yield what `rows`, a tensor of positions, have, `batch_size` of them at a time.
+
+        With several shares each is a list of so many, of which some may be empty.
+        """
         rows = rows if self.rows is None else self.rows[rows]
-        n_of_lists = _entries_per_batch([lengths_of_lists(column, rows) for column in self.lists], batch_size)
-        n_of_histories = _entries_per_batch([column.lengths(rows) for column in self.histories], batch_size)
-        for part in rows.split(batch_size):
+        parts = rows.split(batch_size)
+        if n_shares == 1:
+            yield from self._pieces(rows, parts)
+            return
+        pieces = self._pieces(rows, [share for part in parts for share in part.tensor_split(n_shares)])
+        while shares := list(islice(pieces, n_shares)):
+            yield shares
+
+    def _pieces(self, rows, parts):
+        """Yield what each of the `parts` of `rows` has."""
+        n_of_lists = _entries_per_part([lengths_of_lists(column, rows) for column in self.lists], parts)
+        n_of_histories = _entries_per_part([column.lengths(rows) for column in self.histories], parts)
+        for part in parts:
             categories = self.categories[part]
             categories = with_lists(categories, self.lists, part, next(n_of_lists)) if self.lists else categories.long()
             if self.histories:
@@ -80,19 +125,17 @@ class Impressions(Dataset):
 class Batches:
     """Iterates over a dataset in slices; takes the place of the DataLoader in skorch."""
 
-    def __init__(self, dataset, batch_size, generator=None):
-        self.dataset, self.batch_size, self.generator = dataset, batch_size, generator
+    def __init__(self, dataset, batch_size, generator=None, n_shares=1):
+        self.dataset, self.batch_size, self.generator, self.n_shares = dataset, batch_size, generator, n_shares
 
     def __iter__(self):
-        order = torch.arange(len(self.dataset))
-        if self.generator is not None:
-            order = torch.randperm(len(self.dataset), generator=self.generator)
-        yield from self.dataset.batches(order.to(self.dataset.y.device), self.batch_size)
+        yield from self.dataset.one_pass(self.batch_size, self.generator, self.n_shares)
 
 
-def _entries_per_batch(columns, batch_size):
-    """Yield how many entries each batch has of each column, of `lengths` (n,) per row, read from the device at once."""
-    sums = [F.pad(lengths, (0, -len(lengths) % batch_size)).view(-1, batch_size).sum(1).tolist() for lengths in columns]
+def _entries_per_part(columns, parts):
+    """Yield how many entries each part has of each column, of `lengths` (n,) per row, read from the device at once."""
+    stops = list(accumulate(map(len, parts), initial=0))
+    sums = [F.pad(lengths.cumsum(0), (1, 0))[stops].diff().tolist() for lengths in columns]
     yield from zip(*sums, strict=True)
 
 

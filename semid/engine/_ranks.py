@@ -67,6 +67,15 @@ class SharedFit:
         """Return those shares (b, ...) of a batch (B, ...) that are this rank's to compute."""
         return rows.tensor_split(self.n_shares)[self._own]
 
+    def own_shares(self):
+        """Return the numbers of the shares that are this rank's to compute."""
+        return range(self._own.start, self._own.stop)
+
+    @torch.no_grad()
+    def sum_over_shares(self, own):
+        """Return the sum of what all shares have come to, (P,), in their order, from that of each own share."""
+        return self._sum_over_shares(torch.stack(own))
+
     def gather(self, shares, n_rows):
         """Return tensors (B,) or (B, D) of a whole batch of `n_rows` from those of each own share, (b,) or (b, D).
 
@@ -127,8 +136,8 @@ class SharedFit:
         if names:
             raise ValueError(
                 f"all {self.size} processes of a shared fit must be given the same, got different "
-                f"{', '.join(names)}. Each takes its shares of the batches by itself: pass the whole catalogue and the "
-                "same parameters to every one."
+                f"{', '.join(names)}. Each takes its shares of the batches by itself: pass all data and the same "
+                "parameters to every one."
             )
 
     def _rows_of_all(self, own, n_rows):
@@ -187,10 +196,10 @@ def current_ranks():
 
 @contextlib.contextmanager
 def distributed_fit(n_shares: int | None = None) -> Iterator[SharedFit | OneShare]:
-    """Let the processes that torchrun has started share every fit of a learned tokenizer in this block.
+    """Let the processes that torchrun has started share every fit of a learned tokenizer or click model in this block.
 
-    All of them run the same program with the same items and parameters. Each computes its shares of every batch, of
-    one `batch_size` in all, and holds the same tokenizer in the end. A program that torchrun has not started fits by
+    All of them run the same program with the same data and parameters. Each computes its shares of every batch, of one
+    `batch_size` in all, and holds the same estimator in the end. A program that torchrun has not started fits by
     itself.
 
     The group of processes is that of `torch.distributed`, started here unless there is one: NCCL between GPUs, one per
@@ -200,7 +209,7 @@ def distributed_fit(n_shares: int | None = None) -> Iterator[SharedFit | OneShar
     ----------
     n_shares : int, default None
         In how many shares each batch is computed, a multiple of the number of processes. None is one per process. The
-        same number, on like processors with as many threads each, gives the same tokenizer, to the last bit, on one
+        same number, on like processors with as many threads each, gives the same estimator, to the last bit, on one
         process as on many. Another number is another order of summation; over a long training, rounding makes of that
         another fit of the same quality, as another number of threads does.
 
@@ -212,7 +221,7 @@ def distributed_fit(n_shares: int | None = None) -> Iterator[SharedFit | OneShar
     Raises
     ------
     TypeError, ValueError
-        If `n_shares` is not such a number. In `fit`, if the processes were not given the same items and parameters.
+        If `n_shares` is not such a number. In `fit`, if the processes were not given the same data and parameters.
 
     Notes
     -----

@@ -27,7 +27,7 @@ class FieldRates(NamedTuple):
     precision: float  # of a Gaussian prior of what the categories add, where the smallest weight is 1
 
 
-def click_rates(fields, sizes, y, weights):
+def click_rates(parts, sizes, log_odds=None):
     """Return the log-odds of the rate of all impressions, and the `FieldRates` of each field.
 
     Field after field, those of few categories first, each explains what the fields before it have left over: an item
@@ -42,36 +42,70 @@ def click_rates(fields, sizes, y, weights):
 
     Parameters
     ----------
-    fields : callable
-        ``fields(f)`` returns the `FieldEntries` of field f.
+    parts : iterable, gone through several times
+        Of impressions, N in all: ``part.entries(f)`` are the `FieldEntries` of field f, ``part.labels_and_weights()``
+        labels and positive weights, (n,) each. Where weights are small multiples of the smallest, they are numbers of
+        impressions; else they are costs: the error of an impression of weight 2 counts twice, and has four times the
+        variance.
     sizes : list of int
         Categories of each field.
-    y, weights : Tensor of shape (N,)
-        Labels, and positive weights. Where these are small multiples of the smallest, they are numbers of impressions;
-        else they are costs: the error of an impression of weight 2 counts twice, and has four times the variance.
+    log_odds : mapping, default None
+        Where to keep a tensor of log-odds, (n,), for each part, by its number; None keeps them in memory.
     """
-    y, weights = y.double(), weights.double() / weights.double().min()
-    are_numbers = bool(((weights - weights.round()).abs() < 1e-6).all() and weights.max() < _MOST_REPETITIONS)
-    base = torch.logit(((y * weights).sum() / weights.sum()).clamp(1e-9, 1 - 1e-9))
-    log_odds, rates = base.expand(len(y)).clone(), {}
-    for f in sorted(range(len(sizes)), key=sizes.__getitem__):
-        entries = fields(f)
-        p, w = torch.sigmoid(log_odds)[entries.impressions], weights[entries.impressions] * entries.shares
-
-        def total(amounts, entries=entries, size=sizes[f]):
-            return torch.zeros(size, dtype=torch.float64, device=y.device).index_add_(0, entries.categories, amounts)
-
-        n, clicks, expected = total(w), total(w * y[entries.impressions]), total(w * p)
-        information = total(w * p * (1 - p))
-        noise = information if are_numbers else total(w.square() * p * (1 - p))
+    log_odds = {} if log_odds is None else log_odds
+    least_weight, base, are_numbers = _weights_and_base(parts, log_odds)
+    rates = {}
+    order = sorted(range(len(sizes)), key=sizes.__getitem__)
+    for f in order:
+        n, clicks, expected, information, noise = _totals(parts, f, sizes[f], log_odds, least_weight, are_numbers)
         dispersion = noise.sum() / information.sum().clamp(min=1e-30)
         s2 = _excess_variance((clicks - expected).square() - noise, information)
         smoothed = _smoothed(n, clicks, expected, information, s2 / dispersion)
         variance = torch.log1p(s2)
         precision = dispersion * torch.maximum(1 / variance, _LEAST_PRIOR * information.sum() / n.sum())
         rates[f] = FieldRates(smoothed, float(variance), float(precision))
-        log_odds.index_add_(0, entries.impressions, rates[f].log_odds[entries.categories] * entries.shares)
+        for number, part in enumerate(parts) if f != order[-1] else ():
+            entries = part.entries(f)
+            added = rates[f].log_odds[entries.categories] * entries.shares
+            log_odds[number] = log_odds[number].index_add_(0, entries.impressions, added)
     return float(base), [rates[f] for f in range(len(sizes))]
+
+
+def _weights_and_base(parts, log_odds):
+    """Return the least weight, the log-odds of all impressions, kept as `log_odds`, and whether weights are numbers."""
+    least_weight = min(part.labels_and_weights()[1].double().min() for part in parts)
+    clicks, total, are_numbers, lengths = 0.0, 0.0, True, []
+    for part in parts:
+        y, weights = part.labels_and_weights()
+        y, weights = y.double(), weights.double() / least_weight
+        clicks, total = clicks + (y * weights).sum(), total + weights.sum()
+        is_number = ((weights - weights.round()).abs() < 1e-6).all() and weights.max() < _MOST_REPETITIONS
+        are_numbers = are_numbers and bool(is_number)
+        lengths.append(len(y))
+    base = torch.logit((clicks / total).clamp(1e-9, 1 - 1e-9))
+    for number, n_rows in enumerate(lengths):
+        log_odds[number] = base.expand(n_rows).clone()
+    return least_weight, base, are_numbers
+
+
+def _totals(parts, f, size, log_odds, least_weight, are_numbers):
+    """Return the sums over the impressions of each category of a field that `click_rates` needs, (5, C).
+
+    They are added up impression by impression, so that parts make no difference.
+    """
+    totals = None
+    for number, part in enumerate(parts):
+        entries = part.entries(f)
+        y, weights = (tensor.double()[entries.impressions] for tensor in part.labels_and_weights())
+        p = torch.sigmoid(log_odds[number])[entries.impressions]
+        w = weights / least_weight * entries.shares
+        information = w * p * (1 - p)
+        noise = information if are_numbers else w.square() * p * (1 - p)
+        if totals is None:
+            totals = torch.zeros(5, size, dtype=torch.float64, device=w.device)
+        for total, amounts in zip(totals, (w, w * y, w * p, information, noise), strict=True):
+            total.index_add_(0, entries.categories, amounts)
+    return totals
 
 
 def _excess_variance(excess, information):

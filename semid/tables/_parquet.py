@@ -13,7 +13,7 @@ import pandas as pd
 from semid.tables._frames import NULLABLE, without_views
 from semid.tables._vectors import is_list
 
-_UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
+UNNAMED_INDEX = re.compile(r"__index_level_\d+__")
 _INDEX = b"semid.index"  # in the metadata of a table, the names of the columns that were the index
 
 
@@ -38,7 +38,7 @@ def read_indexed(path):
     if names is None or frame.columns.has_duplicates:
         return frame
     frame = frame.set_index(json.loads(names))
-    return frame.rename_axis([None if _UNNAMED_INDEX.fullmatch(name) else name for name in frame.index.names])
+    return frame.rename_axis([None if UNNAMED_INDEX.fullmatch(name) else name for name in frame.index.names])
 
 
 def _read(path, columns, *, with_unnamed=False):
@@ -72,7 +72,7 @@ def _with_index(pa, table, with_unnamed):
         if isinstance(index, str):
             if index not in table.schema.names:
                 continue
-            if _UNNAMED_INDEX.fullmatch(index) and not with_unnamed:
+            if UNNAMED_INDEX.fullmatch(index) and not with_unnamed:
                 table = table.drop_columns([index])
                 continue
             names.append(index)

@@ -3,6 +3,7 @@
 import inspect
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import joblib
 import numpy as np
@@ -496,9 +497,10 @@ def test_rates_auc_is_that_of_click_rates_added_up_as_log_odds(clicks):
     numbers = [pd.Index(v).get_indexer(train[field]) for v, field in zip(vocabularies, FIELDS, strict=True)]
     rows, ones = torch.arange(3500), torch.ones(3500, dtype=torch.float64)
     y = torch.tensor(train["click"].to_numpy())
-    _, rates = click_rates(
-        lambda f: FieldEntries(torch.as_tensor(numbers[f]), rows, ones), list(map(len, vocabularies)), y, ones
+    part = SimpleNamespace(
+        entries=lambda f: FieldEntries(torch.as_tensor(numbers[f]), rows, ones), labels_and_weights=lambda: (y, ones)
     )
+    _, rates = click_rates([part], list(map(len, vocabularies)))
     total = np.zeros(500)
     for field, vocabulary, of_field in zip(FIELDS, vocabularies, rates, strict=True):
         total += (

@@ -1,4 +1,4 @@
-"""Fits of processes that torchrun starts: the codes of one process, and errors that reach them all."""
+"""Fits of processes that torchrun starts: the codes and click models of one process, and errors that reach them all."""
 
 import os
 import re
@@ -17,6 +17,7 @@ from semid.io import load
 pytestmark = pytest.mark.distributed
 
 SHARED_FITS = Path(__file__).with_name("shared_fits.py")
+SHARED_CLICK_FITS = Path(__file__).with_name("shared_click_fits.py")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "scale.md"
 DRAWN = "VQ-VAE, seeds drawn"  # by rank 0: the same on all ranks, another one in every run
 
@@ -30,9 +31,9 @@ def _run(program, *arguments, n_processes=2, folder=None):
     )
 
 
-def _codes(folder, n_processes, n_shares):
-    """Return the codes of each rank, by case."""
-    finished = _run(SHARED_FITS, folder, n_shares, n_processes=n_processes)
+def _codes(folder, n_processes, n_shares, program=SHARED_FITS):
+    """Return the codes of each rank, or what its click models have learned, by case."""
+    finished = _run(program, folder, n_shares, n_processes=n_processes)
     assert finished.returncode == 0, finished.stderr
     return [dict(np.load(folder / f"{n_processes}_{n_shares}_{rank}.npz")) for rank in range(n_processes)]
 
@@ -60,6 +61,35 @@ def test_codes_are_those_of_a_plain_fit(tmp_path, of_two):
     same = {name: (plain[name] == of_two[0][name]).all(axis=1).mean() for name in plain.keys() - {DRAWN}}
     # Another order of summation; over so few epochs it moves next to nothing.
     assert min(same.values()) > 0.98, same
+
+
+@pytest.fixture(scope="module")
+def click_models_of_two(tmp_path_factory):
+    return _codes(tmp_path_factory.mktemp("clicks"), 2, 2, SHARED_CLICK_FITS)
+
+
+def test_both_ranks_have_the_same_click_models(click_models_of_two):
+    assert {name.split(":")[0] for name in click_models_of_two[0]} >= {"DeepFM", "DIN", "pipeline", "DeepFM, files"}
+    for name, array in click_models_of_two[0].items():
+        np.testing.assert_array_equal(array, click_models_of_two[1][name], err_msg=name)
+
+
+@pytest.mark.parametrize(("n_processes", "n_shares"), [(1, 2), (2, 4)])
+def test_click_models_do_not_depend_on_how_many_processes_compute_the_shares(
+    tmp_path, click_models_of_two, n_processes, n_shares
+):
+    expected = click_models_of_two[0] if n_shares == 2 else _codes(tmp_path, 1, n_shares, SHARED_CLICK_FITS)[0]
+    for of_rank in _codes(tmp_path, n_processes, n_shares, SHARED_CLICK_FITS):
+        for name, array in expected.items():
+            if "seed drawn" not in name:
+                np.testing.assert_array_equal(of_rank[name], array, err_msg=name)
+
+
+def test_click_models_are_those_of_a_plain_fit(tmp_path, click_models_of_two):
+    plain = _codes(tmp_path, 1, 1, SHARED_CLICK_FITS)[0]
+    for name, array in plain.items():
+        if name.endswith("probabilities") and "drawn" not in name and "dropout" not in name:  # of other masks
+            np.testing.assert_allclose(click_models_of_two[0][name], array, atol=2e-3, err_msg=name)
 
 
 def _program(path, body):

@@ -123,7 +123,7 @@ def _hand_written_training_of_users(data, options):
     weights = data.weights / data.weights.mean()
     visits = torch.zeros(6, dtype=torch.float64).index_add_(0, users, weights)
     forgetting = options.embedding_forgetting / (100 * (visits / n).clamp(min=1e-7) ** 0.25)
-    (of_users,) = click_rates(data.entries, [6], data.y, data.weights)[1]
+    (of_users,) = click_rates(data.parts, [6])[1]
     has_prior = options.embedding_forgetting > 0  # in its place, of first-order weights
     prior = of_users.precision * weights.min() / visits / n * has_prior
     own = visits / (visits + n / 3000)

@@ -2,16 +2,24 @@
 
 import copy
 import threading
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
+from semid.ctr import DeepFMClassifier
+from semid.ctr._deepfm import DeepFM
 from semid.engine._autoencoder_training import Training, TrainingOptions
 from semid.engine._catalogue import Catalogue
+from semid.engine._click_training import NetOptions, train_click_model
+from semid.engine._impressions import Impressions
 from semid.engine._ranks import OneShare, SharedFit, current_ranks
 from semid.nn._autoencoder import LinearPlusMLP, MeanOfDecoders, QuantizedAutoencoder
+from semid.nn._click_module import ClickModule
+from semid.nn._fields import FieldShapes
 from semid.nn._quantizers import ParallelQuantizer, ResidualQuantizer
 from semid.tokenizers import MixtureOfCodesTokenizer, RQVAETokenizer, distributed_fit
 
@@ -125,3 +133,65 @@ def test_shares_that_cannot_be_are_refused(n_shares):
 def test_shares_that_are_no_number_are_refused(n_shares):
     with pytest.raises(TypeError, match=r"n_shares must be an int or None, got"), distributed_fit(n_shares):
         pytest.fail("the block was entered")
+
+
+def _click_net(ranks, dropout=0.0):
+    rng = np.random.default_rng(0)
+    offsets = np.arange(0, 61, 2)
+    lists = [(rng.integers(6, size=60).astype(np.int32), offsets, rng.integers(30, size=50).astype(np.int32))]
+    encoded = SimpleNamespace(
+        categories=rng.integers(9, size=(50, 3)).astype(np.int32),
+        lists=lists,
+        numbers=rng.normal(size=(50, 2)),
+        histories=(),
+    )
+    data = Impressions(encoded, rng.integers(2, size=50), rng.uniform(0.5, 2, size=50), "cpu", torch.float64)
+    torch.manual_seed(0)
+    shapes = FieldShapes((9, 9, 9), (6,), 2)
+    module = ClickModule(
+        shapes,
+        DeepFM(shapes.n_fields, 3, (5,), dropout),
+        base_logit=0.0,
+        embedding_dim=3,
+        embedding_init_std=0.1,
+        has_first_order=True,
+        n_embedding_sets=1,
+        fusion="gate",
+        fusion_groups=(slice(1, 3),),
+        fusion_rank=4,
+        fusion_query=None,
+        adapter_width=4,
+    ).double()
+    options = NetOptions(2, 16, 0.01, 1.0, 1.0, 0.9, 5, (), False)
+    return train_click_model(module, data, None, options, torch.Generator().manual_seed(0), ranks=ranks)
+
+
+@pytest.mark.parametrize("n_shares", [2, 3, 20])
+def test_click_models_learn_from_shares_what_they_learn_from_whole_batches(n_shares):
+    whole, shared = _click_net(OneShare()), _click_net(SharedFit(0, 1, n_shares))
+    for name, tensor in whole.module.state_dict().items():
+        torch.testing.assert_close(shared.module.state_dict()[name], tensor, atol=1e-9, rtol=1e-7, msg=name)
+    np.testing.assert_allclose(shared.history["train_loss"], whole.history["train_loss"], rtol=1e-9)
+
+
+def test_what_a_share_drops_follows_from_the_seed_and_not_from_who_computes_it():
+    learned = [_click_net(SharedFit(0, 1, 2), dropout=0.5).module.state_dict() for _ in range(2)]
+    without = _click_net(SharedFit(0, 1, 2)).module.state_dict()
+    for name, tensor in learned[0].items():
+        assert torch.equal(tensor, learned[1][name]), name
+    assert not torch.equal(learned[0]["embedding.table"], without["embedding.table"])
+
+
+def test_a_fusion_with_statistics_of_batches_is_not_shared():
+    class Normalised(nn.Module):
+        def __init__(self, n_codes, dim, rank):
+            super().__init__()
+            self.norm = nn.BatchNorm1d(n_codes)
+
+        def forward(self, e):
+            return self.norm(e)
+
+    X = pd.DataFrame({"item_code0": [0, 1] * 20, "item_code1": [0, 1, 2, 1] * 10})
+    model = DeepFMClassifier(fusion=Normalised, max_iter=1)
+    with distributed_fit(2), pytest.raises(ValueError, match="fusion must keep no statistics of batches in a shared"):
+        model.fit(X, [0, 0, 1, 1] * 10)

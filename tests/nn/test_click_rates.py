@@ -1,5 +1,7 @@
 """Click rates against loops over categories, and against logs whose rates are known."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,8 @@ from scipy.special import expit, logit
 from semid.nn._click_rates import FieldEntries, click_rates
 
 
-def _fields(columns):
-    """Return `click_rates`' first argument for columns (n,) of categories, and for lists of lists of them."""
+def _part(columns, y, weights):
+    """Return impressions as `click_rates` takes them: columns (n,) of categories, and lists of lists of them."""
 
     def entries(field):
         lists = columns[field]
@@ -20,7 +22,8 @@ def _fields(columns):
             torch.as_tensor(np.repeat(1 / lengths, lengths)),
         )
 
-    return entries
+    y, weights = torch.as_tensor(y), torch.as_tensor(weights)
+    return SimpleNamespace(entries=entries, labels_and_weights=lambda: (y, weights))
 
 
 @pytest.mark.parametrize("are_costs", [False, True])
@@ -31,7 +34,7 @@ def test_rates_equal_a_loop_over_fields_and_categories(are_costs):
     columns = [rng.integers(30, size=n), rng.integers(4, size=n), lists]
     weights = rng.uniform(0.5, 1.5, size=n) if are_costs else 0.5 * rng.integers(1, 4, size=n)
     y = (rng.random(n) < expit(rng.normal(size=30)[columns[0]] - 1)).astype(float)
-    base, rates = click_rates(_fields(columns), sizes, torch.as_tensor(y), torch.as_tensor(weights))
+    base, rates = click_rates([_part(columns, y, weights)], sizes)
 
     weights = weights / weights.min()
     overall = np.average(y, weights=weights)
@@ -71,7 +74,7 @@ def test_the_variance_between_categories_is_found(mean, deviation):
     categories = rng.integers(3000, size=200_000)
     p = expit(mean + deviation * rng.normal(size=3000)[categories])
     y = torch.as_tensor((rng.random(200_000) < p).astype(float))
-    _, (rates,) = click_rates(_fields([categories]), [3000], y, torch.ones(200_000))
+    _, (rates,) = click_rates([_part([categories], y, torch.ones(200_000))], [3000])
     assert abs(np.sqrt(rates.variance) - deviation) < 0.3
 
 
@@ -79,7 +82,7 @@ def test_an_item_explains_what_its_code_has_left_over():
     codes = np.repeat([0, 1], 500)
     items = np.arange(1000) // 10  # each of one code
     y = torch.as_tensor((np.arange(1000) % 10 < np.where(codes == 0, 2, 8)).astype(float))
-    _, (of_items, of_codes) = click_rates(_fields([items, codes]), [100, 2], y, torch.ones(1000))
+    _, (of_items, of_codes) = click_rates([_part([items, codes], y, torch.ones(1000))], [100, 2])
     np.testing.assert_allclose(of_codes.log_odds.numpy(), [logit(0.2), logit(0.8)], atol=0.02)
     assert of_items.log_odds.abs().max() < 0.01
     assert of_items.variance < 0.002 < of_codes.variance
@@ -87,7 +90,7 @@ def test_an_item_explains_what_its_code_has_left_over():
 
 def test_labels_of_one_kind_have_rates():
     categories = np.array([0, 0, 1])
-    base, (rates,) = click_rates(_fields([categories]), [4], torch.zeros(3), torch.ones(3))
+    base, (rates,) = click_rates([_part([categories], torch.zeros(3), torch.ones(3))], [4])
     assert base < -20
     assert np.isfinite(rates.log_odds.numpy()).all()
 
@@ -98,7 +101,7 @@ def test_a_small_whole_weight_is_a_number_of_impressions_and_no_scale_matters():
     y = (rng.random(500) < expit(rng.normal(size=20)[categories])).astype(float)
 
     def rates_of(categories, y, weights):
-        base, (rates,) = click_rates(_fields([categories]), [20], torch.as_tensor(y), torch.as_tensor(weights))
+        base, (rates,) = click_rates([_part([categories], y, weights)], [20])
         return base, rates.log_odds.numpy(), rates.precision
 
     weighted = rates_of(categories, y, times * 1e-60)
@@ -108,3 +111,20 @@ def test_a_small_whole_weight_is_a_number_of_impressions_and_no_scale_matters():
     costs = times + rng.random(500)
     for ours, expected in zip(rates_of(categories, y, costs), rates_of(categories, y, 1e300 * costs), strict=True):
         np.testing.assert_allclose(ours, expected)
+
+
+@pytest.mark.parametrize("are_costs", [False, True])
+def test_parts_have_the_rates_of_all_together(are_costs):
+    rng = np.random.default_rng(0)
+    n, sizes = 600, [30, 5, 8]
+    lists = [rng.choice(8, size=1 + i % 3, replace=False) for i in range(n)]
+    columns = [rng.integers(30, size=n), rng.integers(4, size=n), lists]
+    weights = rng.uniform(0.5, 1.5, size=n) if are_costs else 1.0 * rng.integers(1, 4, size=n)
+    y = (rng.random(n) < expit(rng.normal(size=30)[columns[0]] - 1)).astype(float)
+    base, rates = click_rates([_part(columns, y, weights)], sizes)
+    slices = [slice(0, 100), slice(100, 101), slice(101, 600)]
+    in_parts = click_rates([_part([c[s] for c in columns], y[s], weights[s]) for s in slices], sizes)
+    np.testing.assert_allclose(in_parts[0], base, rtol=1e-12)
+    for of_parts, of_all in zip(in_parts[1], rates, strict=True):
+        np.testing.assert_allclose(of_parts.log_odds, of_all.log_odds, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(of_parts[1:], of_all[1:], rtol=1e-9)

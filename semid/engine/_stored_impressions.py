@@ -1,0 +1,288 @@
+"""Encoded impressions in files, of which a training holds a block at a time.
+
+A pass at random goes through chunks of about a megabyte, each of neighbouring impressions, in an order of chance. As
+many chunks as a block holds are read together and their impressions shuffled, so that a batch is of all chunks of its
+block. Impressions that fit in one block are shuffled as those in memory are, to the same order.
+
+Letters: n impressions, C categorical fields, M numbers.
+"""
+
+import copy
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from semid.engine._impressions import Impressions
+from semid.nn._click_rates import FieldEntries
+from semid.nn._fields import entries_of_lists
+
+BLOCK_BYTES = 2**27  # shuffled at once
+CHUNK_BYTES = 2**20  # read at once
+_PART_ROWS = 2**18  # of which statistics are taken at once
+_SCANNED_ROWS = 2**20  # of a mask
+
+
+class _Encoded(NamedTuple):
+    """As `Impressions` takes them."""
+
+    categories: np.ndarray  # (n, C) int32
+    lists: list[tuple]  # (entries, offsets, which) each
+    numbers: np.ndarray  # (n, M) float32
+    histories: tuple = ()
+
+
+class StoredImpressions(Dataset):
+    """What `Impressions` are, in files of a folder: `append` writes them, and then they are read in parts.
+
+    Parameters
+    ----------
+    folder : path
+        An empty one, which is the caller's to remove.
+    n_categorical, n_lists, n_numbers : int
+    device : torch.device
+        Where blocks are, not all of it.
+    dtype : torch.dtype
+    """
+
+    def __init__(self, folder, n_categorical, n_lists, n_numbers, device, dtype):
+        self.folder, self.device, self.dtype = Path(folder), device, dtype
+        numpy_dtype = {torch.float32: np.float32, torch.float64: np.float64}[dtype]
+        self._categories = [_Rows(self.folder / f"categories{n}", np.int32) for n in range(n_categorical)]
+        self._lists = [_Lists(self.folder / f"list{n}") for n in range(n_lists)]
+        self._numbers = _Rows(self.folder / "numbers", np.float32, n_numbers)
+        self._y = _Rows(self.folder / "y", numpy_dtype)
+        self._weights = _Rows(self.folder / "weights", numpy_dtype)
+        self._is_in_part = None  # (n,) bool, of a part
+        self._n_rows = 0
+
+    def append(self, encoded, y, weights):
+        """Write impressions behind those that are there; `complete` comes after the last."""
+        for n, column in enumerate(self._categories):
+            column.append(encoded.categories[:, n])
+        for column, of_batch in zip(self._lists, encoded.lists, strict=True):
+            column.append(*of_batch)
+        self._numbers.append(encoded.numbers)
+        self._y.append(y)
+        self._weights.append(weights)
+        self._n_rows += len(y)
+
+    def complete(self):
+        """Return the impressions, all of which have been written."""
+        return self.part(None)
+
+    def part(self, mask):
+        """Return the impressions of a mask (n,) alone, which has a byte for each; of None, all."""
+        part = copy.copy(self)
+        part._is_in_part = mask
+        total = sum(one.labels_and_weights()[1].double().sum() for one in part.parts)
+        part.weight_scale = 1 / (total / len(part)).item()
+        return part
+
+    def first(self, n_rows):
+        """Return the first `n_rows` impressions, in memory, with weights on the scale of all."""
+        return self._read([self._spans(n_rows)[0]])
+
+    @property
+    def parts(self):
+        return _Parts(self)
+
+    def kept_by_part(self):
+        return _KeptTensors(self.folder)
+
+    def least_weight(self):
+        least = min(part.labels_and_weights()[1].min().item() for part in self.parts)
+        return least * self.weight_scale
+
+    def tensors(self):
+        """Yield all that the batches are made of, in blocks."""
+        for span in self._spans(_PART_ROWS):
+            yield from self._read([span]).tensors()
+
+    def one_pass(self, batch_size, generator=None, n_shares=1):
+        """Yield all impressions once, `batch_size` at a time: in order, or as `order_of_pass` says."""
+        spans = self._spans(rows_per_chunk(batch_size, self._bytes_per_row))
+        for block in blocks_of_pass(len(spans), batch_size, self._bytes_per_row, generator):
+            impressions = self._read([spans[number] for number in block])
+            yield from impressions.one_pass(batch_size, generator, n_shares)
+            del impressions  # before another block is read
+
+    def __len__(self):
+        return self._n_rows if self._is_in_part is None else int(self._is_in_part.sum())
+
+    @property
+    def _bytes_per_row(self):
+        columns = (*self._categories, *self._lists, self._numbers, self._y, self._weights)
+        return sum(column.n_bytes for column in columns) / max(self._n_rows, 1)
+
+    def _spans(self, n_rows):
+        """Return slices of the files that hold `n_rows` impressions of this part each, but for the last."""
+        if self._is_in_part is None:
+            starts = [*range(0, self._n_rows, n_rows)]
+        else:
+            starts, n_before = [], 0
+            for first in range(0, self._n_rows, _SCANNED_ROWS):
+                rows = np.flatnonzero(self._is_in_part[first : first + _SCANNED_ROWS])
+                starts += (first + rows[-n_before % n_rows :: n_rows]).tolist()
+                n_before += len(rows)
+        return [*map(slice, starts, [*starts[1:], self._n_rows])]
+
+    def _kept(self, span):
+        """Return which rows of a slice of the files are impressions of this part."""
+        return slice(None) if self._is_in_part is None else np.flatnonzero(self._is_in_part[span])
+
+    def _labels_and_weights(self, span):
+        kept = self._kept(span)
+        return tuple(torch.from_numpy(column.read(span)[kept]).to(self.device) for column in (self._y, self._weights))
+
+    def _entries(self, span, field):
+        """Return the `FieldEntries` of a field in a slice."""
+        kept, n_categorical = self._kept(span), len(self._categories)
+        if field < n_categorical:
+            categories = torch.from_numpy(self._categories[field].read(span)[kept]).to(self.device).long()
+            impressions = torch.arange(len(categories), device=self.device)
+            return FieldEntries(categories, impressions, torch.ones_like(categories, dtype=torch.float64))
+        column = [torch.from_numpy(a).to(self.device) for a in self._lists[field - n_categorical].read([(span, kept)])]
+        rows = torch.arange(len(column[2]), device=self.device)
+        entries, impressions, lengths = entries_of_lists(column, rows)
+        return FieldEntries(entries, impressions, 1 / lengths.double()[impressions])
+
+    def _read(self, spans):
+        """Return the impressions of several slices of the files as `Impressions`, with weights on the scale of all."""
+        spans = [(span, self._kept(span)) for span in spans]
+
+        def together(column):
+            return np.concatenate([column.read(span)[kept] for span, kept in spans])
+
+        y = together(self._y)
+        categories = np.empty((len(y), len(self._categories)), dtype=np.int32)
+        for n, column in enumerate(self._categories):
+            categories[:, n] = together(column)
+        lists = [column.read(spans) for column in self._lists]
+        encoded = _Encoded(categories, lists, together(self._numbers))
+        impressions = Impressions(encoded, y, together(self._weights), self.device, self.dtype)
+        impressions.weight_scale = self.weight_scale
+        return impressions
+
+
+def rows_per_chunk(batch_size, bytes_per_row):
+    """Return how many impressions are read together: a multiple of the batch, about `CHUNK_BYTES`."""
+    return batch_size * max(1, int(CHUNK_BYTES // (batch_size * bytes_per_row)))
+
+
+def blocks_of_pass(n_chunks, batch_size, bytes_per_row, generator=None):
+    """Yield the numbers of the chunks of each block: in order, one by one, or in an order that a `generator` draws.
+
+    Chunks that fit in one block stay in order.
+    """
+    if generator is None:
+        yield from ([number] for number in range(n_chunks))
+        return
+    n_at_once = max(1, int(BLOCK_BYTES // (rows_per_chunk(batch_size, bytes_per_row) * bytes_per_row)))
+    order = range(n_chunks) if n_chunks <= n_at_once else torch.randperm(n_chunks, generator=generator).tolist()
+    yield from (order[first : first + n_at_once] for first in range(0, n_chunks, n_at_once))
+
+
+def order_of_pass(n_rows, batch_size, bytes_per_row, generator):
+    """Yield the impressions of each block of a pass at random, as positions (b,), in the order of their batches."""
+    chunks = torch.arange(n_rows).split(rows_per_chunk(batch_size, bytes_per_row))
+    for block in blocks_of_pass(len(chunks), batch_size, bytes_per_row, generator):
+        rows = torch.cat([chunks[number] for number in block])
+        yield rows[torch.randperm(len(rows), generator=generator)]
+
+
+class _Part:
+    """Some neighbouring impressions, of which a field is read when it is asked for."""
+
+    def __init__(self, impressions, span):
+        self._impressions, self._span = impressions, span
+
+    def entries(self, field):
+        return self._impressions._entries(self._span, field)
+
+    def labels_and_weights(self):
+        return self._impressions._labels_and_weights(self._span)
+
+
+class _Parts:
+    """The parts of stored impressions, as often as they are gone through."""
+
+    def __init__(self, impressions):
+        self._impressions = impressions
+        self._spans = impressions._spans(_PART_ROWS)
+
+    def __iter__(self):
+        return (_Part(self._impressions, span) for span in self._spans)
+
+
+class _KeptTensors:
+    """Tensors by number, in files."""
+
+    def __init__(self, folder):
+        self._folder = folder
+
+    def __setitem__(self, number, tensor):
+        np.save(self._folder / f"kept{number}.npy", tensor.cpu().numpy())
+        self._device = tensor.device
+
+    def __getitem__(self, number):
+        return torch.from_numpy(np.load(self._folder / f"kept{number}.npy")).to(self._device)
+
+
+class _Rows:
+    """An array (n,) or (n, width) in a file, written from its start and read in slices."""
+
+    def __init__(self, path, dtype, width=None):
+        self.path, self.dtype, self.width, self.n_bytes = path, np.dtype(dtype), width, 0
+
+    def append(self, rows):
+        rows = np.ascontiguousarray(rows, dtype=self.dtype)
+        with open(self.path, "ab") as file:
+            rows.tofile(file)
+        self.n_bytes += rows.nbytes
+
+    def read(self, span):
+        n_rows, n_at_once = span.stop - span.start, 1 if self.width is None else self.width
+        if n_at_once * n_rows == 0:
+            return np.empty((n_rows, *(() if self.width is None else (self.width,))), dtype=self.dtype)
+        offset = span.start * n_at_once * self.dtype.itemsize
+        rows = np.fromfile(self.path, dtype=self.dtype, count=n_rows * n_at_once, offset=offset)
+        return rows if self.width is None else rows.reshape(n_rows, self.width)
+
+
+class _Lists:
+    """A column of lists in two files: entries end to end, and where each list ends."""
+
+    def __init__(self, path):
+        self._entries, self._stops = _Rows(path, np.int32), _Rows(path.with_suffix(".stops"), np.int64)
+        self._n_entries = 0
+
+    @property
+    def n_bytes(self):
+        return self._entries.n_bytes + self._stops.n_bytes
+
+    def append(self, entries, offsets, which):
+        lengths = np.diff(offsets)[which]
+        stops = np.cumsum(lengths)
+        places = np.arange(lengths.sum()) + np.repeat(offsets[which] - (stops - lengths), lengths)
+        self._entries.append(entries[places])
+        self._stops.append(self._n_entries + stops)
+        self._n_entries += len(places)
+
+    def read(self, spans):
+        """Return entries, offsets and which list each row has, of the rows that are `kept` of each slice."""
+        all_entries, all_lengths = [], []
+        for span, kept in spans:
+            before = self._stops.read(slice(span.start - 1, span.start)) if span.start else np.zeros(1, dtype=np.int64)
+            offsets = np.append(before, self._stops.read(span))
+            entries, lengths = self._entries.read(slice(offsets[0], offsets[-1])), np.diff(offsets)
+            if not isinstance(kept, slice):
+                is_kept = np.zeros(len(lengths), dtype=bool)
+                is_kept[kept] = True
+                entries, lengths = entries[np.repeat(is_kept, lengths)], lengths[kept]
+            all_entries.append(entries)
+            all_lengths.append(lengths)
+        lengths = np.concatenate(all_lengths)
+        return np.concatenate(all_entries), np.append(0, np.cumsum(lengths)), np.arange(len(lengths), dtype=np.int32)

@@ -1,0 +1,178 @@
+"""Tables that are read a part at a time: parquet files, pyarrow data sets, and record batches that come again."""
+
+import os
+import sys
+from collections.abc import Iterator
+from functools import partial
+from os import fspath
+from typing import Any
+
+import pandas as pd
+
+from semid.tables._frames import from_arrow
+from semid.tables._parquet import UNNAMED_INDEX
+from semid.tables._vectors import is_list
+
+PART_ROWS = 131_072  # of a table, read and looked at together
+_TAKEN = "a path of parquet files, a pyarrow.dataset.Dataset, or an iterable of pyarrow.RecordBatch"
+
+
+def is_read_in_parts(X: Any) -> bool:
+    """Return whether `X` is a table for `TableInParts`: a path, a data set of pyarrow, or batches that come again."""
+    if isinstance(X, str | os.PathLike):
+        return True
+    if "pyarrow" not in sys.modules or any(map(partial(hasattr, X), ("__arrow_c_stream__", "__array__", "shape"))):
+        return False
+    return _is_dataset(X) or (_comes_again(X) and _is_batch(next(iter(X), None)))
+
+
+class TableInParts:
+    """A table that may be larger than memory, as DataFrames of `PART_ROWS` rows in an order that is always the same.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument, for errors.
+    X : str, path-like, pyarrow.dataset.Dataset, or iterable of pyarrow.RecordBatch
+        A parquet file or a folder of them, in the order of their paths. An iterable must begin anew, with the same
+        rows, each time it is iterated over.
+
+    Attributes
+    ----------
+    names : list of str
+        Columns, without an index of pandas that has no name.
+    lists : set of str
+        Those that hold lists.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `X` is none of these, or has no columns.
+    """
+
+    def __init__(self, name: str, X: Any) -> None:
+        self.name = name
+        self._pa = _import_pyarrow(name, X)
+        self._source = _as_dataset(name, X) if isinstance(X, str | os.PathLike) else X
+        self._schema = self._read_schema()
+        names = list(self._schema.names)
+        self.names = [column for column in names if not UNNAMED_INDEX.fullmatch(column)]
+        twice = sorted({column for column in names if names.count(column) > 1})
+        if twice:
+            raise ValueError(f"{name} must have columns of different names, got {twice} more than once.")
+        self.lists = {column for column in self.names if is_list(self._pa, self._schema.field(column).type)}
+
+    def check_column(self, parameter: str, column: Any) -> None:
+        """Raise unless `column` is the name of a column."""
+        if not isinstance(column, str):
+            raise TypeError(
+                f"{parameter} must be the name of a column of {self.name} where {self.name} is read in parts, got a "
+                f"{type(column).__name__}. Pass {parameter}='...', or a table in memory as {self.name}."
+            )
+        if column not in self.names:
+            raise ValueError(f"{parameter} must name a column of {self.name}, got {column!r}; it has {self.names}.")
+
+    def frames(self, columns: list[str]) -> Iterator[pd.DataFrame]:
+        """Yield these columns as DataFrames of `PART_ROWS` rows, but for the last."""
+        waiting, n_waiting = [], 0
+        for batch in self._batches(columns):
+            waiting.append(batch)
+            n_waiting += len(batch)
+            while n_waiting >= PART_ROWS:
+                table = self._pa.Table.from_batches(waiting)
+                yield from_arrow(self.name, table.slice(0, PART_ROWS))
+                waiting, n_waiting = table.slice(PART_ROWS).to_batches(), n_waiting - PART_ROWS
+        if n_waiting:
+            yield from_arrow(self.name, self._pa.Table.from_batches(waiting))
+
+    def _read_schema(self):
+        if _is_dataset(self._source):
+            return self._source.schema
+        first = next(iter(self._source), None) if _comes_again(self._source) else None
+        if not _is_batch(first):
+            raise TypeError(f"{self.name} must be {_TAKEN} that can be gone through again, got {self._described()}.")
+        return first.schema
+
+    def _described(self):
+        kind = type(self._source).__name__
+        if hasattr(self._source, "__next__") or kind == "RecordBatchReader":
+            return f"a {kind}, which can be read once: pass a list, or an object whose __iter__ begins anew"
+        return f"a {kind}; a table in memory is passed with its labels as an array, such as (X.drop(columns=y), X[y])"
+
+    def _batches(self, columns):
+        if _is_dataset(self._source):
+            yield from _batches_of_dataset(self._source, columns)
+            return
+        for number, batch in enumerate(self._source):
+            if not _is_batch(batch) or batch.schema.names != self._schema.names:
+                got = batch.schema.names if _is_batch(batch) else type(batch).__name__
+                raise ValueError(
+                    f"{self.name} must be batches of the same columns, {self._schema.names}, got {got} as number "
+                    f"{number}."
+                )
+            wanted = self._pa.schema([self._schema.field(column) for column in columns])
+            batch = batch.select(columns)
+            yield batch if batch.schema.equals(wanted) else self._cast(batch, wanted, number)
+
+    def _cast(self, batch, wanted, number):
+        try:
+            return batch.cast(wanted)
+        except (ValueError, NotImplementedError) as error:  # what pyarrow raises is one of these
+            raise ValueError(
+                f"{self.name} must be batches of the same types, got others as number {number}, pyarrow says: {error}"
+            ) from error
+
+
+def _batches_of_dataset(dataset, columns):
+    """Yield the record batches of a data set, a row group at a time: a scan of all keeps what it has read."""
+    at_once = {"columns": columns, "batch_size": PART_ROWS, "batch_readahead": 1, "fragment_readahead": 1}
+    try:
+        fragments = list(dataset.get_fragments())
+    except ValueError:  # of a data set with a filter
+        yield from dataset.to_batches(**at_once)
+        return
+    for fragment in fragments:
+        pieces = fragment.split_by_row_group() if hasattr(fragment, "split_by_row_group") else [fragment]
+        for piece in pieces:
+            yield from piece.to_batches(schema=dataset.schema, **at_once)
+
+
+def _as_dataset(name, path):
+    from pyarrow import dataset
+
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{name} must be a parquet file or a folder of them, got {fspath(path)!r}: not there.")
+    try:
+        opened = dataset.dataset(fspath(path), format="parquet", partitioning="hive")
+        is_empty = not opened.files
+    except (ValueError, TypeError, NotImplementedError, OSError) as error:
+        raise ValueError(
+            f"{name} must be a parquet file or a folder of them, got {fspath(path)!r}, pyarrow says: {error}"
+        ) from error
+    if is_empty:
+        raise ValueError(f"{name} must be a parquet file or a folder of them, got {fspath(path)!r}: an empty folder.")
+    return opened
+
+
+def _is_dataset(X):
+    module = sys.modules.get("pyarrow.dataset")
+    return module is not None and isinstance(X, module.Dataset)
+
+
+def _is_batch(X):
+    return "pyarrow" in sys.modules and isinstance(X, sys.modules["pyarrow"].RecordBatch)
+
+
+def _comes_again(X):
+    return hasattr(X, "__iter__") and not hasattr(X, "__next__") and not isinstance(X, str | bytes | dict)
+
+
+def _import_pyarrow(name, X):
+    try:
+        import pyarrow as pa
+        import pyarrow.dataset
+    except ImportError as error:
+        raise ImportError(
+            f"{name} is a {type(X).__name__}; reading it needs pyarrow: pip install semid[parquet]."
+        ) from error
+    return pa

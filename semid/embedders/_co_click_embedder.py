@@ -161,15 +161,15 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
             If a parameter is out of its range, `interactions` has not a row for each of `X`, or training diverges.
         """
         self._check_parameters()
-        X = self._checked(X, ensure_min_samples=2)
-        clicks = _checked_interactions(interactions, len(X))
+        embeddings = self._checked(X, ensure_min_samples=2)
+        clicks = _checked_interactions(interactions, len(embeddings))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        hashes, first, places = np.unique(row_hashes(X), return_index=True, return_inverse=True)
-        mean, self.scale_ = mean_and_scale(X, first, np.ones(len(first)))
+        hashes, first, places = np.unique(row_hashes(embeddings), return_index=True, return_inverse=True)
+        mean, self.scale_ = mean_and_scale(embeddings, first, np.ones(len(first)))
         self.mean_ = mean.astype(np.float32)
         self._architecture = {name: int(getattr(self, name)) for name in ("hidden_dim", "n_components")}
         device = resolve_device(self.device)
-        x = self._standardized(X[first], device, torch.float32)
+        x = self._standardized(embeddings[first], device, torch.float32)
         co_clicks = CoClicks(x, _merged_rows(clicks, places, len(first)))
         if interactions is not None and not co_clicks.has_pairs:
             warn(
@@ -185,7 +185,7 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
         self._live = LiveModule()
         is_clicked = (co_clicks.n_beside > 0).cpu().numpy()
         self.clicked_hashes_ = hashes[is_clicked]
-        self.clicked_embeddings_ = self._encoded(X[first[is_clicked]], co_clicks, np.flatnonzero(is_clicked))
+        self.clicked_embeddings_ = self._encoded(embeddings[first[is_clicked]], co_clicks, np.flatnonzero(is_clicked))
         return self
 
     @on_snapshot
@@ -203,12 +203,12 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
             The vectors, of unit length, and behind them, unless `content_weight` is 0, the embeddings, standardised.
         """
         check_is_fitted(self)
-        X = self._checked(X, reset=False)
-        vectors = self._vectors(X)
+        embeddings = self._checked(X, reset=False)
+        vectors = self._vectors(embeddings)
         if not self._content_weight:
             return vectors
-        unit = self._content_weight / (self.scale_ * np.sqrt(X.shape[1]))
-        return np.hstack([vectors, (X - self.mean_) * np.float32(unit)])
+        unit = self._content_weight / (self.scale_ * np.sqrt(self.n_features_in_))
+        return np.hstack([vectors, (embeddings - self.mean_) * np.float32(unit)])
 
     def get_feature_names_out(self, input_features: Sequence[str] | np.ndarray | None = None) -> np.ndarray:
         """Return ``emb_0``, ``emb_1``, ...: float columns that click models take for one vector.

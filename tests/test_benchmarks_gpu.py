@@ -125,7 +125,8 @@ def test_the_work_of_a_tokenizer_is_what_torch_counts(gpu, rng, name):
 
 
 def test_the_work_of_dcnv2_is_what_torch_counts(gpu, monkeypatch):
-    monkeypatch.setattr(_row_sparse, "_distinct", _row_sparse._distinct_without_waiting)  # as on a card
+    as_on_a_card = _row_sparse._distinct_without_waiting
+    monkeypatch.setattr(_row_sparse, "distinct_rows_of", lambda table: as_on_a_card)
     X, y = gpu.impressions(2 * 1024, n_ids=500)
     model = gpu.click_model(gpu.Card("cpu"), batch_size=1024, max_iter=1)
     operations, moved = _counted_in_an_epoch(gpu, lambda: model.fit(X, y))

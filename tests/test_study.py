@@ -161,6 +161,7 @@ SMALL_PLAN = {
     "MORE_CODES": (),
     "SCALED": ("graded",),
     "SCALED_MORE": ("random",),
+    "SPECTRA": ("graded",),
     "FUSED": ("graded",),
     "FUSED_MODELS": ("DeepFM",),
     "FUSIONS": ("concat", "gate"),

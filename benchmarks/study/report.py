@@ -39,7 +39,7 @@ N_ITEMS = {"beauty": 12_101, "toys": 11_924}
 CONTROLS = ("none", "random", "shuffled")
 NOT_CODES = ("none", "fusion", "wide", "sets", "adapter", "adapters", "adapters_joint", "adapters_co_clicks")
 NOT_OF_TEXTS = ("co_clicks", "graded_joint", "alone")  # codes whose R² is of other vectors
-SPECTRA = ("repeat_vq", "rqvae", "moc", "graded")  # Figure 4
+SPECTRA = ("repeat_vq", "rqvae", "moc", "co_clicks")  # Figure 4
 INTERVALS = "intervals.parquet"  # over users, beside the runs
 
 
@@ -411,12 +411,13 @@ def draw_figures(runs, folder):
         if some.empty:
             continue
         some = some.assign(method=some["arm"].map(lambda arm: ARMS[arm].label), error=1 - some["r2"])
-        figures = {
-            "reconstruction": reconstruction_figure(some),
+        figures = {"reconstruction": reconstruction_figure(some)} if some["error"].notna().any() else {}
+        figures |= {
             "scaling": scaling_figure(some, _of(runs, "primary", data, "DeepFM"), "auc"),
             "cold": scaling_figure(some, _of(runs, "primary", data, "DeepFM"), _cold_score(some)),
-            "spectrum": spectrum_figure(some),
         }
+        if set(SPECTRA) & set(some["arm"]):
+            figures["spectrum"] = spectrum_figure(some)
         for name, figure in figures.items():
             figure.savefig(folder / f"{data}_{name}.png", dpi=130, bbox_inches="tight")
 
@@ -476,6 +477,8 @@ def reconstruction_figure(runs):
     values = {}
     for method, some in runs[~runs["arm"].str.startswith("repeat")].groupby("method", sort=False):
         errors = some.pivot_table(index="n_codes", columns="seed", values="error").dropna(axis=1)
+        if errors.empty:  # codes of other vectors than the embeddings
+            continue
         values[method] = errors.index.to_numpy(), errors.to_numpy()
     return ReconstructionDisplay.from_values(values).plot().figure_
 

@@ -56,7 +56,10 @@ class LabelledParts:
         n_rows = 0
         for frame in self._table.frames([*self.features, *self._about]):
             n_rows += len(frame)
-            y = np.searchsorted(self.classes, self._labels_of(frame))
+            labels = self._labels_of(frame)
+            y = np.searchsorted(self.classes, labels).clip(max=len(self.classes) - 1)
+            if not np.array_equal(self.classes[y], labels):
+                raise self._other_rows(f"labels {self.classes.tolist()} and then {np.unique(labels).tolist()}")
             weights = self._weights(self._raw_weights(frame), y)
             kept = weights > 0
             if kept.all():
@@ -64,10 +67,13 @@ class LabelledParts:
             elif kept.any():
                 yield frame.loc[kept, self.features], y[kept], weights[kept]
         if n_rows != self.n_rows:
-            raise ValueError(
-                f"X must give the same rows each time it is gone through, got {self.n_rows} rows and then {n_rows}. "
-                "Leave its files as they are during a fit; an iterable must begin anew with each iter()."
-            )
+            raise self._other_rows(f"{self.n_rows} rows and then {n_rows}")
+
+    def _other_rows(self, got):
+        return ValueError(
+            f"X must give the same rows each time it is gone through, got {got}. Leave its files as they are during a "
+            "fit; an iterable must begin anew with each iter()."
+        )
 
     def _look_at_labels(self):
         self.n_rows, numbers, heaviest = 0, {}, {}  # by label

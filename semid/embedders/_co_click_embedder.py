@@ -274,7 +274,7 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
         )
 
     def _standardized(self, X, device, dtype):
-        mean = torch.from_numpy(self.mean_).to(device, dtype)
+        mean = torch.tensor(self.mean_, device=device, dtype=dtype)
         return (torch.from_numpy(np.ascontiguousarray(X)).to(device, dtype) - mean) / self.scale_
 
     def _encoded(self, X, co_clicks=None, items=None):

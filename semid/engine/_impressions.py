@@ -1,11 +1,10 @@
 """Encoded impressions as tensors which stay where they are, and batches of them."""
 
 import copy
-from itertools import accumulate, islice
+from itertools import islice
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch.utils.data import Dataset
 
 from semid.nn._click_rates import FieldEntries
@@ -134,8 +133,8 @@ class Batches:
 
 def _entries_per_part(columns, parts):
     """Yield how many entries each part has of each column, of `lengths` (n,) per row, read from the device at once."""
-    stops = list(accumulate(map(len, parts), initial=0))
-    sums = [F.pad(lengths.cumsum(0), (1, 0))[stops].diff().tolist() for lengths in columns]
+    sizes = [len(part) for part in parts]
+    sums = [torch.stack([part.sum() for part in lengths.split(sizes)]).tolist() for lengths in columns]
     yield from zip(*sums, strict=True)
 
 

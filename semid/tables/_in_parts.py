@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from os import fspath
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -34,8 +35,9 @@ class TableInParts:
     name : str
         Of the argument, for errors.
     X : str, path-like, pyarrow.dataset.Dataset, or iterable of pyarrow.RecordBatch
-        A parquet file or a folder of them, in the order of their paths. An iterable must begin anew, with the same
-        rows, each time it is iterated over.
+        A parquet file or a folder of them, in the order of their paths (``part-10`` before ``part-2``), of the same
+        columns and types, but that integers may be narrower or a column empty in some. An iterable must begin anew,
+        with the same rows, each time it is iterated over.
 
     Attributes
     ----------
@@ -143,15 +145,83 @@ def _as_dataset(name, path):
     if not os.path.exists(path):
         raise FileNotFoundError(f"{name} must be a parquet file or a folder of them, got {fspath(path)!r}: not there.")
     try:
-        opened = dataset.dataset(fspath(path), format="parquet", partitioning="hive")
-        is_empty = not opened.files
+        opened = dataset.dataset(fspath(path), format="parquet")
+        schemas = [(fragment.path, fragment.physical_schema) for fragment in opened.get_fragments()]
     except (ValueError, TypeError, NotImplementedError, OSError) as error:
         raise ValueError(
             f"{name} must be a parquet file or a folder of them, got {fspath(path)!r}, pyarrow says: {error}"
         ) from error
-    if is_empty:
+    if not schemas:
         raise ValueError(f"{name} must be a parquet file or a folder of them, got {fspath(path)!r}: an empty folder.")
-    return opened
+    # A folder `day=3` on the way to a single file is no column of it.
+    of_folders = _folder_columns(fspath(path), opened.files) if os.path.isdir(path) else []
+    schema = _common_schema(name, schemas, of_folders)
+    if not of_folders:
+        return dataset.dataset(fspath(path), schema=schema, format="parquet")
+    found = dataset.dataset(fspath(path), format="parquet", partitioning="hive").schema
+    for column in of_folders:
+        schema = schema.append(found.field(column))
+    return dataset.dataset(fspath(path), schema=schema, format="parquet", partitioning="hive")
+
+
+def _folder_columns(base, files):
+    """Return the names of the folders `<column>=<value>` between a base and its files."""
+    folders = [part for file in files for part in Path(os.path.relpath(file, base)).parts[:-1] if "=" in part]
+    return list(dict.fromkeys(part.split("=")[0] for part in folders))
+
+
+def _common_schema(name, schemas, of_folders):
+    """Return the columns of all files, each of a type that holds those of every file, or raise where there is none."""
+    import pyarrow as pa
+
+    first_path, first = schemas[0]
+    types = {field.name: field.type for field in first}
+    for path, schema in schemas:
+        twice = sorted(set(schema.names) & set(of_folders))
+        if twice:
+            raise ValueError(
+                f"{name} must have each column once, got {twice[0]!r} in {path!r} and as a name of folders."
+            )
+        if set(schema.names) != set(types):
+            odd = sorted(set(schema.names) ^ set(types))
+            raise ValueError(
+                f"{name} must be files of the same columns, got {odd[0]!r} in one of {first_path!r} and {path!r} "
+                "alone. Write them with one schema."
+            )
+        for field in schema:
+            common = _common_type(pa, types[field.name], field.type)
+            if common is None:
+                raise ValueError(
+                    f"{name} must be files of the same types, got {field.name!r} as {types[field.name]} in "
+                    f"{first_path!r} or one of those after it, and as {field.type} in {path!r}. Write them with one "
+                    "schema."
+                )
+            types[field.name] = common
+    return pa.schema([(column, types[column]) for column in first.names])
+
+
+def _common_type(pa, one, other):
+    """Return a type that holds the values of both without another reading of them, None if there is none."""
+    if one.equals(other) or pa.types.is_null(other):
+        return one
+    if pa.types.is_null(one):
+        return other
+    values = [kind.value_type if pa.types.is_dictionary(kind) else kind for kind in (one, other)]
+    if values[0].equals(values[1]):
+        return values[0]
+    is_signed, is_float, is_text = (
+        all(map(test, values))
+        for test in (
+            pa.types.is_signed_integer,
+            pa.types.is_floating,
+            lambda t: pa.types.is_string(t) or pa.types.is_large_string(t),
+        )
+    )
+    if is_signed:
+        return pa.int64()
+    if is_float:
+        return pa.float64()
+    return pa.large_string() if is_text else None
 
 
 def _is_dataset(X):
@@ -164,7 +234,9 @@ def _is_batch(X):
 
 
 def _comes_again(X):
-    return hasattr(X, "__iter__") and not hasattr(X, "__next__") and not isinstance(X, str | bytes | dict)
+    if not hasattr(X, "__iter__") or hasattr(X, "__next__") or isinstance(X, str | bytes | dict):
+        return False
+    return iter(X) is not iter(X)  # an object that hands out one iterator, again and again, gives its rows once
 
 
 def _import_pyarrow(name, X):

@@ -105,7 +105,7 @@ def test_a_pickle_of_a_former_model_predicts_and_can_be_fitted_again(classifier,
 def test_validation_says_what_is_held_out(validation, n_rows, n_held_out):
     y = (np.arange(n_rows) % 10 == 0).astype(int)
     model = SimpleNamespace(validation=validation)
-    impressions = SimpleNamespace(part=lambda rows: rows)
+    impressions = SimpleNamespace(part=lambda rows: np.arange(n_rows)[rows])
     train, held_out = split_impressions(model, impressions, y, None, np.random.RandomState(0))
     if n_held_out is None:
         assert (train, held_out) == (impressions, None)

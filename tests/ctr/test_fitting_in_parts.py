@@ -304,14 +304,31 @@ def test_batches_that_do_not_come_again_are_refused(model, log):
         model.fit(iter(batches), "click")
 
     class Exhausted:
-        n_left = 3
+        """Gives more rows from the second time on that they are gone through."""
+
+        n_passes = 0
 
         def __iter__(self):
-            self.n_left -= 1
-            return iter(batches if self.n_left > 0 else batches + batches)
+            yield from batches
+            self.n_passes += 1
+            if self.n_passes > 1:
+                yield from batches
 
     with pytest.raises(ValueError, match=r"X must give the same rows each time .* got 2000 rows and then 4000"):
         model.fit(Exhausted(), "click", "weight")
+
+
+def test_labels_that_are_others_the_next_time_are_refused(model, log):
+    class Changing:
+        n_passes = 0
+
+        def __iter__(self):
+            clicks = np.arange(len(log)) % 2 - int(self.n_passes > 0)
+            yield pa.RecordBatch.from_pandas(log.assign(click=clicks))
+            self.n_passes += 1
+
+    with pytest.raises(ValueError, match=r"the same rows each time .* got labels \[0, 1\] and then \[-1, 0\]"):
+        model.fit(Changing(), "click", "weight")
 
 
 def test_a_fit_does_not_go_on_with_files(model, log, path):

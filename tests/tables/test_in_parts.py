@@ -125,3 +125,61 @@ def test_batches_of_other_columns_or_types_are_refused():
         list(TableInParts("X", [first, pa.record_batch({"a": ["x"]})]).frames(["a"]))
     (frame,) = TableInParts("X", [first, pa.record_batch({"a": pa.array([3], pa.int8())})]).frames(["a"])
     assert frame["a"].tolist() == [1, 2, 3]
+
+
+def test_a_folder_on_the_way_to_a_file_is_no_column_of_it(tmp_path):
+    path = tmp_path / "u=3" / "a.parquet"
+    path.parent.mkdir()
+    parquet.write_table(pa.table({"u": [1, 2, 5], "x": [0.1, 0.2, 0.3]}), path)
+    (frame,) = TableInParts("X", path).frames(["u", "x"])
+    assert frame["u"].tolist() == [1, 2, 5]
+    with pytest.raises(ValueError, match=r"each column once, got 'u' in .*a.parquet' and as a name of folders"):
+        TableInParts("X", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "values"),
+    [
+        (pa.array([1, 2], pa.int32()), pa.array([2**40], pa.int64()), [1, 2, 2**40]),
+        (pa.array([None, None]), pa.array(["a"]), [None, None, "a"]),
+        (pa.array(["a"]).dictionary_encode(), pa.array(["b"]), ["a", "b"]),
+        (pa.array([0.5], pa.float32()), pa.array([0.1]), [0.5, 0.1]),
+    ],
+)
+def test_files_whose_types_one_type_can_hold_are_read_as_that(one, other, values, tmp_path):
+    for order in (("a", "b"), ("b", "a")):
+        for name, column in zip(order, (one, other), strict=True):
+            parquet.write_table(pa.table({"u": column}), tmp_path / f"{name}.parquet")
+        found = pd.concat(TableInParts("X", tmp_path).frames(["u"]))["u"]
+        expected = values if order[0] == "a" else [*values[len(one) :], *values[: len(one)]]
+        assert [None if pd.isna(value) else value for value in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "message"),
+    [
+        ({"u": [1]}, {"u": ["007"]}, r"got 'u' as int64 in .*a.parquet' .* and as string in .*b.parquet'"),
+        ({"u": [1]}, {"u": [0.5]}, "got 'u' as int64 in"),
+        ({"u": [True]}, {"u": [2]}, "got 'u' as bool in"),
+        ({"u": [1]}, {"u": [1], "v": [2]}, "files of the same columns, got 'v' in one of"),
+        ({"u": [1], "v": [2]}, {"u": [1]}, "files of the same columns, got 'v' in one of"),
+    ],
+)
+def test_files_of_other_columns_or_types_are_refused(one, other, message, tmp_path):
+    for name, columns in (("a", one), ("b", other)):
+        parquet.write_table(pa.table(columns), tmp_path / f"{name}.parquet")
+    with pytest.raises(ValueError, match=message):
+        TableInParts("X", tmp_path)
+
+
+def test_an_object_that_hands_out_one_iterator_is_refused():
+    class Once:
+        def __init__(self):
+            self.batches = iter([pa.record_batch({"u": [1]})])
+
+        def __iter__(self):
+            return self.batches
+
+    assert not is_read_in_parts(Once())
+    with pytest.raises(TypeError, match="that can be gone through again"):
+        TableInParts("X", Once())

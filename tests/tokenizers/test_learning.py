@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.metrics import normalized_mutual_info_score
+from sklearn.pipeline import Pipeline
 
 from semid.engine._autoencoder_training import train_quantized_autoencoder
 from semid.engine._codebook_updates import update_prices
@@ -157,7 +158,8 @@ def test_every_way_of_learning_ends_about_as_well(items, update):
 def test_presets_are_unfitted_tokenizers_that_take_overrides(name, items):
     tokenizer = getattr(presets, name)(codebook_size=8, max_iter=1, batch_size=64, random_state=0)
     assert not hasattr(clone(tokenizer), "state_")
-    assert tokenizer.fit_transform(items.embeddings).shape == (300, tokenizer.n_codebooks)
+    last = tokenizer[-1] if isinstance(tokenizer, Pipeline) else tokenizer
+    assert tokenizer.fit_transform(items.embeddings).shape == (300, last.n_codebooks)
 
 
 def test_the_first_codes_reconstruct_without_the_others(items):

@@ -2,6 +2,7 @@
 
 from itertools import product
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -465,7 +466,7 @@ def curves_figure(runs):
         for run in runs[runs["arm"] == arm].itertuples():
             ax.plot(np.arange(1, len(run.valid_aucs) + 1), run.valid_aucs, color="#0072B2", alpha=0.5)
             ax.axhline(run.rates_auc, color="#777777", linestyle=":")
-        ax.set_title(ARMS[arm].label, fontsize="small")
+        ax.set_title(fill(ARMS[arm].label, 34), fontsize="small")
         ax.spines[["top", "right"]].set_visible(False)
     figure.supxlabel("epoch")
     figure.supylabel("validation AUC (dotted: click rates, added up)")

@@ -298,9 +298,9 @@ ARMS = {
         "parallel k-means, graded sizes, text and clicks", "ours", _codes(_graded_kmeans, X_of=_text_and_interactions)
     ),
     "co_clicks": Arm("co-click embeddings, k-means of graded sizes", "ours", _co_click_codes),
-    "alone": Arm("the same without the item's id", "ours", _co_click_codes, without=("item_id",)),
+    "alone": Arm("co-click codes without the item's id", "ours", _co_click_codes, without=("item_id",)),
     "hashed": Arm(
-        "ids hashed into as many rows as these codes have", "control", _hashed_ids, n_epochs=LONG, without=("item_id",)
+        "ids hashed into as many rows as the codes have", "control", _hashed_ids, n_epochs=LONG, without=("item_id",)
     ),
     "adapters_co_clicks": Arm(
         "co-click embeddings, MLP adapter to n fields",

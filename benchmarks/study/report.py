@@ -349,7 +349,7 @@ def storage_table(runs):
 
     A row has an embedding and a first-order weight in float32.
     """
-    stored = runs[runs["stage"] == "storage"]
+    stored = runs[runs["stage"] == "storage"].sort_values(["data", "arm", "n_codes"])
     rows = []
     for (data, arm, n_codes), some in stored.groupby(["data", "arm", "n_codes"], sort=False):
         n_rows, beside = some["item_rows"].iloc[0], some["bytes_per_item"].iloc[0] * N_ITEMS[data]
@@ -358,13 +358,13 @@ def storage_table(runs):
                 "data": TITLES[data],
                 "arm": ARMS[arm].label,
                 "codes": str(n_codes or "-"),
-                "rows of embeddings": f"{n_rows:,}",
+                "rows of embeddings": f"{n_rows:,.0f}",
                 "kB in all": f"{(n_rows * 4 * (EMBEDDING_DIM + 1) + beside) / 1000:,.0f}",
                 "AUC": _mean_and_deviation(some["auc"]),
                 "AUC, cold items": _mean_and_deviation(some["matched_auc_cold"]),
             }
         )
-    return sorted(rows, key=lambda row: row["data"])
+    return rows
 
 
 def plateaus_table(runs):

@@ -78,7 +78,7 @@ def _of_one_value(data):
 
 def _vector(X_of):
     def columns(data, n_codes, seed):
-        X = X_of(data) if X_of is not _co_click_vectors else X_of(data, n_codes, seed)
+        X = X_of(data, n_codes, seed)
         return pd.DataFrame(X, columns=[f"item_vector_{n}" for n in range(X.shape[1])])
 
     return columns
@@ -223,14 +223,17 @@ ARMS = {
         LONG,
     ),
     "sets": Arm("no codes, Multi-Embedding", "baseline", _nothing, lambda data, n: {"n_embedding_sets": n}, LONG),
-    "adapter": Arm("embedding, MLP adapter", "baseline", _vector(_text)),
+    "adapter": Arm("embedding, MLP adapter", "baseline", _vector(lambda data, n, seed: _text(data))),
     "adapters": Arm(
-        "embedding, MLP adapter to n fields", "baseline", _vector(_text), lambda data, n: {"vector_fields": n}
+        "embedding, MLP adapter to n fields",
+        "baseline",
+        _vector(lambda data, n, seed: _text(data)),
+        lambda data, n: {"vector_fields": n},
     ),
     "adapters_joint": Arm(
         "embeddings of text and clicks, MLP adapter to n fields",
         "baseline",
-        _vector(_text_and_interactions),
+        _vector(lambda data, n, seed: _text_and_interactions(data)),
         lambda data, n: {"vector_fields": n},
     ),
     "single": Arm(
@@ -311,13 +314,15 @@ ARMS = {
     "hybrid_co_clicks": Arm(
         "codes of co-click embeddings beside those of text and clicks",
         "ours",
-        _side_by_side(_co_click_codes, _vector(_text_and_interactions)),
+        _side_by_side(_co_click_codes, _vector(lambda data, n, seed: _text_and_interactions(data))),
         lambda data, n: {"vector_fields": n},
     ),
     "hybrid": Arm(
         "MoC, aligned, beside embeddings of text and clicks",
         "ours",
-        _side_by_side(_codes(_ranking, alignment_of=_interactions), _vector(_text_and_interactions)),
+        _side_by_side(
+            _codes(_ranking, alignment_of=_interactions), _vector(lambda data, n, seed: _text_and_interactions(data))
+        ),
         lambda data, n: {"vector_fields": n},
     ),
 }

@@ -37,7 +37,6 @@ from semid.plots import Curve, ReconstructionDisplay, ScalingDisplay, SpectrumDi
 
 TITLES = {"beauty": "Amazon Beauty", "toys": "Amazon Toys", "ml100k": "MovieLens 100K"}
 N_ITEMS = {"beauty": 12_101, "toys": 11_924}
-CONTROLS = ("none", "random", "shuffled")
 NOT_CODES = ("none", "fusion", "wide", "sets", "adapter", "adapters", "adapters_joint", "adapters_co_clicks")
 NOT_OF_TEXTS = ("co_clicks", "graded_joint", "alone")  # codes whose R² is of other vectors
 SPECTRA = ("repeat_vq", "rqvae", "moc", "co_clicks")  # Figure 4

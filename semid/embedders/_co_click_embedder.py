@@ -31,7 +31,7 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
 
     A small encoder of an item's embedding, and of the mean embedding of what its users clicked beside it, learns to
     tell the item that a user clicked from those that others clicked. Codes of both are the best for click models
-    that this project knows ([the study](study.md)): where `presets.ranking` with ``alignment`` cuts the space of texts
+    that this project knows (docs/study.md): where `presets.ranking` with ``alignment`` cuts the space of texts
     by clicks, here the space itself follows them.
 
     An item without clicks has the vector that its embedding alone predicts; training shows the encoder items without
@@ -263,8 +263,7 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
     def _options(self, co_clicks):
         batch_size = self.batch_size
         if batch_size == "auto":
-            n_rows = len(co_clicks.items) if co_clicks.has_pairs else len(co_clicks.x)
-            batch_size = int(np.clip(n_rows // 50, 64, 1024))
+            batch_size = int(np.clip(co_clicks.n_drawn // 50, 64, 1024))
         return CoClickOptions(
             max_iter=self.max_iter,
             batch_size=int(batch_size),

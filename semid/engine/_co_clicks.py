@@ -53,19 +53,25 @@ class CoClicks:
         self.sizes = _tensor(sizes, x.device)  # (u,)
         self.counts = torch.from_numpy(counts.astype(np.float32)).to(x.device)  # (n,)
         self.n_beside = torch.from_numpy((by_user.T @ (sizes - 1.0)).astype(np.float32)).to(x.device)  # (n,)
+        clicks = by_user.astype(np.float64)
         self.sums_of_users, self.sums_beside = x.new_zeros(len(sizes), x.shape[1]), torch.zeros_like(x)
         for column in range(0, x.shape[1], _BLOCK):
             block = slice(column, column + _BLOCK)
             # In float64: what an item has beside it is a small difference of large sums where it is popular.
             of_items = x[:, block].double().cpu().numpy()
-            of_users = by_user.astype(np.float64) @ of_items
-            beside = by_user.T.astype(np.float64) @ of_users - counts[:, None] * of_items
+            of_users = clicks @ of_items
+            beside = clicks.T @ of_users - counts[:, None] * of_items
             self.sums_of_users[:, block] = torch.from_numpy(of_users).to(x)  # (u, D)
             self.sums_beside[:, block] = torch.from_numpy(beside).to(x)  # (n, D)
 
     @property
     def has_pairs(self):
         return len(self.items) > 0
+
+    @property
+    def n_drawn(self):
+        """What an epoch has pairs of: clicks or, without any, items."""
+        return len(self.items) or len(self.x)
 
     def draw(self, n_clicks, generator):
         """Return the items of random clicks, for each another item of the same user, and the users."""
@@ -108,8 +114,7 @@ def train_co_click_encoder(module, co_clicks, options, generator):
     Without pairs of clicks, items are told apart by themselves: the pair is one item under two dropouts (SimCSE, Gao et
     al., 2021, arXiv:2104.08821, from memory).
     """
-    n_rows = len(co_clicks.items) if co_clicks.has_pairs else len(co_clicks.x)
-    n_steps = max(1, n_rows // options.batch_size)  # of an epoch
+    n_steps = max(1, co_clicks.n_drawn // options.batch_size)  # of an epoch
     module.dropout.generator = torch.Generator(co_clicks.x.device).manual_seed(generator.initial_seed())
     optimizer = torch.optim.AdamW(module.parameters(), weight_decay=_WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(

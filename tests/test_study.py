@@ -165,6 +165,7 @@ SMALL_PLAN = {
     "FUSED": ("graded",),
     "FUSED_MODELS": ("DeepFM",),
     "FUSIONS": ("concat", "gate"),
+    "TUNED_FOR_EACH": ("graded",),
     "REUSED": ("none",),
     "PACED": ("none", "graded"),
     "STORED": {"none": (0,), "hashed": (2,), "graded": (2,)},
@@ -210,9 +211,12 @@ def test_what_is_made_is_kept_and_not_made_again(small, scripts, tmp_path):
 
     kept = runs.RunStore(tmp_path / "runs.parquet", tmp_path / "none.jsonl").frame()
     assert len(kept) == made
-    best = plan.best_settings(kept)["beauty", "none"]
-    of_none = kept[(kept["stage"] == "tune") & (kept["arm"] == "none")].set_index(plan.TUNED)["valid_auc"]
-    assert of_none[best] == of_none.max()
+    best = plan.best_settings(kept)
+    assert best["beauty", "DCNv2", "none"] == best["beauty", "DeepFM", "none"]
+    for model, arm in [("DeepFM", "none"), ("DeepFM", "graded"), ("DCNv2", "graded")]:
+        of_arm = kept[(kept["stage"] == "tune") & (kept["arm"] == arm) & (kept["model"] == model)]
+        scores = of_arm.set_index(plan.TUNED)["valid_auc"]
+        assert scores[best["beauty", model, arm]] == scores.max()
     stale = kept[kept["stage"] == "primary"].assign(forgetting=7.0)
     assert len(plan.at_their_best(pd.concat([kept, stale]))) == len(kept)
     # Every cell of seven codes is made once: of arms that are contrasts by the stage before.

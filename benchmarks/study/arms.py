@@ -32,7 +32,7 @@ from semid.tokenizers import (
 EMBEDDING_DIM = 16
 # Epochs, as many as an arm needs to rank as it does after long training. What knows nothing of an item but its id sits
 # on a plateau where only what is popular is learned, and goes on learning long after; codes of autoencoders, learned
-# from texts alone, leave it later than others.
+# from texts alone, and vectors leave it later than others.
 EPOCHS, LONGER, LONG = 6, 10, 16
 INTERACTION_WEIGHT = 1.5  # of interaction embeddings beside the text's, both of unit variance
 
@@ -223,18 +223,22 @@ ARMS = {
         LONG,
     ),
     "sets": Arm("no codes, Multi-Embedding", "baseline", _nothing, lambda data, n: {"n_embedding_sets": n}, LONG),
-    "adapter": Arm("embedding, MLP adapter", "baseline", _vector(lambda data, n, seed: _text(data))),
+    "adapter": Arm(
+        "embedding, MLP adapter", "baseline", _vector(lambda data, n, seed: _text(data)), n_epochs=LONGER
+    ),
     "adapters": Arm(
         "embedding, MLP adapter to n fields",
         "baseline",
         _vector(lambda data, n, seed: _text(data)),
         lambda data, n: {"vector_fields": n},
+        LONGER,
     ),
     "adapters_joint": Arm(
         "embeddings of text and clicks, MLP adapter to n fields",
         "baseline",
         _vector(lambda data, n, seed: _text_and_interactions(data)),
         lambda data, n: {"vector_fields": n},
+        LONGER,
     ),
     "single": Arm(
         "one code (VQ-VAE)", "baseline", _codes(lambda n, seed: VQVAETokenizer(random_state=seed)), n_epochs=LONGER
@@ -310,6 +314,7 @@ ARMS = {
         "ours",
         _vector(_co_click_vectors),
         lambda data, n: {"vector_fields": n},
+        LONGER,
     ),
     "hybrid_co_clicks": Arm(
         "codes of co-click embeddings beside those of text and clicks",

@@ -6,8 +6,10 @@ gets the part of the grid that answers it:
 - ``pace``: does the short training of the study rank as the library's does, and how many runs an hour are that?
 - ``references``: what ranks without a model, by the clicks of an item in training.
 - ``tune``: every arm and data set at seven codes for DeepFM, the same `SETTINGS` for all, on a seed that no later stage
-  uses. The setting of best validation AUC goes into all later stages, whatever their number of codes, fusion or model.
-- ``reuse``: is that safe for the other models? On Beauty the same tuning for some arms of each.
+  uses. The setting of best validation AUC goes into all later stages, whatever their number of codes and fusion, and
+  into the other models. Arms of `TUNED_FOR_EACH` have the same tuning for every model: ours, and vectors in adapters,
+  which stayed on the plateau of DCNv2 and DeepIM with the rate that was best for DeepFM.
+- ``reuse``: is that safe for the other arms? On Beauty the tuning of `REUSED` for each model.
 - ``primary``: is `CODES` better than every baseline, for each of the four models? Ten seeds, of tokenizer and click
   model together, for it and the arms of `CONTRASTS`; for DeepFM five for all others.
 - ``scale``: does the number of codes help? Table 1 and Figures 1 to 4, all four models, five seeds. Cells of seven
@@ -42,13 +44,14 @@ SETTINGS = [(0.012, 1.0), (0.006, 1.0), (0.012, 0.5)]  # (learning rate, forgett
 TUNED = ["learning_rate", "forgetting"]
 LIBRARY_SETTING = (0.006, 1.0)  # of the patient training
 TUNED_MODEL = "DeepFM"
-REUSED = ("none", "adapters_joint", "rqvae", "co_clicks")  # arms whose tuning is made for the other models too
+CODES = "co_clicks"  # ours that is codes alone, seen against every other arm
+TUNED_FOR_EACH = (CODES, "adapter", "adapters_joint")  # arms with a tuning for each model
+REUSED = ("none", "rqvae")
 PACED = ("none", "adapters_joint", "rqvae", "moc", "graded", "moc_aligned")
 PRIMARY_SEEDS = range(10)  # of `CODES` and `CONTRASTS`
 SEEDS = range(5)
 SCALES = (1, 2, 3, 7)
 MORE_CODES = (16, 32)  # of the reviewers, for DeepFM and DCNv2
-CODES = "co_clicks"  # ours that is codes alone, seen against every other arm
 CONTRASTS = ("none", "wide", "sets", "adapter", "adapters_joint", "repeat_256", "pq", "moc", "rqvae", "rqvae_aligned")
 OURS = [name for name, arm in ARMS.items() if arm.role == "ours"]
 SCALED = ("repeat_vq", "rqvae", "moc", "co_clicks")
@@ -76,9 +79,10 @@ def references(runs):
 
 def tune(runs):
     return [
-        Run("tune", data, TUNED_MODEL, arm, N_CODES, "gate", *setting, seed)
-        for data, arm, setting, seed in product(NAMES, ARMS, SETTINGS, TUNING_SEEDS)
+        Run("tune", data, model, arm, N_CODES, "gate", *setting, seed)
+        for model, data, arm, setting, seed in product(MODELS, NAMES, ARMS, SETTINGS, TUNING_SEEDS)
         if not ARMS[arm].without
+        and (model == TUNED_MODEL or (arm in TUNED_FOR_EACH and data != COUNTER_EXAMPLE))
     ]
 
 
@@ -123,10 +127,11 @@ def fusion(runs):
 def storage(runs):
     settings = best_settings(runs)
     return [
-        Run("storage", data, TUNED_MODEL, arm, n_codes, "gate", *settings[data, TUNED_AS.get(arm, arm)], seed)
+        Run("storage", data, TUNED_MODEL, arm, n_codes, "gate", *settings[key], seed)
         for seed, data, (arm, numbers) in product(range(3), NAMES, STORED.items())
+        for key in [(data, TUNED_MODEL, TUNED_AS.get(arm, arm))]
         for n_codes in numbers
-        if (data, TUNED_AS.get(arm, arm)) in settings and data != COUNTER_EXAMPLE
+        if key in settings and data != COUNTER_EXAMPLE
     ]
 
 
@@ -144,19 +149,25 @@ def _scales(model, data, arm):
 
 
 def best_settings(runs):
-    """Return the setting of best mean validation AUC per (data, arm), of those whose tuning is complete."""
+    """Return the setting of best mean validation AUC per (data, model, arm), of those whose tuning is complete."""
     tuned = runs[(runs["stage"] == "tune") & pd.MultiIndex.from_frame(runs[TUNED]).isin(SETTINGS)]
+    own = {
+        key: tuple(map(float, tries.groupby(TUNED)["valid_auc"].mean().idxmax()))
+        for key, tries in tuned.groupby(["data", "model", "arm"])
+        if len(tries) == len(SETTINGS) * len(TUNING_SEEDS)
+    }
     best = {}
-    for key, tries in tuned.groupby(["data", "arm"]):
-        if len(tries) == len(SETTINGS) * len(TUNING_SEEDS):
-            best[key] = tuple(map(float, tries.groupby(TUNED)["valid_auc"].mean().idxmax()))
+    for model, data, arm in product(MODELS, NAMES, ARMS):
+        tuned_for = model if arm in TUNED_FOR_EACH and data != COUNTER_EXAMPLE else TUNED_MODEL
+        if (data, tuned_for, arm) in own:
+            best[data, model, arm] = own[data, tuned_for, arm]
     return best
 
 
 def at_their_best(runs):
     """Return the runs of tuning, and those of later stages at the setting that tuning chose."""
     best = best_settings(runs)
-    keys = runs[["data", "arm"]].itertuples(index=False, name=None)
+    keys = runs[["data", "model", "arm"]].itertuples(index=False, name=None)
     settings = runs[TUNED].itertuples(index=False, name=None)
     is_best = [best.get(key) == setting for key, setting in zip(keys, settings, strict=True)]
     return runs[~runs["stage"].isin(["primary", "scale", "fusion"]) | np.array(is_best, dtype=bool)]
@@ -164,11 +175,12 @@ def at_their_best(runs):
 
 def chosen_arm(runs, data, among):
     """Return that of our arms `among` some which is best on validation in tuning, for one data set; None of none."""
-    tuned = runs[(runs["stage"] == "tune") & (runs["data"] == data) & runs["arm"].isin(set(OURS) & set(among))]
+    of_ours = (runs["data"] == data) & (runs["model"] == TUNED_MODEL) & runs["arm"].isin(set(OURS) & set(among))
+    tuned = runs[(runs["stage"] == "tune") & of_ours]
     return tuned.groupby("arm")["valid_auc"].max().idxmax() if len(tuned) else None
 
 
 def _tuned(runs, seeds):
     """Yield seeds, models, keys and settings: all arms of one seed before the next, so that a part is of use."""
-    for seed, model, (key, setting) in product(seeds, MODELS, best_settings(runs).items()):
-        yield seed, model, key, setting
+    for seed, ((data, model, arm), setting) in product(seeds, best_settings(runs).items()):
+        yield seed, model, (data, arm), setting

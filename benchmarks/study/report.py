@@ -110,14 +110,16 @@ def pace_table(runs):
 
 
 def reuse_table(runs):
-    """What another model loses, in validation AUC on Beauty, by the setting that DeepFM chose."""
+    """What another model loses, in validation AUC, by the setting that DeepFM chose."""
     best, rows = best_settings(runs), []
-    for (arm, model), some in runs[runs["stage"] == "reuse"].groupby(["arm", "model"], sort=False):
+    tuned = runs[runs["stage"].isin(["reuse", "tune"]) & (runs["model"] != TUNED_MODEL)]
+    for (data, arm, model), some in tuned.groupby(["data", "arm", "model"], sort=False):
         by_setting = some.groupby(TUNED)["valid_auc"].mean()
-        reused = best.get(("beauty", arm))
+        reused = best.get((data, TUNED_MODEL, arm))
         if len(by_setting) == len(SETTINGS) and reused is not None:
             rows.append(
                 {
+                    "data": TITLES[data],
                     "arm": ARMS[arm].label,
                     "model": model,
                     "own best": f"{by_setting.max():.4f}",

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from arms import ARMS, EMBEDDING_DIM, LONG, REFERENCES, short_products
 from data import COLD_CLICKS
+from scipy.sparse import csr_array
 from sklearn.metrics import log_loss, roc_auc_score
 from skorch.callbacks import LRScheduler
 
@@ -226,11 +227,10 @@ def _of_codes(columns, data):
 
 def cluster_r2(X, code):
     """Return how good a clustering of `X` one code per item is: the share of variance between its clusters."""
-    X = X - X.mean(axis=0)
+    X = np.asarray(X - X.mean(axis=0), dtype=np.float64)
     counts = np.bincount(code)
-    sums = np.zeros((len(counts), X.shape[1]))
-    np.add.at(sums, code, X)
-    return np.square(sums[counts > 0]).sum(axis=1) @ (1 / counts[counts > 0]) / np.square(X, dtype=np.float64).sum()
+    sums = csr_array((np.ones(len(X)), (code, np.arange(len(X)))), shape=(len(counts), len(X))) @ X
+    return np.square(sums[counts > 0]).sum(axis=1) @ (1 / counts[counts > 0]) / np.square(X).sum()
 
 
 def _of_representation(model, test, y, seed):

@@ -31,8 +31,8 @@ from semid.tokenizers import (
 
 EMBEDDING_DIM = 16
 # Epochs, as many as an arm needs to rank as it does after long training. What knows nothing of an item but its id sits
-# on a plateau where only what is popular is learned, and goes on learning long after; codes of autoencoders, learned
-# from texts alone, and vectors leave it later than others.
+# on a plateau where only what is popular is learned, and goes on learning long after; vectors and codes of autoencoders
+# leave it later than codes of clusters, and codes that follow the clicks gain for longer.
 EPOCHS, LONGER, LONG = 6, 10, 16
 INTERACTION_WEIGHT = 1.5  # of interaction embeddings beside the text's, both of unit variance
 
@@ -304,8 +304,10 @@ ARMS = {
     "graded_joint": Arm(
         "parallel k-means, graded sizes, text and clicks", "ours", _codes(_graded_kmeans, X_of=_text_and_interactions)
     ),
-    "co_clicks": Arm("co-click embeddings, k-means of graded sizes", "ours", _co_click_codes),
-    "alone": Arm("co-click codes without the item's id", "ours", _co_click_codes, without=("item_id",)),
+    "co_clicks": Arm("co-click embeddings, k-means of graded sizes", "ours", _co_click_codes, n_epochs=LONGER),
+    "alone": Arm(
+        "co-click codes without the item's id", "ours", _co_click_codes, n_epochs=LONGER, without=("item_id",)
+    ),
     "hashed": Arm(
         "ids hashed into as many rows as the codes have", "control", _hashed_ids, n_epochs=LONG, without=("item_id",)
     ),
@@ -321,6 +323,7 @@ ARMS = {
         "ours",
         _side_by_side(_co_click_codes, _vector(lambda data, n, seed: _text_and_interactions(data))),
         lambda data, n: {"vector_fields": n},
+        LONGER,
     ),
     "hybrid": Arm(
         "MoC, aligned, beside embeddings of text and clicks",
@@ -329,5 +332,6 @@ ARMS = {
             _codes(_ranking, alignment_of=_interactions), _vector(lambda data, n, seed: _text_and_interactions(data))
         ),
         lambda data, n: {"vector_fields": n},
+        LONGER,
     ),
 }

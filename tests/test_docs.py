@@ -1,10 +1,13 @@
-"""The code of the documentation runs, page by page, block after block, as a reader would type it."""
+"""The code of the documentation runs, page by page, block after block, and prints what the page shows below it."""
 
 import os
+import re
 import runpy
+from contextlib import nullcontext
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -24,6 +27,10 @@ def test_a_page_has_blocks_of_python_and_of_run_in_order_without_those_marked_as
             "```python",
             "x = 1",
             "```",
+            "",
+            "```text",
+            "1",
+            "```",
             "<!-- not run -->",
             "```python",
             "x = 2",
@@ -39,7 +46,7 @@ def test_a_page_has_blocks_of_python_and_of_run_in_order_without_those_marked_as
             "```",
         ]
     )
-    assert python_blocks(text) == [(1, "x = 1\n"), (11, "x += 1\n")]
+    assert python_blocks(text) == [(1, "x = 1\n", "1\n"), (15, "x += 1\n", None)]
 
 
 def test_the_pages_that_show_code_are_found():
@@ -48,9 +55,34 @@ def test_the_pages_that_show_code_are_found():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
-def test_the_pages_code_runs(page, tmp_path, monkeypatch):
+def test_the_pages_code_runs_and_prints_what_is_shown(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plt, "show", lambda: None)
     namespace = {"__name__": "__main__"}
     for block in python_blocks(page.read_text(encoding="utf-8")):
         exec(compile("\n" * block.line + block.code, os.fspath(page), "exec"), namespace)
+        printed = capsys.readouterr().out
+        if block.output is not None:
+            assert_alike(printed, block.output, where=f"{page.name}, line {block.line}")
+
+
+NUMBER = re.compile(r"(?<![\w.])-?\d[\d,_]*(?:\.\d+)?(?:e[+-]?\d+)?")
+
+
+def assert_alike(printed, shown, where):
+    """The same words, and numbers that are near: what is learned differs a little from machine to machine."""
+    words, expected = ("".join(NUMBER.sub("#", text).split()) for text in (printed, shown))
+    assert words == expected, f"{where}: prints\n{printed}"
+    numbers, expected = (
+        [float(number.replace(",", "").replace("_", "")) for number in NUMBER.findall(text)]
+        for text in (printed, shown)
+    )
+    np.testing.assert_allclose(numbers, expected, rtol=0.05, atol=0.02, err_msg=f"{where}: prints\n{printed}")
+
+
+@pytest.mark.parametrize(
+    ("printed", "is_alike"), [("AUC 0.71\n", True), ("AUC  0.72", True), ("AUC 0.81", False), ("GAUC 0.71", False)]
+)
+def test_output_is_alike_where_its_words_are_the_same_and_its_numbers_near(printed, is_alike):
+    with nullcontext() if is_alike else pytest.raises(AssertionError):
+        assert_alike(printed, "AUC 0.71\n", where="here")

@@ -45,9 +45,10 @@ def markdown_table(rows):
     return "\n".join(lines)
 
 
-def publish(text, name, page=None):
-    """Print `text`; where there is a `page`, also put it between the page's markers of `name`."""
-    print(text, flush=True)
+def publish(text, name, page=None, *, quiet=False):
+    """Print `text`, unless `quiet`; where there is a `page`, also put it between the page's markers of `name`."""
+    if not quiet:
+        print(text, flush=True)
     if page is None:
         return
     page = Path(page)

@@ -9,11 +9,13 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from public_api import NAMES
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 python_blocks = runpy.run_path(str(DOCS / "_ext" / "code_blocks.py"))["python_blocks"]
 # Its engines are started by tests/distributed/test_engines.py; its files are made by tests/test_readme.py.
 ELSEWHERE = {"scale.md", "own_data.md"}
+NEVER_RELEASED = {"embedding_forgetting", "network_forgetting"}  # of main, between 0.1.0 and 0.2.0
 PAGES = [
     page
     for page in sorted([*DOCS.glob("*.md"), *DOCS.glob("guide/*.md")])
@@ -86,3 +88,15 @@ def assert_alike(printed, shown, where):
 def test_output_is_alike_where_its_words_are_the_same_and_its_numbers_near(printed, is_alike):
     with nullcontext() if is_alike else pytest.raises(AssertionError):
         assert_alike(printed, "AUC 0.71\n", where="here")
+
+
+def test_the_page_on_upgrading_has_every_parameter_of_0_1_that_was_removed():
+    text = (DOCS / "upgrade.md").read_text(encoding="utf-8")
+    shown = {tuple(row.split(" | ")[::2]) for row in re.findall(r"^\| `(.+) \|$", text, flags=re.MULTILINE)}
+    removed = {
+        (f"{name}`", advice)
+        for public in NAMES.values()
+        for name, advice in getattr(public, "_removed_parameters", {}).items()
+        if name not in NEVER_RELEASED
+    }
+    assert shown == removed

@@ -1,5 +1,6 @@
 """The study in small: its statistics against loops and by hand, and the way from a plan to tables and figures."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -242,7 +243,7 @@ def test_runs_become_tables_figures_and_intervals(small, scripts, tmp_path):
     next((tmp_path / "outputs" / "predictions").iterdir()).unlink()
     small(["bootstrap", "--data", "nowhere", *where])
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "intervals.parquet"), before)
-    small(["report", "--output", str(page), "--images", str(tmp_path / "images"), *where])
+    small(["report", "--pages", str(page), "--images", str(tmp_path / "images"), *where])
     text = page.read_text()
     assert "| Amazon Beauty | DeepFM | parallel k-means, graded sizes |" in text
     assert "| Amazon Beauty | DCNv2 | no codes | +" in text
@@ -300,3 +301,21 @@ def test_fields_of_lists_are_not_fused(scripts, data):
     arms = scripts("arms")
     with_lists = data._replace(train=of_lists, fields=["user_id", "genres", "item_id"])
     assert arms.ARMS["fusion"].parameters(with_lists, 7)["code_features"] == ["user_id", "item_id"]
+
+
+TABLE = re.compile(r"<!-- study_(\w+): begin -->\n\n(.*?)\n\n<!-- study_\1: end -->", re.DOTALL)
+
+
+def test_the_pages_have_the_tables_of_the_stored_runs(scripts, tmp_path):
+    store = scripts("runs").RunStore(FOLDER / "study" / "runs.parquet", tmp_path / "none.jsonl")
+    tables = scripts("report").markdown_tables(store)
+    root = FOLDER.parent
+    n_found = 0
+    for page in [root / "README.md", *root.glob("docs/*.md"), *root.glob("docs/guide/*.md")]:
+        marked = re.findall(
+            r"<!-- study_(\w+): begin -->\n\n(.*?)\n\n<!-- study_\1: end -->", page.read_text(), re.DOTALL
+        )
+        n_found += len(marked)
+        for name, text in marked:
+            assert text == tables[name], f"{page.name}: study_{name}"
+    assert n_found >= len(tables)

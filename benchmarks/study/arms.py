@@ -223,9 +223,7 @@ ARMS = {
         LONG,
     ),
     "sets": Arm("no codes, Multi-Embedding", "baseline", _nothing, lambda data, n: {"n_embedding_sets": n}, LONG),
-    "adapter": Arm(
-        "embedding, MLP adapter", "baseline", _vector(lambda data, n, seed: _text(data)), n_epochs=LONGER
-    ),
+    "adapter": Arm("embedding, MLP adapter", "baseline", _vector(lambda data, n, seed: _text(data)), n_epochs=LONGER),
     "adapters": Arm(
         "embedding, MLP adapter to n fields",
         "baseline",

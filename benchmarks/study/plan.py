@@ -81,8 +81,7 @@ def tune(runs):
     return [
         Run("tune", data, model, arm, N_CODES, "gate", *setting, seed)
         for model, data, arm, setting, seed in product(MODELS, NAMES, ARMS, SETTINGS, TUNING_SEEDS)
-        if not ARMS[arm].without
-        and (model == TUNED_MODEL or (arm in TUNED_FOR_EACH and data != COUNTER_EXAMPLE))
+        if not ARMS[arm].without and (model == TUNED_MODEL or (arm in TUNED_FOR_EACH and data != COUNTER_EXAMPLE))
     ]
 
 

@@ -41,24 +41,51 @@ NOT_CODES = ("none", "fusion", "wide", "sets", "adapter", "adapters", "adapters_
 NOT_OF_TEXTS = ("co_clicks", "graded_joint", "alone")  # codes whose R² is of other vectors
 SPECTRA = ("repeat_vq", "rqvae", "moc", "co_clicks")  # Figure 4
 INTERVALS = "intervals.parquet"  # over users, beside the runs
+# The arms that a reader chooses among, in the words of somebody who has not read the study.
+IN_BRIEF = {
+    "none": "no codes",
+    "adapter": "the embedding itself, through an MLP adapter",
+    "adapters_joint": "embeddings of text and of clicks, through an MLP adapter, 448 floats",
+    "repeat_256": "one k-means code, repeated seven times",
+    "pq": "product quantization, 7 codes",
+    "moc": "Mixture-of-Codes with projections, as in the scripts of the paper, 7 codes",
+    "rqvae": "RQ-VAE, 7 codes",
+    "rqvae_aligned": "RQ-VAE, 7 codes, aligned with clicks",
+    "graded": "parallel k-means, 7 codes of graded sizes",
+    "moc_aligned": "Mixture-of-Codes for ranking (`presets.ranking()`), 7 codes, aligned with clicks",
+    "co_clicks": "codes of co-click embeddings (`presets.co_clicks()`), 7 codes",
+    "hybrid_co_clicks": "the same beside the embeddings of text and of clicks",
+}
 
 
-def write_report(store, page=None, images=None):
-    """Write every table into its place on the `page`, and every figure into the folder `images`."""
-    runs = at_their_best(store.frame())
-    if "r2" in runs:
-        runs = runs.assign(r2=runs["r2"].mask(runs["arm"].isin(NOT_OF_TEXTS)))
+def write_report(store, pages=(), images=None):
+    """Write every table into its places on the `pages`, and every figure into the folder `images`."""
+    for name, text in markdown_tables(store).items():
+        print(f"{name}\n\n{text}\n")
+        for page in pages:
+            if f"<!-- study_{name}: begin -->" in Path(page).read_text():
+                publish(text, f"study_{name}", page, quiet=True)
+    if images is not None:
+        draw_figures(_reported(store), Path(images))
+
+
+def markdown_tables(store):
+    """Return every table of the study by name, as it stands on a page."""
     intervals = store.parquet.with_name(INTERVALS)
     by_users = intervals_table(pd.read_parquet(intervals)) if intervals.exists() else []
-    for name, table in (tables(runs) | {"intervals": by_users}).items():
-        publish(markdown_table(table) if table else "*To be run.*", f"study_{name}", page)
-    if images is not None:
-        draw_figures(runs, Path(images))
+    found = tables(_reported(store)) | {"intervals": by_users}
+    return {name: markdown_table(table) if table else "*To be run.*" for name, table in found.items()}
+
+
+def _reported(store):
+    runs = at_their_best(store.frame())
+    return runs.assign(r2=runs["r2"].mask(runs["arm"].isin(NOT_OF_TEXTS))) if "r2" in runs else runs
 
 
 def tables(runs):
     """Return the tables of the study by name, each a list of dicts of strings."""
     return {
+        "brief": brief_table(runs),
         "pace": pace_table(runs),
         "reuse": reuse_table(runs),
         "claims": claims_table(runs),
@@ -80,6 +107,24 @@ def tables(runs):
         "plateaus": plateaus_table(runs),
         "settings": settings_table(runs),
     }
+
+
+def brief_table(runs):
+    """The arms of `IN_BRIEF`, DeepFM and seven codes: what README and the guide show."""
+    if "matched_auc_cold" not in runs:
+        return []
+    means = {}
+    for data, title in (("beauty", "Beauty"), ("toys", "Toys")):
+        some = _of(runs, "primary", data, TUNED_MODEL)
+        if len(some):
+            scores = some.groupby("arm")[["auc", "matched_auc_cold", "log_loss"]].mean()
+            means |= {f"{title}: AUC": scores["auc"], f"{title}: cold items": scores["matched_auc_cold"]}
+            means |= {f"{title}: log loss": scores["log_loss"]}
+    rows = []
+    for arm, words in IN_BRIEF.items():
+        if all(arm in column for column in means.values()):
+            rows.append({"": words, **{title: f"{column[arm]:.3f}" for title, column in means.items()}})
+    return rows
 
 
 def pace_table(runs):

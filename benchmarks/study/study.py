@@ -1,7 +1,7 @@
 """The study: do more codes help a click model, which ones, and for which items?
 
     python benchmarks/study/study.py run tune primary --data folder --hours 2
-    python benchmarks/study/study.py report --output docs/study.md --images docs/images/study
+    python benchmarks/study/study.py report --pages docs/*.md docs/guide/*.md README.md --images docs/images/study
     python benchmarks/study/study.py bootstrap --data folder
 
 Stages are lists of runs; each run is made once and kept, so that a stage that was cut short goes on where it was. Runs
@@ -41,7 +41,7 @@ def main(arguments=None):
     run.add_argument("--hours", type=float, default=6.0, help="start no run after so long")
     run.add_argument("--workers", type=int, default=2, help="processes of one torch thread each; 0: none but this")
     report = commands.add_parser("report", help="write tables and figures from the runs that there are")
-    report.add_argument("--output", help="markdown page with the markers of the tables; without it, print only")
+    report.add_argument("--pages", nargs="*", default=[], help="markdown pages with markers of tables; else print only")
     report.add_argument("--images", help="folder for the figures")
     commands.add_parser("collect", help="merge the runs into the parquet file")
     bootstrap = commands.add_parser("bootstrap", help="intervals over users, from the predictions that are kept here")
@@ -59,7 +59,7 @@ def main(arguments=None):
     elif arguments.command == "bootstrap":
         bootstrap_primary(store, arguments.data, arguments.outputs / "predictions")
     else:
-        write_report(store, arguments.output, arguments.images)
+        write_report(store, arguments.pages, arguments.images)
 
 
 def run_stage(stage, store, arguments):

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import torch
 from machine import OwnMemory, prepare_torch
+from next_item_peers import CornacSASRec
 from records import Records, markdown_table, publish
 from sklearn.linear_model import Ridge
 
@@ -118,6 +119,7 @@ ARMS = {
     "text+clicks+own": (lambda data, seed: _quantized(with_clicks(data), data, seed), {"own_embedding": True}),
     "residual": (_residual, {"head": "residual"}),
 }
+PEERS = {"Cornac's SASRec": CornacSASRec}  # run by name alone, where Cornac is installed
 
 
 def planned(options) -> Iterator[Run]:
@@ -127,11 +129,18 @@ def planned(options) -> Iterator[Run]:
 
 def execute(run, data, **settings):
     """Fit once and return a flat record."""
-    make_codes, own = ARMS[run.arm]
     start = time.perf_counter()
-    model = NextItemRecommender(
-        make_codes(data, run.seed), time="position", random_state=run.seed, device="cpu", **SETTINGS | own | settings
-    )
+    if run.arm in PEERS:
+        model = PEERS[run.arm](run.seed)
+    else:
+        make_codes, own = ARMS[run.arm]
+        model = NextItemRecommender(
+            make_codes(data, run.seed),
+            time="position",
+            random_state=run.seed,
+            device="cpu",
+            **SETTINGS | own | settings,
+        )
     model.fit(data.train, eval_set=data.valid)
     seconds = time.perf_counter() - start
     return {

@@ -4,6 +4,7 @@ import warnings
 from numbers import Integral
 
 import numpy as np
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_memory, has_fit_parameter
@@ -78,5 +79,7 @@ def _of_step(name, parameter):
 def _fit(tokenizer, key, items, options):
     """Return the fitted tokenizer and the codes of the catalogue; `key` stands for `items` in a cache."""
     if isinstance(tokenizer, Pipeline):  # whose first steps, an embedder of texts above all, then work once
-        return tokenizer, np.asarray(tokenizer.fit_transform(items.content, **options))
+        # Options are named by their step; with metadata routing a Pipeline would take those alone that steps request.
+        with config_context(enable_metadata_routing=False):
+            return tokenizer, np.asarray(tokenizer.fit_transform(items.content, **options))
     return tokenizer, np.asarray(tokenizer.fit(items.content, **options).transform(items.content))

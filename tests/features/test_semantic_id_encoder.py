@@ -4,6 +4,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -367,3 +368,14 @@ def test_labels_must_say_which_of_them_is_the_click(table, log):
             aligned(labels)
     for labels in (clicked == 1, np.where(clicked, 1, -1), np.where(clicked, "Yes", "No"), np.where(clicked, "1", "0")):
         np.testing.assert_array_equal(aligned(labels), aligned(clicked))
+
+
+def test_clicks_reach_a_step_of_a_pipeline_with_metadata_routing_as_without(table, log):
+    pipeline = make_pipeline(FunctionTransformer(), Recorder())
+    encoder = SemanticIDEncoder(pipeline, table, user="user_id")
+    X, y = log[["user_id", "item_id"]], log["click"]
+    expected = encoder.fit(X, y).tokenizer_[-1].alignment_
+    with config_context(enable_metadata_routing=True):
+        found = encoder.fit(X, y).tokenizer_[-1].alignment_
+        assert get_config()["enable_metadata_routing"]
+    np.testing.assert_array_equal(found, expected)

@@ -47,7 +47,6 @@ IN_BRIEF = {
     "adapter": "the embedding itself, through an MLP adapter",
     "adapters_joint": "embeddings of text and of clicks, through an MLP adapter, 448 floats",
     "repeat_256": "one k-means code, repeated seven times",
-    "pq": "product quantization, 7 codes",
     "moc": "Mixture-of-Codes with projections, as in the scripts of the paper, 7 codes",
     "rqvae": "RQ-VAE, 7 codes",
     "rqvae_aligned": "RQ-VAE, 7 codes, aligned with clicks",

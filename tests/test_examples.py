@@ -165,3 +165,26 @@ def test_new_items_are_recommended_by_their_codes_alone(run):
     assert recall["codes"][new] > 0.2
     assert recall["ids"][new] == recall["popularity"][new] == 0
     assert min(recall["codes"][known], recall["ids"][known]) > 2 * recall["popularity"][known]
+
+
+@pytest.mark.slow
+def test_a_catalogue_that_is_never_fitted_again_describes_new_items_worse_and_old_labels_halve_the_churn(run):
+    names = run("plot_catalogue_year")
+    assert names["fits_quarterly"][-1] > names["fits_never"][-1] + 0.2
+    months = names["moved_outside"] > 0
+    assert months.sum() == 3
+    assert (names["moved"][months] < 0.7 * names["moved_outside"][months]).all()
+
+
+@pytest.mark.slow
+def test_codes_are_judged_by_co_clicks_and_not_by_collisions(run):
+    names = run("plot_audit_traffic")
+    aucs, collisions = names["aucs"], names["collisions"]
+    assert max(aucs, key=aucs.get) == "co-click codes"
+    assert collisions["co-click codes"] > 0.3 > 0.01 > collisions["random"]
+    assert (
+        max(aucs["random"], aucs["rows in another order"])
+        < 0.51
+        < min(aucs["residual k-means"], aucs["parallel k-means"])
+    )
+    assert "Poor" in str(names["report"])

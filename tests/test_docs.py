@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from public_api import NAMES
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 python_blocks = runpy.run_path(str(DOCS / "_ext" / "code_blocks.py"))["python_blocks"]
 # Its engines are started by tests/distributed/test_engines.py; its files are made by tests/test_readme.py.
 ELSEWHERE = {"scale.md", "own_data.md"}
@@ -21,6 +22,9 @@ PAGES = [
     for page in sorted([*DOCS.glob("*.md"), *DOCS.glob("guide/*.md")])
     if page.name not in ELSEWHERE and python_blocks(page.read_text(encoding="utf-8"))
 ]
+
+LINKING = [ROOT / "README.md", *sorted([*DOCS.glob("*.md"), *DOCS.glob("guide/*.md")])]
+GENERATED = {"auto_examples", "api"}  # pages that the build writes
 
 
 def test_a_page_has_blocks_of_python_and_of_run_in_order_without_those_marked_as_not_run():
@@ -88,6 +92,52 @@ def assert_alike(printed, shown, where):
 def test_output_is_alike_where_its_words_are_the_same_and_its_numbers_near(printed, is_alike):
     with nullcontext() if is_alike else pytest.raises(AssertionError):
         assert_alike(printed, "AUC 0.71\n", where="here")
+
+
+def slug(heading):
+    """The anchor that MyST, and GitHub, give to a heading of the Markdown `heading`."""
+    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").replace("*", "")
+    return re.sub(r"[^\w\- ]", "", text.strip().lower()).replace(" ", "-")
+
+
+def prose_of(page):
+    """The text of a page without its blocks of code and its inline code."""
+    text = re.sub(r"^(```+).*?^\1$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"`[^`\n]+`", "", text)
+
+
+def anchors_of(page):
+    """What a link may name behind the # of a page: headings down to the third level, and targets as in (name)=."""
+    text = re.sub(r"^(```+).*?^\1$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#{1,3} (.+)$", text, flags=re.MULTILINE)
+    return {*map(slug, headings), *re.findall(r"^\(([\w-]+)\)=$", text, flags=re.MULTILINE)}
+
+
+@pytest.mark.parametrize(
+    ("heading", "anchor"),
+    [
+        ("Codes change after a reload, or not", "codes-change-after-a-reload-or-not"),
+        ("`user`: codes that know", "user-codes-that-know"),
+        ("Why `-1`?", "why--1"),
+        ("Joint codes: `beam_size`, `n_refinements`", "joint-codes-beam_size-n_refinements"),
+        ("R²: three numbers", "r²-three-numbers"),
+    ],
+)
+def test_an_anchor_is_the_heading_in_small_letters_with_hyphens(heading, anchor):
+    assert slug(heading) == anchor
+
+
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_between_pages_leads_to_a_file_and_a_heading(page):
+    lost = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose_of(page)):
+        path, _, anchor = link.partition("#")
+        if "://" in link or path.split("/")[0] in GENERATED or path.split("/")[:2] == ["..", "auto_examples"]:
+            continue
+        target = page if not path else page.parent / path
+        if not target.exists() or (anchor and anchor not in anchors_of(target)):
+            lost.append(link)
+    assert not lost
 
 
 def test_the_page_on_upgrading_has_every_parameter_of_0_1_that_was_removed():

@@ -31,8 +31,9 @@ from semid.tokenizers import (
 
 EMBEDDING_DIM = 16
 # Epochs, as many as an arm needs to rank as it does after long training. What knows nothing of an item but its id sits
-# on a plateau where only what is popular is learned, and goes on learning long after; vectors, and codes of autoencoders
-# and of parts of a vector, leave it later than codes of clusters; codes that follow the clicks gain for longer.
+# on a plateau where only what is popular is learned, and goes on learning long after; vectors, and codes of
+# autoencoders and of parts of a vector, leave it later than codes of clusters; codes that follow the clicks gain for
+# longer.
 EPOCHS, LONGER, LONG = 6, 10, 16
 INTERACTION_WEIGHT = 1.5  # of interaction embeddings beside the text's, both of unit variance
 

@@ -42,16 +42,16 @@ def options_of_clicks(tokenizer, log, item_ids):
     ValueError
         If it takes neither.
     """
-    steps = tokenizer.steps if isinstance(tokenizer, Pipeline) else [("", tokenizer)]
-    for name, step in steps:
+    steps = _steps(tokenizer)
+    for prefix, step in steps.items():
         if has_fit_parameter(step, "interactions"):
-            return {_of_step(name, "interactions"): interaction_matrix(log, item_ids, user="user", item="item")}
-    return {_of_step(steps[-1][0], "alignment"): alignment_of_clicks(log, item_ids)}
+            return {f"{prefix}interactions": interaction_matrix(log, item_ids, user="user", item="item")}
+    return {f"{[*steps][-1]}alignment": alignment_of_clicks(log, item_ids)}
 
 
 def check_takes_clicks(tokenizer, user):
     """Raise if no step of the tokenizer takes clicks in its `fit`, which those of the column `user` are for."""
-    steps = [step for _, step in tokenizer.steps] if isinstance(tokenizer, Pipeline) else [tokenizer]
+    steps = [*_steps(tokenizer).values()]
     if any(has_fit_parameter(step, "interactions") for step in steps) or has_fit_parameter(steps[-1], "alignment"):
         return
     raise ValueError(
@@ -63,8 +63,7 @@ def check_takes_clicks(tokenizer, user):
 
 def warn_of_no_clicks(tokenizer):
     """Warn where a step of the tokenizer learns from clicks, and there is no column of users to take them from."""
-    steps = tokenizer.steps if isinstance(tokenizer, Pipeline) else [("", tokenizer)]
-    for _, step in steps:
+    for step in _steps(tokenizer).values():
         if has_fit_parameter(step, "interactions"):
             warn(
                 f"{type(step).__name__} learns from clicks, and user=None passes it none: items are told apart by "
@@ -72,8 +71,14 @@ def warn_of_no_clicks(tokenizer):
             )
 
 
-def _of_step(name, parameter):
-    return f"{name}__{parameter}" if name else parameter
+def _steps(tokenizer, prefix=""):
+    """Return the steps of a tokenizer, also of Pipelines within it, by what the parameters of their `fit` begin with."""
+    if not isinstance(tokenizer, Pipeline):
+        return {prefix: tokenizer}
+    steps = {}
+    for name, step in tokenizer.steps:
+        steps |= _steps(step, f"{prefix}{name}__")
+    return steps
 
 
 def _fit(tokenizer, key, items, options):

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from semid.features import ItemTable, SemanticIDEncoder, _semantic_id_encoder, interaction_embeddings
-from semid.tokenizers import MixtureOfCodesTokenizer, ResidualKMeansTokenizer
+from semid.tokenizers import MixtureOfCodesTokenizer, ResidualKMeansTokenizer, presets
 
 
 def test_codes_are_those_of_the_items_by_id(encoder, table, clicks):
@@ -368,6 +368,19 @@ def test_labels_must_say_which_of_them_is_the_click(table, log):
             aligned(labels)
     for labels in (clicked == 1, np.where(clicked, 1, -1), np.where(clicked, "Yes", "No"), np.where(clicked, "1", "0")):
         np.testing.assert_array_equal(aligned(labels), aligned(clicked))
+
+
+def test_clicks_reach_a_step_of_a_pipeline_within_another(table, log):
+    X, y = log[["user_id", "item_id"]], log["click"]
+    alone = SemanticIDEncoder(Recorder(), table, user="user_id").fit(X, y).tokenizer_
+    nested = make_pipeline(FunctionTransformer(), make_pipeline(FunctionTransformer(), Recorder()))
+    found = SemanticIDEncoder(nested, table, user="user_id").fit(X, y).tokenizer_[-1][-1]
+    np.testing.assert_array_equal(found.alignment_, alone.alignment_)
+
+    with_texts = make_pipeline(FunctionTransformer(), presets.co_clicks(n_codebooks=2, max_iter=1, random_state=0))
+    codes = SemanticIDEncoder(with_texts, table, user="user_id").fit(X, y).codes_
+    plain = presets.co_clicks(n_codebooks=2, max_iter=1, random_state=0)
+    np.testing.assert_array_equal(codes, SemanticIDEncoder(plain, table, user="user_id").fit(X, y).codes_)
 
 
 def test_clicks_reach_a_step_of_a_pipeline_with_metadata_routing_as_without(table, log):

@@ -17,13 +17,13 @@ import os
 import time
 from collections.abc import Iterator
 from itertools import product
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from machine import OwnMemory, prepare_torch
-from next_item_peers import CornacSASRec
 from records import Records, markdown_table, publish
 from sklearn.linear_model import Ridge
 
@@ -32,6 +32,7 @@ from semid.datasets import leave_last_out
 from semid.features import interaction_embeddings
 from semid.tokenizers import MixtureOfCodesTokenizer, ProductQuantizationTokenizer, ResidualKMeansTokenizer
 
+RESULTS = Path(__file__).with_suffix(".jsonl")
 DATA = ("beauty", "toys")
 N_BEST = 10
 # Of all arms alike; chosen on the validation part of Beauty (docs/guide/next_item.md has what was tried).
@@ -119,7 +120,9 @@ ARMS = {
     "text+clicks+own": (lambda data, seed: _quantized(with_clicks(data), data, seed), {"own_embedding": True}),
     "residual": (_residual, {"head": "residual"}),
 }
-PEERS = {"Cornac's SASRec": CornacSASRec}  # run by name alone, where Cornac is installed
+
+
+ORDER = {name: n for n, name in enumerate((*DATA, *ARMS))}
 
 
 def planned(options) -> Iterator[Run]:
@@ -129,18 +132,10 @@ def planned(options) -> Iterator[Run]:
 
 def execute(run, data, **settings):
     """Fit once and return a flat record."""
+    make_codes, own = ARMS[run.arm]
     start = time.perf_counter()
-    if run.arm in PEERS:
-        model = PEERS[run.arm](run.seed)
-    else:
-        make_codes, own = ARMS[run.arm]
-        model = NextItemRecommender(
-            make_codes(data, run.seed),
-            time="position",
-            random_state=run.seed,
-            device="cpu",
-            **SETTINGS | own | settings,
-        )
+    parameters = {"time": "position", "random_state": run.seed, "device": "cpu", **SETTINGS, **own, **settings}
+    model = NextItemRecommender(make_codes(data, run.seed), **parameters)
     model.fit(data.train, eval_set=data.valid)
     seconds = time.perf_counter() - start
     return {
@@ -214,8 +209,13 @@ COLUMNS = {
 
 
 def report(options):
-    """Print the table of means over seeds, with the standard deviation of the first column."""
-    runs = pd.DataFrame(Records(options.results).rows)
+    publish(table_of(options.results), "next item", options.page)
+
+
+def table_of(results):
+    """Return the means over seeds as a table, with the standard deviation of the first column."""
+    runs = pd.DataFrame(Records(results).rows)
+    runs = runs.sort_values(["data", "arm", "seed"], key=lambda column: column.map(ORDER.get).fillna(column))
     rows = []
     for (data, arm), cell in runs.groupby(["data", "arm"], sort=False):
         row = {"data": data, "arm": arm}
@@ -224,7 +224,7 @@ def report(options):
             row[title] = f"{cell[name].mean():.4f}{spread}"
         row |= {"epochs": f"{cell['n_epochs'].median():.0f}", "minutes": f"{cell['seconds'].median() / 60:.1f}"}
         rows.append(row | {"seeds": str(len(cell))})
-    publish(markdown_table(rows), "next item", options.page)
+    return markdown_table(rows)
 
 
 def rates(options, n_items=1_000_000, repeats=15):
@@ -279,7 +279,7 @@ def main(arguments=None):
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     # "medium" lets processors with AMX multiply in bfloat16: half the time of a product, other digits.
     parser.add_argument("--precision", default="highest", choices=("highest", "high", "medium"))
-    parser.add_argument("--results", default="outputs/next_item.jsonl")
+    parser.add_argument("--results", default=RESULTS, help="kept in the repository, for the tables of the guide")
     parser.add_argument("--page", help="Markdown page whose tables are written anew")
     options = parser.parse_args(arguments)
     {"run": run, "report": report, "rates": rates}[options.command](options)

@@ -57,6 +57,11 @@ def test_every_arm_runs_once_and_is_in_the_table(next_item, folder, monkeypatch,
     assert all(f"| {arm} |" in capsys.readouterr().out for arm in arms[:1])
 
 
+def test_the_guide_has_the_table_of_the_stored_runs(next_item):
+    page = (FOLDER.parent / "docs" / "guide" / "next_item.md").read_text(encoding="utf-8")
+    assert next_item.table_of(next_item.RESULTS) in page
+
+
 def _few(next_item):
     def quantized(embeddings, data, seed, n_codebooks=4):
         tokenizer = next_item.ProductQuantizationTokenizer(n_codebooks, 4, rotation="pca_balanced", random_state=seed)

@@ -17,6 +17,7 @@ from semid.ctr._base import BaseCTRClassifier
 from semid.ctr._deepfm import DeepFMClassifier
 from semid.datasets import add_negatives, leave_last_out
 from semid.metrics._mapping import read_mapping
+from semid.tables._frames import check_has_columns
 from semid.tables._ids import factorize_ids, find_ids, id_index, like_those, of_other_kind
 
 _N_DRAWS = 100  # of users and fits, for the noise
@@ -157,13 +158,9 @@ def codes_worth(
 
 def _impressions(log, item_ids, user, item, order, rng):
     """Return the impressions of training and test, with columns user, item (a row of the mapping) and click."""
-    if not isinstance(log, pd.DataFrame):
-        raise TypeError(f"log must be a DataFrame, got {type(log).__name__}.")
-    for parameter, column in (("user", user), ("item", item), *((("order", order),) if order is not None else ())):
-        n_columns = list(log).count(column)
-        if n_columns != 1:
-            got = f"{column!r} twice" if n_columns else f"{column!r}"
-            raise ValueError(f"{parameter} must be a column of log, got {got}; it has {list(log)}.")
+    wanted = {"user": user, "item": item} | ({} if order is None else {"order": order})
+    check_has_columns("log", log, **wanted)
+    for column in wanted.values():
         check_single_values(column, log[column])
     known = id_index(item_ids)
     rows = find_ids(known, log[item])

@@ -13,9 +13,10 @@ def check_columns(name, frame, *columns):
     """Raise unless `frame` is a DataFrame with these columns."""
     if not isinstance(frame, pd.DataFrame):
         raise TypeError(f"{name} must be a DataFrame, got {type(frame).__name__}.")
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
-        raise ValueError(f"{name} must have the column {missing[0]!r}, got {list(frame.columns)}.")
+    names = list(frame.columns)
+    odd = next((column for column in columns if names.count(column) != 1), None)
+    if odd is not None:
+        raise ValueError(f"{name} must have the column {odd!r}{' once' if odd in names else ''}, got {names}.")
 
 
 def check_nothing_missing(frame, *columns):

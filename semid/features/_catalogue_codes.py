@@ -61,14 +61,14 @@ def check_takes_clicks(tokenizer, user):
     )
 
 
-def warn_of_no_clicks(tokenizer):
-    """Warn where a step of the tokenizer learns from clicks, and there is no column of users to take them from."""
+def warn_of_no_clicks(tokenizer, cause, way_out):
+    """Warn where a step of the tokenizer learns from clicks, and is about to be fitted without any."""
     steps = tokenizer.steps if isinstance(tokenizer, Pipeline) else [("", tokenizer)]
     for _, step in steps:
         if has_fit_parameter(step, "interactions"):
             warn(
-                f"{type(step).__name__} learns from clicks, and user=None passes it none: items are told apart by "
-                "themselves. Pass the column of users too, and name it, user='user_id'."
+                f"{type(step).__name__} learns from clicks, and {cause} passes it none: items are told apart by "
+                f"themselves. {way_out}"
             )
 
 

@@ -1,12 +1,19 @@
 """Which rows of a log were clicked, as far as their labels say it."""
 
 import numpy as np
+import pandas as pd
 
 _CLICKS_KNOWN = ({"no", "yes"}, {"false", "true"}, {"0", "1"})  # texts of which all know which one is the click
 
 
 def is_click(y, reason):
     """Return which labels of `y` are those of a click, or raise where nothing says it; `reason` is why it must."""
+    n_missing = int(np.count_nonzero(pd.isna(y)))
+    if n_missing:
+        raise ValueError(
+            f"y must not be missing {reason}, got {n_missing} missing of {len(y)} labels. Drop these rows, or fill in "
+            "what is known of them."
+        )
     labels = np.unique(y)
     if len(labels) != 2:
         way_out = "label_clicks makes clicks of ratings"

@@ -151,7 +151,8 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         if self.user is not None:
             options = self._clicks(X, y, columns)
         else:
-            warn_of_no_clicks(self.tokenizer)
+            way_out = "Pass the column of users too, and name it, user='user_id'."
+            warn_of_no_clicks(self.tokenizer, "user=None", way_out)
         self.tokenizer_, self.codes_ = fit_on_catalogue(self.tokenizer, self.items, options, self.memory)
         self.ids_ = self.items.ids
         self._warn_of_unknown_ids(columns)

@@ -41,6 +41,7 @@ from semid.metrics._report import ReportItems, TokenizerReport
 from semid.metrics._representations import neighbor_overlap, neighbor_overlaps
 from semid.metrics._traffic import Traffic, read_log
 from semid.metrics._verdict import PURPOSES, verdict
+from semid.tables._ids import warn_of_other_order
 
 _FLOAT32, _EMBEDDING_DIM = 4, 16  # bytes, and the width of an embedding in the click models' defaults
 
@@ -178,6 +179,9 @@ def tokenizer_report(
         warn("y of tokenizer_report is called labels now: pass labels=.", FutureWarning)
         labels = y
     item_ids, codes = read_mapping(codes)
+    rows = {"X": X, "reconstruction": reconstruction, "popularity": popularity, "labels": labels, "titles": titles}
+    for name, values in rows.items():
+        warn_of_other_order(name, values, item_ids)
     items = _Items(len(codes), X, reconstruction)
     labels = None if labels is None else _labels(labels, len(codes))
     titles = None if titles is None else _texts(titles, len(codes))

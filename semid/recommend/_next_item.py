@@ -259,7 +259,8 @@ class NextItemRecommender(Versioned, BaseEstimator):
     def partial_fit(self, X: pd.DataFrame | ArrayLike, y: Any = None) -> Self:
         """Go once over later clicks and the items before them, from the weights as they are.
 
-        Of each user in `X`, the last `max_length` clicks and what `X` adds to them are learned. Nothing is held out.
+        Of each user in `X`, the last `max_length` clicks and what `X` adds to them are learned. Nothing is held out. Of
+        first clicks alone, popularity is all that is learned: ``n_iter_`` is 0.
         With ``codes=None``, items that are met for the first time are added to the catalogue; with codes, `add_items`
         adds them.
 

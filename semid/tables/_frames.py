@@ -78,10 +78,23 @@ def find_columns(parameter, wanted, names):
 def find_column(parameter, entry, names):
     """Return the position of the column that has the name or the position `entry`."""
     if isinstance(entry, str) and entry in names:
+        if names.count(entry) > 1:
+            raise ValueError(f"{parameter} must name one column of X, got {entry!r}, which {names.count(entry)} have.")
         return names.index(entry)
     if isinstance(entry, int | np.integer) and not isinstance(entry, bool) and -len(names) <= entry < len(names):
         return int(entry) % len(names)
     raise ValueError(f"{parameter} must name columns of X, or give their positions, got {entry!r}; X has {names}.")
+
+
+def check_has_columns(name: str, table: Any, **columns: Any) -> None:
+    """Raise unless a DataFrame has each of `columns`, parameter by parameter, and has it once."""
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(f"{name} must be a DataFrame, got {type(table).__name__}.")
+    for parameter, column in columns.items():
+        n_columns = list(table).count(column)
+        if n_columns != 1:
+            got = f"{column!r} twice" if n_columns else f"{column!r}"
+            raise ValueError(f"{parameter} must be a column of {name}, got {got}; it has {list(table)}.")
 
 
 def from_arrow(name, X):

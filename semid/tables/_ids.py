@@ -113,6 +113,24 @@ def warn_of_other_kind(name: str, known: pd.Index, asked: Any, owner: str) -> No
         )
 
 
+def warn_of_other_order(name: str, rows: Any, ids: Any) -> None:
+    """Warn if `rows` of pandas, which are read in their order, go by `ids` in another order, as `value_counts` does.
+
+    An index of integers says so by its name alone: without one, it is that of a table whose rows have been moved.
+    """
+    index = getattr(rows, "index", None)
+    if not isinstance(index, pd.Index) or isinstance(index, pd.MultiIndex) or len(index) != len(ids):
+        return
+    if types.is_integer_dtype(index.dtype) and not (index.name is not None and is_called_id(index.name)):
+        return
+    places = find_ids(id_index(ids), index)
+    if (np.sort(places) == np.arange(len(ids))).all() and (places != np.arange(len(ids))).any():
+        warn(
+            f"{name} is read row by row, and its index has the ids of the items in another order, {index[0]!r} first "
+            f"where they begin with {pd.Index(ids)[0]!r}. Pass {name}.reindex(item_ids)."
+        )
+
+
 def is_called_id(name: Any) -> bool:
     """Return whether a column of this name is one of ids."""
     return not is_called_codes(name) and _ID_NAME.fullmatch(plain_name(name)) is not None

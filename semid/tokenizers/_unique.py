@@ -16,11 +16,11 @@ from semid.base._checks import (
     check_option,
     check_sample_weight,
 )
+from semid.tables._nearness import PlacedItems, distinct_items, warn_of_placed, warn_of_taken
 from semid.tables._rows import row_hashes
 from semid.tokenizers._alignment import labels_like
 from semid.tokenizers._base import EmbeddingsToCodes
 from semid.tokenizers._candidates import BLOCK, gives_candidates
-from semid.tokenizers._nearness import PlacedItems, distinct_items, warn_of_placed, warn_of_taken
 from semid.tokenizers._occupancy import (
     contains,
     first_places,

@@ -1,0 +1,164 @@
+"""What a hostile reader of the histories, the co-click codes, the recommender and the audit has found: joins, above all."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from scipy.sparse import csr_array
+
+from semid import io
+from semid.ctr import codes_worth
+from semid.datasets import leave_last_out
+from semid.embedders import CoClickEmbedder
+from semid.features import ClickHistory, HistoryEncoder, ItemTable, SemanticIDEncoder, interaction_matrix
+from semid.io import CodeLogitsProcessor, CodeVocabulary, add_code_tokens, prefix_table
+from semid.metrics import co_click_auc, co_click_rates, tokenizer_report
+from semid.recommend import NextItemRecommender
+from semid.tokenizers import presets
+
+SMALL = {"n_components": 4, "content_weight": 0, "hidden_dim": 8, "max_iter": 1, "batch_size": 8, "random_state": 0}
+USERS = [1, 1, 2, 2, 3, 3]
+LOG = pd.DataFrame({"user_id": USERS, "item_id": ["mug", "pan", "mug", "pot", "pot", "pan"], "timestamp": range(6)})
+
+
+def test_a_clicked_item_is_known_when_it_comes_back_from_another_batch_or_file(tmp_path):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30, 6)).astype(np.float32)
+    embedder = CoClickEmbedder(**SMALL).fit(X, interactions=csr_array(rng.random((30, 20)) < 0.2))
+    Z = embedder.transform(X)
+    for again in (X.astype(np.float16), torch.from_numpy(X).bfloat16().float().numpy(), X * np.float32(1 + 2**-22)):
+        np.testing.assert_array_equal(embedder.transform(again), Z)
+    others = X + 0.05 * rng.standard_normal(X.shape).astype(np.float32)
+    np.testing.assert_array_equal(embedder.transform(others), embedder._encoded(others))
+    loaded = io.load(io.save(embedder, tmp_path / "embedder"))
+    np.testing.assert_array_equal(loaded.transform(X.astype(np.float16)), Z)
+    embedder.clicked_items_ = embedder.clicked_items_[::-1].copy()
+    with pytest.raises(ValueError, match="clicked_items_ must be the float32 embeddings of clicked_hashes_"):
+        io.save(embedder, tmp_path / "another")
+
+
+def test_missing_labels_are_no_clicks_and_no_other_ones_either():
+    ids, X = LOG["item_id"].unique(), np.eye(3, dtype=np.float32)
+    encoder = SemanticIDEncoder(presets.co_clicks(2, codebook_size=2, **SMALL), ItemTable(ids, X), user="user_id")
+    for y in ([1, np.nan] * 3, [1, None] * 3, pd.array([1, None] * 3, dtype="Int64"), [0, 1, np.nan] * 2):
+        with pytest.raises(ValueError, match=r"y must not be missing with log=None, got [23] missing of 6 labels"):
+            HistoryEncoder().fit(LOG, y)
+        with pytest.raises(ValueError, match="y must not be missing with user='user_id'"):
+            encoder.fit(LOG[["user_id", "item_id"]], y)
+
+
+def test_a_log_of_another_kind_of_times_is_refused_in_fit():
+    log = ClickHistory(LOG["user_id"], LOG["item_id"], pd.to_datetime(LOG["timestamp"], unit="D"))
+    with pytest.raises(TypeError, match="time must be dates without a time zone, as in the log, got numbers"):
+        HistoryEncoder(log).fit(LOG)
+
+
+def test_one_user_is_no_column_of_users():
+    log = ClickHistory(["ann", "a"], ["mug", "pan"])
+    for one in ("ann", b"ann", 7, np.array("ann")):
+        with pytest.raises(TypeError, match=r"users must be a column of values, got .* alone\. Pass a list of it"):
+            log.before(one)
+    with pytest.raises(ValueError, match=r"users must be one column of values, got a DataFrame of shape \(6, 1\)"):
+        ClickHistory(LOG[["user_id"]], LOG["item_id"])
+
+
+def test_a_column_that_is_there_twice_is_said_to_be():
+    log = pd.concat([LOG, LOG["user_id"]], axis=1)
+    for call in (
+        lambda: interaction_matrix(log, ["mug", "pan", "pot"]),
+        lambda: tokenizer_report({"mug": [1], "pan": [2], "pot": [0]}, interactions=log),
+        lambda: codes_worth({"mug": [1], "pan": [2], "pot": [0]}, log),
+    ):
+        with pytest.raises(ValueError, match=r"user must be a column of .*, got 'user_id' twice; it has"):
+            call()
+    with pytest.raises(ValueError, match="user must name one column of X, got 'user_id', which 2 have"):
+        ClickHistory.from_frame(log)
+    with pytest.raises(ValueError, match="interactions must have the column 'user_id' once"):
+        leave_last_out(log)
+
+
+def test_popularity_in_an_order_of_its_own_is_warned_of():
+    codes = pd.DataFrame({"item_id": ["pan", "pot", "mug", "cup"], "code0": [0, 0, 1, 2]})
+    popularity = pd.Series([9, 5, 2, 1], index=pd.Index(["mug", "cup", "pan", "pot"], name="item_id"))
+    with pytest.warns(UserWarning, match=r"popularity is read row by row.*'mug' first where they begin with 'pan'\. Pass"):
+        tokenizer_report(codes, popularity=popularity, baselines=False)
+    right = tokenizer_report(codes, popularity=popularity.reindex(codes["item_id"]), baselines=False)
+    assert right.summary["shared_traffic"] == pytest.approx(3 / 17)
+    with pytest.raises(ValueError, match=r"popularity must have shape \(4,\).*popularity.reindex\(item_ids, fill_value=0\)"):
+        tokenizer_report(codes, popularity=popularity[:3], baselines=False)
+    # Integers say nothing of ids unless they are called so: they are those of a table whose rows were moved.
+    moved = pd.Series([9, 5, 2, 1], index=[3, 1, 0, 2])
+    tokenizer_report(codes[["code0"]].to_numpy(), popularity=moved, baselines=False)
+    with pytest.warns(UserWarning, match="popularity is read row by row"):
+        tokenizer_report(codes[["code0"]].to_numpy(), popularity=moved.rename_axis("item_id"), baselines=False)
+
+
+def test_a_catalogue_warns_of_what_is_in_another_order_and_of_codes_of_clicks_without_clicks(tmp_path):
+    ids, codes = ["pan", "pot", "mug"], [[0], [0], [1]]
+    catalogue = io.Catalogue.build(tmp_path / "toys", ids, codes=codes)
+    popularity = pd.Series([9, 5, 2], index=["mug", "pan", "pot"])
+    with pytest.warns(UserWarning, match=r"popularity is read row by row.*'mug' first"):
+        catalogue.refit(ids, codes=codes, popularity=popularity)
+    X = np.random.default_rng(0).standard_normal((40, 6)).astype(np.float32)
+    tokenizer = presets.co_clicks(1, codebook_size=4, **SMALL)
+    with pytest.warns(UserWarning, match=r"CoClickEmbedder learns from clicks, and a catalogue passes it none.*fitted"):
+        io.Catalogue.build(tmp_path / "books", np.arange(40), X, tokenizer=tokenizer)
+    io.Catalogue.build(tmp_path / "films", np.arange(40), X, tokenizer=tokenizer.fit(X))
+
+
+def test_rows_of_any_integers_are_rows():
+    codes, users, items = [[0], [0], [1], [1]], [1, 1, 2, 2], np.array([0, 1, 2, 3])
+    for dtype in (np.int8, np.uint8, np.uint64):
+        assert co_click_auc(codes, users, items.astype(dtype), random_state=0) == 1.0
+        assert co_click_rates(codes, users, items.astype(dtype)).code[0] == 1.0
+
+
+def test_codes_that_are_none_are_no_tokens():
+    lists = CodeVocabulary([[100, 101], [102, 103, 104]])
+    assert lists.encode([[1, 2]]).tolist() == [[101, 104]]
+    assert lists.decode([[101, 104], [104, 7]]).tolist() == [[1, 2], [-1, -1]]
+    with pytest.raises(ValueError, match=r"codes must be whole numbers, got 0\.7"):
+        lists.encode([[0.7, 1]])
+    for codes in ([[0, np.nan]], pd.DataFrame({"code0": pd.array([1, None], dtype="Int64")})):
+        with pytest.raises(ValueError, match="codes must be whole numbers, got nan"):
+            prefix_table(codes)
+    for call in (lambda: prefix_table([[0, 1]], 5), lambda: add_code_tokens(None, 5)):
+        with pytest.raises(TypeError, match=r"codebook_sizes must be an integer for each codebook, got 5\. .*\[size\] \*"):
+            call()
+
+
+def test_a_prompt_that_is_shorter_than_said_and_a_model_without_the_tokens_are_refused():
+    table, vocabulary = prefix_table([[0, 1], [1, 2]]), CodeVocabulary([[10, 11], [12, 13, 14]])
+    start = torch.zeros((1, 2), dtype=torch.long)
+    with pytest.raises(ValueError, match=r"prompt_length must be .*, got 5 where the model was given 2\. Pass input_ids"):
+        CodeLogitsProcessor(table, vocabulary, prompt_length=5, end_token_id=0)(start, torch.zeros(1, 20))
+    for end, width in ((0, 14), (20, 20)):
+        with pytest.raises(ValueError, match=r"tokens of the model, which has \d\d, got \d\d\. Call model\.resize"):
+            CodeLogitsProcessor(table, vocabulary, prompt_length=2, end_token_id=end)(start, torch.zeros(1, width))
+
+
+@pytest.mark.parametrize("head", ["parallel", "residual"])
+def test_first_clicks_alone_are_counted_and_nothing_is_learned(head):
+    model = NextItemRecommender(None, head, embedding_dim=8, n_layers=1, max_iter=1, random_state=0).fit(LOG)
+    before = model.state_
+    model.partial_fit(pd.DataFrame({"user_id": [8, 9], "item_id": ["pot", "cup"], "timestamp": [8, 9]}))
+    assert (model.n_iter_, len(model.history_["train_loss"]), len(model.log_)) == (0, 0, 8)
+    assert dict(zip(model.items_, model.clicks_, strict=True)) == {"mug": 2, "pan": 2, "pot": 3, "cup": 1}
+    for name, array in before.items():
+        np.testing.assert_array_equal(model.state_[name][: len(array)], array)
+    assert np.exp(model.score_items([["mug"], []])).sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
+
+
+def test_histories_of_polars_are_those_of_lists():
+    model = NextItemRecommender(None, embedding_dim=8, n_layers=1, max_iter=1, random_state=0).fit(LOG)
+    lists = [["mug", "pan"], None, ["pot", None], []]
+    np.testing.assert_array_equal(model.score_items(pl.Series(lists)), model.score_items(lists))
+    for table in (pl.DataFrame({"history": lists}), pd.DataFrame({"history": lists})):
+        with pytest.raises(TypeError, match=r"histories must be one column of lists, got a DataFrame\. Pass its column"):
+            model.recommend(table, n=1)
+
+
+def test_rows_that_are_no_clicks_are_warned_of_where_some_labels_are_missing():
+    with pytest.warns(UserWarning, match="also the 33% of them whose 'click' is 0"):
+        NextItemRecommender(None, "popularity").fit(LOG.assign(click=[1, 0, np.nan] * 2))

@@ -313,7 +313,7 @@ def _check_co_click_embedder(embedder):
         raise ValueError(f"mean_ must be {n_features} finite numbers, float32, got {mean.dtype} of shape {mean.shape}.")
     check_number("scale_", embedder.scale_, 0, open_minimum=True)
     check_number("content_weight", embedder._content_weight, 0)
-    if not np.isfinite(on_cpu(embedder).transform(table_of(embedder, 0.0))).all():
+    if not np.isfinite(np.asarray(on_cpu(embedder).transform(table_of(embedder, 0.0)))).all():
         raise ValueError(f"scale_ must keep embeddings finite, got {embedder.scale_}.")
 
 

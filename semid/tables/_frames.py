@@ -39,10 +39,12 @@ def as_index(ids: Any) -> pd.Index:
 
 
 def split_columns(X: pd.DataFrame | np.ndarray, *, plain_lists: bool = True) -> tuple[list, list[pd.Series]]:
-    """Return the names and the columns, as pandas Series, of a DataFrame or a 2-D array.
+    """Return the names and the columns, as pandas Series, of a table or a 2-D array.
 
     Columns of Arrow's lists become objects with `plain_lists`, and stay what they are without.
     """
+    if not isinstance(X, pd.DataFrame) and hasattr(X, "__arrow_c_stream__"):
+        X = from_arrow("X", X)
     if not isinstance(X, pd.DataFrame):
         X = pd.DataFrame(X)
         X = X.infer_objects()

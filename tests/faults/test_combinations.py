@@ -6,16 +6,17 @@ import polars as pl
 import pytest
 import torch
 from scipy.sparse import csr_array
+from sklearn.pipeline import make_pipeline
 
 from semid import io
-from semid.ctr import codes_worth
+from semid.ctr import DeepFMClassifier, codes_worth
 from semid.datasets import leave_last_out
 from semid.embedders import CoClickEmbedder
 from semid.features import ClickHistory, HistoryEncoder, ItemTable, SemanticIDEncoder, interaction_matrix
 from semid.io import CodeLogitsProcessor, CodeVocabulary, add_code_tokens, prefix_table
 from semid.metrics import co_click_auc, co_click_rates, tokenizer_report
 from semid.recommend import NextItemRecommender
-from semid.tokenizers import presets
+from semid.tokenizers import ParallelKMeansTokenizer, UniqueTokenizer, presets
 
 SMALL = {"n_components": 4, "content_weight": 0, "hidden_dim": 8, "max_iter": 1, "batch_size": 8, "random_state": 0}
 USERS = [1, 1, 2, 2, 3, 3]
@@ -81,11 +82,15 @@ def test_a_column_that_is_there_twice_is_said_to_be():
 def test_popularity_in_an_order_of_its_own_is_warned_of():
     codes = pd.DataFrame({"item_id": ["pan", "pot", "mug", "cup"], "code0": [0, 0, 1, 2]})
     popularity = pd.Series([9, 5, 2, 1], index=pd.Index(["mug", "cup", "pan", "pot"], name="item_id"))
-    with pytest.warns(UserWarning, match=r"popularity is read row by row.*'mug' first where they begin with 'pan'\. Pass"):
+    with pytest.warns(
+        UserWarning, match=r"popularity is read row by row.*'mug' first where they begin with 'pan'\. Pass"
+    ):
         tokenizer_report(codes, popularity=popularity, baselines=False)
     right = tokenizer_report(codes, popularity=popularity.reindex(codes["item_id"]), baselines=False)
     assert right.summary["shared_traffic"] == pytest.approx(3 / 17)
-    with pytest.raises(ValueError, match=r"popularity must have shape \(4,\).*popularity.reindex\(item_ids, fill_value=0\)"):
+    with pytest.raises(
+        ValueError, match=r"popularity must have shape \(4,\).*popularity.reindex\(item_ids, fill_value=0\)"
+    ):
         tokenizer_report(codes, popularity=popularity[:3], baselines=False)
     # Integers say nothing of ids unless they are called so: they are those of a table whose rows were moved.
     moved = pd.Series([9, 5, 2, 1], index=[3, 1, 0, 2])
@@ -124,14 +129,18 @@ def test_codes_that_are_none_are_no_tokens():
         with pytest.raises(ValueError, match="codes must be whole numbers, got nan"):
             prefix_table(codes)
     for call in (lambda: prefix_table([[0, 1]], 5), lambda: add_code_tokens(None, 5)):
-        with pytest.raises(TypeError, match=r"codebook_sizes must be an integer for each codebook, got 5\. .*\[size\] \*"):
+        with pytest.raises(
+            TypeError, match=r"codebook_sizes must be an integer for each codebook, got 5\. .*\[size\] \*"
+        ):
             call()
 
 
 def test_a_prompt_that_is_shorter_than_said_and_a_model_without_the_tokens_are_refused():
     table, vocabulary = prefix_table([[0, 1], [1, 2]]), CodeVocabulary([[10, 11], [12, 13, 14]])
     start = torch.zeros((1, 2), dtype=torch.long)
-    with pytest.raises(ValueError, match=r"prompt_length must be .*, got 5 where the model was given 2\. Pass input_ids"):
+    with pytest.raises(
+        ValueError, match=r"prompt_length must be .*, got 5 where the model was given 2\. Pass input_ids"
+    ):
         CodeLogitsProcessor(table, vocabulary, prompt_length=5, end_token_id=0)(start, torch.zeros(1, 20))
     for end, width in ((0, 14), (20, 20)):
         with pytest.raises(ValueError, match=r"tokens of the model, which has \d\d, got \d\d\. Call model\.resize"):
@@ -155,10 +164,74 @@ def test_histories_of_polars_are_those_of_lists():
     lists = [["mug", "pan"], None, ["pot", None], []]
     np.testing.assert_array_equal(model.score_items(pl.Series(lists)), model.score_items(lists))
     for table in (pl.DataFrame({"history": lists}), pd.DataFrame({"history": lists})):
-        with pytest.raises(TypeError, match=r"histories must be one column of lists, got a DataFrame\. Pass its column"):
+        with pytest.raises(
+            TypeError, match=r"histories must be one column of lists, got a DataFrame\. Pass its column"
+        ):
             model.recommend(table, n=1)
 
 
 def test_rows_that_are_no_clicks_are_warned_of_where_some_labels_are_missing():
     with pytest.warns(UserWarning, match="also the 33% of them whose 'click' is 0"):
         NextItemRecommender(None, "popularity").fit(LOG.assign(click=[1, 0, np.nan] * 2))
+
+
+@pytest.fixture(scope="module")
+def impressions():
+    """With histories that have codes, as their encoders make them, and labels."""
+    return _impressions()
+
+
+def _impressions():
+    rng = np.random.default_rng(0)
+    ids, X = np.array([f"item{n}" for n in range(20)]), rng.standard_normal((20, 4)).astype(np.float32)
+    log = pd.DataFrame({"user_id": rng.integers(9, size=80), "item_id": rng.choice(ids, 80), "timestamp": range(80)})
+    rows = log.assign(history=HistoryEncoder().fit_transform(log)["history"])[["item_id", "history"]]
+    tokenizer = ParallelKMeansTokenizer(2, 4, random_state=0)
+    coded = SemanticIDEncoder(tokenizer, ItemTable(ids, X)).set_output(transform="pandas").fit_transform(rows)
+    return pd.concat([log[["user_id", "item_id"]], coded], axis=1), pd.Series(rng.integers(2, size=80), name="click")
+
+
+def test_histories_are_read_backwards_as_forwards(impressions):
+    X, y = impressions
+    model = DeepFMClassifier(hidden_layer_sizes=(4,), max_iter=1, random_state=0).fit(X, y)
+    np.testing.assert_allclose(model.predict_proba(X[::-1]), model.predict_proba(X)[::-1], rtol=1e-6)
+    DeepFMClassifier(hidden_layer_sizes=(4,), max_iter=1, random_state=0).fit(X[::-1], y[::-1])
+
+
+def test_histories_in_files_are_said_to_be_lists(impressions, tmp_path):
+    X, y = impressions
+    X.assign(click=y).to_parquet(tmp_path / "day.parquet")
+    model = DeepFMClassifier(hidden_layer_sizes=(4,), max_iter=1, random_state=0)
+    with pytest.warns(UserWarning, match="column 'history' was written as histories, and is read in parts as lists"):
+        model.fit(tmp_path, "click")
+    with pytest.raises(TypeError, match="X must be a table in memory in partial_fit, got a PosixPath"):
+        model.partial_fit(tmp_path, "click")
+    with pytest.raises(TypeError, match=r"eval_set must be .* got the name 'click' of labels\. Pass \(X\.drop"):
+        model.fit(tmp_path, "click", eval_set=(X, "click"))
+
+
+def test_what_set_output_makes_tables_of_is_saved_and_placed(tmp_path):
+    X = np.random.default_rng(0).standard_normal((40, 6)).astype(np.float32)
+    for kind in ("pandas", "polars"):
+        embedder = CoClickEmbedder(**SMALL).set_output(transform=kind).fit(X)
+        io.load(io.save(embedder, tmp_path / kind))
+        inner = ParallelKMeansTokenizer(2, 8, random_state=0)
+        unique = UniqueTokenizer(inner).fit(X[:30])
+        expected = unique.transform(X)
+        unique.tokenizer_.set_output(transform=kind)
+        np.testing.assert_array_equal(unique.transform(X), expected)
+        np.testing.assert_array_equal(
+            UniqueTokenizer(inner.set_output(transform=kind)).fit(X[:30]).transform(X), expected
+        )
+
+
+def test_warnings_point_at_the_users_line_through_scikit_learn(tmp_path):
+    encoder = SemanticIDEncoder(ParallelKMeansTokenizer(1, 2, random_state=0), ItemTable([1, 2, 3], np.eye(3)))
+    for call in (encoder.fit_transform, make_pipeline(encoder).fit, make_pipeline(encoder).fit_transform):
+        with pytest.warns(UserWarning, match="100% of the rows") as caught:
+            call(pd.DataFrame({"item_id": [17, 18]}))
+        assert caught[0].filename == __file__
+    old = ParallelKMeansTokenizer(1, 2).__getstate__() | {"_semid_version": "0.0.1"}
+    with pytest.warns(UserWarning, match="was pickled by semid") as caught:
+        ParallelKMeansTokenizer(1, 2).__setstate__(old)
+    assert caught[0].filename == __file__

@@ -37,8 +37,8 @@ def check_in_memory(X):
     """Raise for what `partial_fit` cannot go over, a table that is read in parts."""
     if is_read_in_parts(X):
         raise TypeError(
-            f"X must be a table in memory in partial_fit, got a {type(X).__name__}. Pass the batches one by one, such as "
-            "pandas.read_parquet of each file, or all of them to fit."
+            f"X must be a table in memory in partial_fit, got a {type(X).__name__}. Pass one table after the other, "
+            "such as pandas.read_parquet of each file, or all of them to fit."
         )
 
 

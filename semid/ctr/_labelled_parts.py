@@ -50,8 +50,9 @@ class LabelledParts:
         histories = [name for name in self._table.histories if name in self.features]
         if histories:
             warn(
-                f"column {histories[0]!r} was written as histories, and is read in parts as lists of ids with embeddings "
-                "and no codes of their own kind. Pass impressions with histories in memory, from the encoders."
+                f"column {histories[0]!r} was written as histories, and is read in parts as lists of ids, with "
+                "embeddings of their own and without codes. Pass impressions with histories in memory, as the encoders "
+                "make them."
             )
         if not self.features:
             raise ValueError(f"X must have columns beside y and sample_weight, got {self._table.names}.")

@@ -16,6 +16,7 @@ from semid.base._typing import RandomState, StrPath
 from semid.ctr._base import BaseCTRClassifier
 from semid.ctr._deepfm import DeepFMClassifier
 from semid.datasets import add_negatives, leave_last_out
+from semid.datasets._frames import check_nothing_missing, check_sorts
 from semid.metrics._mapping import read_mapping
 from semid.tables._frames import check_has_columns
 from semid.tables._ids import factorize_ids, find_ids, id_index, like_those, of_other_kind
@@ -174,6 +175,9 @@ def _impressions(log, item_ids, user, item, order, rng):
             f"log must have interactions of users with items of the mapping, got none among {len(log)} rows{cause}."
             f"{hint}"
         )
+    if order is not None:
+        check_nothing_missing(log[kept], order)
+        check_sorts(log[kept], order, "log")
     time = np.arange(len(log)) if order is None else log[order].to_numpy()
     positives = pd.DataFrame({"user": users[kept], "item": rows[kept], "time": time[kept]})
     # The first in time is the one that counts, wherever its row is.

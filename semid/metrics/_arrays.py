@@ -1,6 +1,5 @@
 """What the metrics take: checks of arrays, and their distinct rows."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,22 +8,7 @@ from numpy.typing import ArrayLike
 
 from semid.base._checks import as_array, check_single_values, warn_of_packed_bits
 from semid.metrics._mapping_rows import NO_CODE
-from semid.tables._ids import factorize_ids, is_called_id
-
-
-def check_no_ids(name: str, table: Any) -> None:
-    """Raise if a table has a column of ids, which would count as one of `name`."""
-    names = getattr(table, "column_names", None) or getattr(table, "columns", ())  # pyarrow's columns are no names
-    names = names if isinstance(names, Iterable) else ()
-    ids = [column for column in names if isinstance(column, str) and is_called_id(column)]
-    ids = [column for column in ids if not _has_fractions(table[column])]
-    if ids:
-        raise ValueError(f"{name} must not hold ids, got the column {ids[0]!r}. Pass the other columns alone.")
-
-
-def _has_fractions(column):
-    values = np.asarray(column)
-    return values.dtype.kind == "f" and bool((values != np.round(values))[np.isfinite(values)].any())
+from semid.tables._ids import check_no_ids, factorize_ids
 
 
 def check_codes(codes: ArrayLike) -> np.ndarray:

@@ -12,8 +12,9 @@ from sklearn.utils import check_random_state
 
 from semid.base._checks import as_array, check_integer
 from semid.base._typing import RandomState
-from semid.metrics._arrays import check_no_ids, check_rows, distinct_rows, numbered_labels, rescaled
+from semid.metrics._arrays import check_rows, distinct_rows, numbered_labels, rescaled
 from semid.metrics._mapping_rows import NO_CODE
+from semid.tables._ids import check_no_ids
 
 _DISTANCES_AT_ONCE = 2**22  # 16 MB in float32
 # Squared distances to the nearest few of some items, relative to the squared distance from the mean, that float32 can

@@ -13,7 +13,6 @@ from semid.base._checks import as_array, check_integer, check_option, check_sing
 from semid.base._typing import RandomState, StrPath
 from semid.metrics._arrays import (
     check_labels,
-    check_no_ids,
     check_rows,
     check_sizes,
     distinct_rows,
@@ -41,7 +40,7 @@ from semid.metrics._report import ReportItems, TokenizerReport
 from semid.metrics._representations import neighbor_overlap, neighbor_overlaps
 from semid.metrics._traffic import Traffic, read_log
 from semid.metrics._verdict import PURPOSES, verdict
-from semid.tables._ids import warn_of_other_order
+from semid.tables._ids import check_no_ids, warn_of_other_order
 
 _FLOAT32, _EMBEDDING_DIM = 4, 16  # bytes, and the width of an embedding in the click models' defaults
 

@@ -88,10 +88,19 @@ def find_column(parameter, entry, names):
     raise ValueError(f"{parameter} must name columns of X, or give their positions, got {entry!r}; X has {names}.")
 
 
+def check_is_frame(name: str, table: Any) -> None:
+    """Raise unless a table is a DataFrame of pandas."""
+    if isinstance(table, pd.DataFrame):
+        return
+    if hasattr(table, "to_pandas"):
+        kind = f"{type(table).__module__.partition('.')[0]}.{type(table).__name__}"
+        raise TypeError(f"{name} must be a DataFrame of pandas, got a {kind}. Pass {name}.to_pandas().")
+    raise TypeError(f"{name} must be a DataFrame, got {type(table).__name__}.")
+
+
 def check_has_columns(name: str, table: Any, **columns: Any) -> None:
     """Raise unless a DataFrame has each of `columns`, parameter by parameter, and has it once."""
-    if not isinstance(table, pd.DataFrame):
-        raise TypeError(f"{name} must be a DataFrame, got {type(table).__name__}.")
+    check_is_frame(name, table)
     for parameter, column in columns.items():
         n_columns = list(table).count(column)
         if n_columns != 1:

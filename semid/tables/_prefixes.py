@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from semid.base._checks import as_numbers, check_codes, check_integer
+from semid.tables._ids import check_no_ids
 
 UNKNOWN_NODE = -1  # of a beginning that no item has
 _LARGEST_KEY = 2**62
@@ -248,6 +249,7 @@ def check_sizes_of_codebooks(codebook_sizes: Any) -> list[int]:
 
 def _checked(codes, codebook_sizes):
     """Return codes as int64 (I, N), and the size of each codebook, or raise."""
+    check_no_ids("codes", codes)
     codes = as_numbers("codes", codes)
     if codes.ndim != 2 or 0 in codes.shape:
         raise ValueError(f"codes must have shape (n_items, n_codebooks) and not be empty, got {codes.shape}.")

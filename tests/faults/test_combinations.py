@@ -1,4 +1,4 @@
-"""What a hostile reader of the histories, the co-click codes, the recommender and the audit has found: joins, above all."""
+"""What a hostile reader of histories, co-click codes, the recommender and the audit has found: joins, above all."""
 
 import numpy as np
 import pandas as pd
@@ -235,3 +235,32 @@ def test_warnings_point_at_the_users_line_through_scikit_learn(tmp_path):
     with pytest.warns(UserWarning, match="was pickled by semid") as caught:
         ParallelKMeansTokenizer(1, 2).__setstate__(old)
     assert caught[0].filename == __file__
+
+
+def test_a_column_of_ids_is_no_codebook_in_production_either(tmp_path):
+    codes = pd.DataFrame({"item_id": [10, 11], "code0": [0, 1]})
+    for call in (
+        lambda: io.Catalogue.build(tmp_path / "toys", ["mug", "pan"], codes=codes),
+        lambda: io.write_mapping(tmp_path / "toys.parquet", ["mug", "pan"], codes),
+        lambda: io.to_tokens(codes),
+        lambda: prefix_table(codes),
+    ):
+        with pytest.raises(ValueError, match="codes must not hold ids, got the column 'item_id'"):
+            call()
+
+
+def test_a_log_that_is_not_of_pandas_or_has_no_order_is_told_the_way_out():
+    codes = {"mug": [1], "pan": [2], "pot": [0]}
+    for call in (
+        lambda: codes_worth(codes, pl.from_pandas(LOG)),
+        lambda: interaction_matrix(pl.from_pandas(LOG), list(codes)),
+        lambda: leave_last_out(pl.from_pandas(LOG)),
+    ):
+        with pytest.raises(
+            TypeError, match=r"must be a DataFrame of pandas, got a polars\.DataFrame\. .*to_pandas"
+        ):
+            call()
+    with pytest.raises(ValueError, match=r"column 'timestamp' must not be missing, got 1 missing\. .*'timestamp'"):
+        codes_worth(codes, LOG.assign(timestamp=[np.nan, *range(5)]), order="timestamp")
+    with pytest.raises(ValueError, match=r"column 'timestamp' must hold numbers .* Pass log\.assign\(timestamp=log\["):
+        codes_worth(codes, LOG.assign(timestamp=["10", *"98765"]), order="timestamp")

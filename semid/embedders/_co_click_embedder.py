@@ -165,6 +165,8 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
             If a parameter is out of its range, `interactions` has not a row for each of `X`, or training diverges.
         """
         self._check_parameters()
+        if issparse(y):
+            raise TypeError("y must be None, got a sparse matrix. Pass the clicks by their name, interactions=...")
         embeddings = self._checked(X, ensure_min_samples=2)
         clicks = _checked_interactions(interactions, len(embeddings))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))

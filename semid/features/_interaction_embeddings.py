@@ -158,6 +158,7 @@ def log_of_clicks(users, items, y, item_ids, user):
     ValueError
         If `y` does not say which rows are clicks, no item is in the catalogue, or fewer than two users or items remain.
     """
+    check_single_values(f"column {user!r}", users)
     clicked = is_click(y, f"with user={user!r}")
     is_known = find_ids(id_index(item_ids), items) >= 0
     if not is_known.any():

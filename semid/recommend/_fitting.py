@@ -196,6 +196,16 @@ def _known_clicks(model, log, users, max_length=None, *, times=None):
     return as_histories(column, lambda ids: positions_in(model._index(), ids, "the log"))
 
 
+def warn_of_labels(X, y):
+    """Warn if `y`, which is not read, says that some rows are no clicks; `X` has as many rows."""
+    labels = None if y is None or np.ndim(y) != 1 or len(y) != len(X) else pd.Series(y).dropna()
+    if labels is not None and labels.isin([0, 1]).all() and (labels == 0).any():
+        warn(
+            f"y is not read, and every row of X counts as a click, also the {(labels == 0).mean():.0%} of them whose "
+            "label is 0. Pass X[y == 1]."
+        )
+
+
 def _warn_of_rows_that_are_no_clicks(X):
     """Warn if a column that is called like a label is 0 in some rows: they would be learned as clicks."""
     names, columns = split_columns(X)

@@ -14,7 +14,8 @@ from semid.datasets import leave_last_out
 from semid.embedders import CoClickEmbedder
 from semid.features import ClickHistory, HistoryEncoder, ItemTable, SemanticIDEncoder, interaction_matrix
 from semid.io import CodeLogitsProcessor, CodeVocabulary, add_code_tokens, prefix_table
-from semid.metrics import co_click_auc, co_click_rates, tokenizer_report
+from semid.metrics import co_click_auc, co_click_rates, collision_rate, tokenizer_report
+from semid.metrics._report import write_whole
 from semid.recommend import NextItemRecommender
 from semid.tokenizers import ParallelKMeansTokenizer, UniqueTokenizer, presets
 
@@ -256,11 +257,56 @@ def test_a_log_that_is_not_of_pandas_or_has_no_order_is_told_the_way_out():
         lambda: interaction_matrix(pl.from_pandas(LOG), list(codes)),
         lambda: leave_last_out(pl.from_pandas(LOG)),
     ):
-        with pytest.raises(
-            TypeError, match=r"must be a DataFrame of pandas, got a polars\.DataFrame\. .*to_pandas"
-        ):
+        with pytest.raises(TypeError, match=r"must be a DataFrame of pandas, got a polars\.DataFrame\. .*to_pandas"):
             call()
     with pytest.raises(ValueError, match=r"column 'timestamp' must not be missing, got 1 missing\. .*'timestamp'"):
         codes_worth(codes, LOG.assign(timestamp=[np.nan, *range(5)]), order="timestamp")
     with pytest.raises(ValueError, match=r"column 'timestamp' must hold numbers .* Pass log\.assign\(timestamp=log\["):
         codes_worth(codes, LOG.assign(timestamp=["10", *"98765"]), order="timestamp")
+
+
+def test_nullable_numbers_are_numbers_to_the_audit():
+    X = pd.DataFrame(np.random.default_rng(0).standard_normal((30, 3)).astype(np.float32))
+    codes = pd.DataFrame({"code0": np.arange(30) % 4, "code1": np.arange(30) % 3})
+    plain = tokenizer_report(codes, X, reconstruction=X * 2, k=2).summary
+    for backend in ("numpy_nullable", "pyarrow"):
+        nullable, Y, Y_twice = (table.convert_dtypes(dtype_backend=backend) for table in (codes, X, X * 2))
+        found = tokenizer_report(nullable, Y, reconstruction=Y_twice, k=2)
+        assert found.summary == pytest.approx(plain)
+        assert collision_rate(nullable) == collision_rate(codes)
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_it_is_drawn_and_leaves_nothing(tmp_path, monkeypatch):
+    report = tokenizer_report([[0, 1], [1, 0], [1, 1]])
+    for page in (report, report.compare(report)):
+        with pytest.raises(FileNotFoundError, match=r"path must be in a folder that exists, got .*Create that first"):
+            page.to_html(tmp_path / "none" / "page.html")
+        with pytest.raises(IsADirectoryError, match=r"path must be that of a file, got the folder .*Name a file in it"):
+            page.to_html(tmp_path)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_whole(tmp_path / "page.html", "text")
+    assert not list(tmp_path.iterdir())
+
+
+def test_lists_are_no_users_of_codes():
+    encoder = SemanticIDEncoder(
+        presets.co_clicks(2, codebook_size=2, **SMALL), ItemTable([0, 1], np.eye(2)), user="user"
+    )
+    with pytest.raises(TypeError, match=r"column 'user' must hold text or numbers, got \[1\]"):
+        encoder.fit(pd.DataFrame({"user": [[1], [2]], "item": [0, 1]}), [0, 1])
+
+
+def test_labels_and_clicks_in_the_place_of_y_are_not_passed_over():
+    model = NextItemRecommender(None, "popularity")
+    for y in ([1, 0, 1, 1, 1, 1], pd.Series([True, False, True, True, True, None])):
+        for fit in (model.fit, model.partial_fit):
+            with pytest.warns(UserWarning, match=r"y is not read, and every row of X counts as a click.*X\[y == 1\]"):
+                fit(LOG, y)
+    model.fit(LOG, [1] * 6)
+    with pytest.raises(TypeError, match=r"y must be None, got a sparse matrix\. .* interactions="):
+        presets.co_clicks(2, codebook_size=2, **SMALL).fit(np.eye(3), csr_array(np.eye(3)))

@@ -209,7 +209,7 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
             The vectors, of unit length, and behind them, unless `content_weight` is 0, the embeddings, standardised.
         """
         check_is_fitted(self)
-        vars(self).setdefault("_nearness", {})  # of this object, for later calls as well
+        self.__dict__.setdefault("_nearness", {})  # of this object, for later calls as well
         return snapshot(self)._transform(X)
 
     def get_feature_names_out(self, input_features: Sequence[str] | np.ndarray | None = None) -> np.ndarray:
@@ -279,7 +279,7 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
 
     def _clicked_items(self):
         """Return the index of the items with clicks, built once for them; pickles hold none."""
-        cache = vars(self).setdefault("_nearness", {})
+        cache = self.__dict__.setdefault("_nearness", {})
         embeddings, items = cache.get("clicked", (None, None))
         if embeddings is not self.clicked_items_:
             items = PlacedItems(self.clicked_items_)

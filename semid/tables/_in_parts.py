@@ -144,9 +144,12 @@ def _batches_of_dataset(dataset, columns):
 
 def _written_as_histories(source, schema):
     """Return the columns that pandas, by its own note in a schema, has written from a column of histories."""
-    fragment = next(iter(source.get_fragments()), None) if _is_dataset(source) else None
-    about = getattr(fragment, "physical_schema", schema).pandas_metadata or {}
-    return [column["field_name"] for column in about.get("columns", ()) if "history" in str(column["numpy_type"])]
+    try:
+        fragment = next(iter(source.get_fragments()), None) if _is_dataset(source) else None
+    except ValueError:  # of a data set with a filter
+        fragment = None
+    columns = (getattr(fragment, "physical_schema", schema).pandas_metadata or {}).get("columns", ())
+    return [column.get("field_name") for column in columns if str(column.get("numpy_type")).startswith("history")]
 
 
 def _as_dataset(name, path):

@@ -5,6 +5,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+from pyarrow import dataset
 from scipy.sparse import csr_array
 from sklearn.pipeline import make_pipeline
 
@@ -203,8 +204,10 @@ def test_histories_in_files_are_said_to_be_lists(impressions, tmp_path):
     X, y = impressions
     X.assign(click=y).to_parquet(tmp_path / "day.parquet")
     model = DeepFMClassifier(hidden_layer_sizes=(4,), max_iter=1, random_state=0)
-    with pytest.warns(UserWarning, match="column 'history' was written as histories, and is read in parts as lists"):
-        model.fit(tmp_path, "click")
+    some = dataset.dataset(tmp_path).filter(dataset.field("user_id") < 8)
+    for files in (tmp_path, some):
+        with pytest.warns(UserWarning, match="column 'history' was written as histories, and is read in parts"):
+            model.fit(files, "click")
     with pytest.raises(TypeError, match="X must be a table in memory in partial_fit, got a PosixPath"):
         model.partial_fit(tmp_path, "click")
     with pytest.raises(TypeError, match=r"eval_set must be .* got the name 'click' of labels\. Pass \(X\.drop"):

@@ -189,6 +189,7 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
         self.n_iter_ = len(self.history_["loss"])
         self.state_ = export_state(module)
         self._live = LiveModule()
+        self._nearness: dict[str, Any] = {}
         is_clicked = (co_clicks.n_beside > 0).cpu().numpy()
         self.clicked_hashes_ = hashes[is_clicked]
         self.clicked_items_ = embeddings[first[is_clicked]]

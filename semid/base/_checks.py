@@ -13,16 +13,22 @@ import pandas as pd
 
 from semid.base._graded import graded_sizes
 
+_WRAPPERS = ("sklearn", "joblib", "pickle", "copy")  # between the line of a user and an estimator
+_PACKAGE = str(Path(__file__).parents[1])  # this file is in a folder of it
 _HALF_BYTES = (range(4), range(4, 8))  # places, lowest first
 
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn of `message` at the line outside this package that led here."""
-    package = str(Path(__file__).parents[1])  # this file is in a folder of it
+    """Warn of `message` at the line of the caller that led here: outside this package, and what it is wrapped in."""
     frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+    while frame.f_back is not None and _is_on_the_way(frame):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, category, stacklevel=level)
+
+
+def _is_on_the_way(frame):
+    is_wrapper = str(frame.f_globals.get("__name__")).partition(".")[0] in _WRAPPERS
+    return is_wrapper or frame.f_code.co_filename.startswith(_PACKAGE)
 
 
 def check_integer(name: str, value: Any, minimum: int) -> int:

@@ -1,8 +1,7 @@
 """Pickles that know which version of the package wrote them."""
 
-import warnings
-
 from semid import __version__
+from semid.base._checks import warn
 from semid.base._documentation_link import DocumentationLink
 from semid.base._removed import RemovedParameters, defaults, renewed
 from semid.exceptions import VersionWarning
@@ -20,12 +19,11 @@ class Versioned(DocumentationLink, RemovedParameters):
     def __setstate__(self, state):
         version = state.get("_semid_version", "unknown")
         if version != __version__:
-            warnings.warn(
+            warn(
                 f"{type(self).__name__} was pickled by semid {version}, and this is {__version__}: it may fail or give "
                 "other results. Fit it again, or load it where it was made and use semid.io.save, whose files later "
                 "versions read.",
                 VersionWarning,
-                stacklevel=2,
             )
         state = renewed(type(self), {name: value for name, value in state.items() if name != "_semid_version"})
         super().__setstate__(defaults(type(self)) | state)

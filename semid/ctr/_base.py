@@ -20,7 +20,7 @@ from semid.base._typing import Columns, RandomState, StrPath
 from semid.base._versioned import Versioned
 from semid.ctr._documentation import SHARED_PARTS
 from semid.ctr._fitting import begin, resume, shared_random_state, train_module, train_on, zero_untrained
-from semid.ctr._fitting_in_parts import fit_in_parts
+from semid.ctr._fitting_in_parts import check_in_memory, fit_in_parts
 from semid.ctr._former import REMOVED, in_place_of_removed
 from semid.ctr._modules import Fields as Fields  # pickles of 0.1.0 look for it here
 from semid.ctr._modules import build_module
@@ -260,6 +260,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
                 "class_weight must be a dict or None in partial_fit, got 'balanced'. Compute the weights on all data "
                 "with sklearn.utils.class_weight.compute_class_weight and pass them as a dict."
             )
+        check_in_memory(X)
         continues = hasattr(self, "state_")
         classes = check_classes(classes, self.classes_ if continues else None)
         may_be_one = classes is not None

@@ -33,11 +33,25 @@ def fit_in_parts(model, X, y, sample_weight, eval_set, continues):
         return train_on(model, module, impressions, labels, eval_set, random_state, seed)
 
 
+def check_in_memory(X):
+    """Raise for what `partial_fit` cannot go over, a table that is read in parts."""
+    if is_read_in_parts(X):
+        raise TypeError(
+            f"X must be a table in memory in partial_fit, got a {type(X).__name__}. Pass one table after the other, "
+            "such as pandas.read_parquet of each file, or all of them to fit."
+        )
+
+
 def _check_eval_set(eval_set):
     if isinstance(eval_set, tuple) and eval_set and is_read_in_parts(eval_set[0]):
         raise TypeError(
             f"eval_set must be a table in memory and its labels, got a {type(eval_set[0]).__name__}. Read it "
             "with pandas.read_parquet, or leave eval_set out: a part of X is held out then."
+        )
+    if isinstance(eval_set, tuple) and any(isinstance(part, str) for part in eval_set[1:]):
+        raise TypeError(
+            f"eval_set must be a table in memory and its labels, got the name {eval_set[1]!r} of labels. Pass "
+            "(X.drop(columns=y), X[y])."
         )
 
 

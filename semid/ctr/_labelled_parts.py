@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.utils.class_weight import compute_sample_weight
 
-from semid.base._checks import check_raw_weights
+from semid.base._checks import check_raw_weights, warn
 from semid.ctr._training_data import binary_labels, check_labels, check_two_classes
 from semid.tables._in_parts import TableInParts
 
@@ -47,6 +47,13 @@ class LabelledParts:
             raise ValueError(f"sample_weight must be another column than y, got {y!r} for both.")
         self.features = [name for name in self._table.names if name not in self._about]
         self.lists = self._table.lists
+        histories = [name for name in self._table.histories if name in self.features]
+        if histories:
+            warn(
+                f"column {histories[0]!r} was written as histories, and is read in parts as lists of ids, with "
+                "embeddings of their own and without codes. Pass impressions with histories in memory, as the encoders "
+                "make them."
+            )
         if not self.features:
             raise ValueError(f"X must have columns beside y and sample_weight, got {self._table.names}.")
         self._look_at_labels()

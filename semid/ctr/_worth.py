@@ -16,7 +16,9 @@ from semid.base._typing import RandomState, StrPath
 from semid.ctr._base import BaseCTRClassifier
 from semid.ctr._deepfm import DeepFMClassifier
 from semid.datasets import add_negatives, leave_last_out
+from semid.datasets._frames import check_nothing_missing, check_sorts
 from semid.metrics._mapping import read_mapping
+from semid.tables._frames import check_has_columns
 from semid.tables._ids import factorize_ids, find_ids, id_index, like_those, of_other_kind
 
 _N_DRAWS = 100  # of users and fits, for the noise
@@ -157,13 +159,9 @@ def codes_worth(
 
 def _impressions(log, item_ids, user, item, order, rng):
     """Return the impressions of training and test, with columns user, item (a row of the mapping) and click."""
-    if not isinstance(log, pd.DataFrame):
-        raise TypeError(f"log must be a DataFrame, got {type(log).__name__}.")
-    for parameter, column in (("user", user), ("item", item), *((("order", order),) if order is not None else ())):
-        n_columns = list(log).count(column)
-        if n_columns != 1:
-            got = f"{column!r} twice" if n_columns else f"{column!r}"
-            raise ValueError(f"{parameter} must be a column of log, got {got}; it has {list(log)}.")
+    wanted = {"user": user, "item": item} | ({} if order is None else {"order": order})
+    check_has_columns("log", log, **wanted)
+    for column in wanted.values():
         check_single_values(column, log[column])
     known = id_index(item_ids)
     rows = find_ids(known, log[item])
@@ -177,6 +175,9 @@ def _impressions(log, item_ids, user, item, order, rng):
             f"log must have interactions of users with items of the mapping, got none among {len(log)} rows{cause}."
             f"{hint}"
         )
+    if order is not None:
+        check_nothing_missing(log[kept], order)
+        check_sorts(log[kept], order, "log")
     time = np.arange(len(log)) if order is None else log[order].to_numpy()
     positives = pd.DataFrame({"user": users[kept], "item": rows[kept], "time": time[kept]})
     # The first in time is the one that counts, wherever its row is.

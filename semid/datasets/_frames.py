@@ -6,16 +6,18 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
+from semid.tables._frames import check_is_frame
+
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 
 
 def check_columns(name, frame, *columns):
     """Raise unless `frame` is a DataFrame with these columns."""
-    if not isinstance(frame, pd.DataFrame):
-        raise TypeError(f"{name} must be a DataFrame, got {type(frame).__name__}.")
-    missing = [column for column in columns if column not in frame.columns]
-    if missing:
-        raise ValueError(f"{name} must have the column {missing[0]!r}, got {list(frame.columns)}.")
+    check_is_frame(name, frame)
+    names = list(frame.columns)
+    odd = next((column for column in columns if names.count(column) != 1), None)
+    if odd is not None:
+        raise ValueError(f"{name} must have the column {odd!r}{' once' if odd in names else ''}, got {names}.")
 
 
 def check_nothing_missing(frame, *columns):
@@ -29,7 +31,7 @@ def check_nothing_missing(frame, *columns):
             )
 
 
-def check_sorts(frame, column):
+def check_sorts(frame, column, name="interactions"):
     """Raise if a column of times is text whose order is not that of the numbers it holds, or of several kinds."""
     times = frame[column]
     if isinstance(times.dtype, pd.CategoricalDtype):
@@ -53,5 +55,5 @@ def check_sorts(frame, column):
     if (numbers[1:] < numbers[:-1]).any():
         raise ValueError(
             f"column {column!r} must hold numbers or dates, got numbers as text, such as {in_order[0]!r}, of which "
-            f"'10' comes before '9'. Pass interactions.assign({column}=interactions[{column!r}].astype(float))."
+            f"'10' comes before '9'. Pass {name}.assign({column}={name}[{column!r}].astype(float))."
         )

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from semid.base._all_or_nothing import all_or_nothing, on_snapshot
+from semid.base._all_or_nothing import all_or_nothing, snapshot
 from semid.base._checks import as_array, check_integer, check_number, warn
 from semid.base._live_module import LiveModule, build_seeded, export_state, resolve_device
 from semid.base._search_space import Float, HasSearchSpace, Integer
@@ -20,6 +20,7 @@ from semid.base._versioned import Versioned
 from semid.engine._catalogue import mean_and_scale
 from semid.engine._co_clicks import CoClickOptions, CoClicks, train_co_click_encoder
 from semid.nn._co_click_encoder import CoClickEncoder
+from semid.tables._nearness import PlacedItems
 from semid.tables._rows import row_hashes
 from semid.tables._vectors import plain_array
 
@@ -36,8 +37,9 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
 
     An item without clicks has the vector that its embedding alone predicts; training shows the encoder items without
     their clicks for it. Of a pair of clicks, each item is seen without the user whom the pair is of, so that the
-    encoder cannot learn the answer by heart. `transform` knows the items of `fit` by their embeddings, and gives them
-    the vector with their clicks; to any other embedding it gives the vector without.
+    encoder cannot learn the answer by heart. `transform` knows the items of `fit` by their embeddings, to what the
+    rounding of float32, float16 or bfloat16 explains, and gives them the vector with their clicks; to any other
+    embedding it gives the vector without.
 
     As the first step of a pipeline, ``SemanticIDEncoder(presets.co_clicks(), items=table, user="user_id")`` passes it
     the clicks of the training rows alone.
@@ -74,6 +76,8 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
         Vectors of the distinct items with clicks beside others, which `transform` gives to these.
     clicked_hashes_ : ndarray of shape (n_clicked,), uint64
         Hashes of their embeddings, ascending.
+    clicked_items_ : ndarray of shape (n_clicked, n_features), float32
+        Their embeddings, by which they are known when they come back from another batch, machine or file.
     history_ : dict of ndarray of shape (max_iter,)
         ``loss`` by epoch.
     mean_ : ndarray of shape (n_features,), float32
@@ -94,7 +98,7 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
 
     Notes
     -----
-    With n items, u users, E clicks and D features: memory of about 12 n D + 4 u D + 40 E bytes beside `X`, time
+    With n items, u users, E clicks and D features: memory of about 16 n D + 4 u D + 40 E bytes beside `X`, time
     O(E · max_iter · hidden_dim · D).
 
     Examples
@@ -161,6 +165,8 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
             If a parameter is out of its range, `interactions` has not a row for each of `X`, or training diverges.
         """
         self._check_parameters()
+        if issparse(y):
+            raise TypeError("y must be None, got a sparse matrix. Pass the clicks by their name, interactions=...")
         embeddings = self._checked(X, ensure_min_samples=2)
         clicks = _checked_interactions(interactions, len(embeddings))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -183,12 +189,13 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
         self.n_iter_ = len(self.history_["loss"])
         self.state_ = export_state(module)
         self._live = LiveModule()
+        self._nearness: dict[str, Any] = {}
         is_clicked = (co_clicks.n_beside > 0).cpu().numpy()
         self.clicked_hashes_ = hashes[is_clicked]
-        self.clicked_embeddings_ = self._encoded(embeddings[first[is_clicked]], co_clicks, np.flatnonzero(is_clicked))
+        self.clicked_items_ = embeddings[first[is_clicked]]
+        self.clicked_embeddings_ = self._encoded(self.clicked_items_, co_clicks, np.flatnonzero(is_clicked))
         return self
 
-    @on_snapshot
     def transform(self, X: ArrayLike) -> np.ndarray:
         """Return the vectors of items and their embeddings; a vector knows the clicks that `fit` had for the embedding.
 
@@ -203,12 +210,8 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
             The vectors, of unit length, and behind them, unless `content_weight` is 0, the embeddings, standardised.
         """
         check_is_fitted(self)
-        embeddings = self._checked(X, reset=False)
-        vectors = self._vectors(embeddings)
-        if not self._content_weight:
-            return vectors
-        unit = self._content_weight / (self.scale_ * np.sqrt(self.n_features_in_))
-        return np.hstack([vectors, (embeddings - self.mean_) * np.float32(unit)])
+        self.__dict__.setdefault("_nearness", {})  # of this object, for later calls as well
+        return snapshot(self)._transform(X)
 
     def get_feature_names_out(self, input_features: Sequence[str] | np.ndarray | None = None) -> np.ndarray:
         """Return ``emb_0``, ``emb_1``, ...: float columns that click models take for one vector.
@@ -226,6 +229,9 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
         width = self._architecture["n_components"] + (self.n_features_in_ if self._content_weight else 0)
         return np.array([f"emb_{n}" for n in range(width)], dtype=object)
 
+    def __getstate__(self):
+        return {name: value for name, value in super().__getstate__().items() if name != "_nearness"}
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
@@ -242,17 +248,44 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
             check_number(name, getattr(self, name), 0, open_minimum=True)
         resolve_device(self.device)
 
+    def _transform(self, X):
+        embeddings = self._checked(X, reset=False)
+        vectors = self._vectors(embeddings)
+        if not self._content_weight:
+            return vectors
+        unit = self._content_weight / (self.scale_ * np.sqrt(self.n_features_in_))
+        return np.hstack([vectors, (embeddings - self.mean_) * np.float32(unit)])
+
     def _vectors(self, X):
         """Return the vectors of checked embeddings, (n_items, n_components)."""
         vectors = np.empty((len(X), self._architecture["n_components"]), dtype=np.float32)
-        hashes = row_hashes(X)
-        places = np.searchsorted(self.clicked_hashes_, hashes).clip(max=max(len(self.clicked_hashes_) - 1, 0))
-        is_clicked = np.zeros(len(X), dtype=bool)
-        if len(self.clicked_hashes_):
-            is_clicked = self.clicked_hashes_[places] == hashes
-            vectors[is_clicked] = self.clicked_embeddings_[places[is_clicked]]
+        places = self._places(X)
+        is_clicked = places >= 0
+        vectors[is_clicked] = self.clicked_embeddings_[places[is_clicked]]
         vectors[~is_clicked] = self._encoded(X[~is_clicked])
         return vectors
+
+    def _places(self, X):
+        """Return which of the items with clicks each embedding is, -1 for none."""
+        if not len(self.clicked_hashes_):
+            return np.full(len(X), -1)
+        hashes = row_hashes(X)
+        places = np.searchsorted(self.clicked_hashes_, hashes).clip(max=len(self.clicked_hashes_) - 1)
+        places[self.clicked_hashes_[places] != hashes] = -1
+        left = np.flatnonzero(places < 0)
+        if len(left) and hasattr(self, "clicked_items_"):  # which artefacts of before do not have
+            found = self._clicked_items().recognise(X[left])
+            places[left[found.is_explained]] = found.places[found.is_explained]
+        return places
+
+    def _clicked_items(self):
+        """Return the index of the items with clicks, built once for them; pickles hold none."""
+        cache = self.__dict__.setdefault("_nearness", {})
+        embeddings, items = cache.get("clicked", (None, None))
+        if embeddings is not self.clicked_items_:
+            items = PlacedItems(self.clicked_items_)
+            cache["clicked"] = self.clicked_items_, items
+        return items
 
     def _checked(self, X, **checks):
         return validate_data(self, X if issparse(X) else plain_array(X), dtype=np.float32, **checks)

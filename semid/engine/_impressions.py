@@ -139,5 +139,6 @@ def _entries_per_part(columns, parts):
 
 
 def _tensor(array, device):
-    """Return a tensor of an array; of one that nobody may write, as a log's, a copy, which is all that torch takes."""
+    """Return a tensor of an array; of one that is read backwards, or that nobody may write, as a log's, a copy."""
+    array = np.ascontiguousarray(array)  # torch takes neither
     return torch.as_tensor(array if array.flags.writeable else array.copy(), device=device)

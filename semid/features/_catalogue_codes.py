@@ -1,6 +1,5 @@
 """A tokenizer fitted on a catalogue, and the codes of its items, computed once or taken from a cache."""
 
-import warnings
 from numbers import Integral
 
 import numpy as np
@@ -17,18 +16,14 @@ from semid.features._interaction_embeddings import alignment_of_clicks, interact
 def fit_on_catalogue(tokenizer, items, options, memory):
     """Return a fitted clone of the tokenizer and the codes of `items`; with `memory`, those of an earlier call.
 
-    `options` go to its `fit`. Called by `fit` of an estimator, whose caller the warning names.
+    `options` go to its `fit`.
     """
     tokenizer = clone(tokenizer)
     if memory is None:
         return _fit(tokenizer, None, items, options)
     for name, value in tokenizer.get_params(deep=True).items():
         if name.endswith("random_state") and not isinstance(value, Integral):
-            warnings.warn(
-                f"memory keeps nothing for {name}={value!r}: each fit is to differ. Pass an int.",
-                UserWarning,
-                stacklevel=4,
-            )
+            warn(f"memory keeps nothing for {name}={value!r}: each fit is to differ. Pass an int.")
             return _fit(tokenizer, None, items, options)
     cached = check_memory(memory).cache(_fit, ignore=["items"])
     return cached(tokenizer, (__version__, items.fingerprint), items, options)
@@ -61,13 +56,13 @@ def check_takes_clicks(tokenizer, user):
     )
 
 
-def warn_of_no_clicks(tokenizer):
-    """Warn where a step of the tokenizer learns from clicks, and there is no column of users to take them from."""
+def warn_of_no_clicks(tokenizer, cause, way_out):
+    """Warn where a step of the tokenizer learns from clicks, and is about to be fitted without any."""
     for step in _steps(tokenizer).values():
         if has_fit_parameter(step, "interactions"):
             warn(
-                f"{type(step).__name__} learns from clicks, and user=None passes it none: items are told apart by "
-                "themselves. Pass the column of users too, and name it, user='user_id'."
+                f"{type(step).__name__} learns from clicks, and {cause} passes it none: items are told apart by "
+                f"themselves. {way_out}"
             )
 
 

@@ -162,7 +162,7 @@ class ClickHistory:
             If there are times here and none in the log, or `max_length` is less than 1.
         """
         check_integer("max_length", max_length, 1)
-        asked = _series(users)
+        asked = _series("users", users)
         wanted = None if times is None else self._wanted(times, len(asked))
         starts, stops = np.empty(len(asked), dtype=np.int64), np.empty(len(asked), dtype=np.int64)
         for begin in range(0, len(asked), _BLOCK):
@@ -263,7 +263,7 @@ class ClickHistory:
         """Return times in the dtype of the log's, and which are missing."""
         if self._kind is None:
             raise ValueError("times must be None where the log has none, got some. Make the log with times.")
-        read = read_times("times", _series(times))
+        read = read_times("times", _series("times", times))
         if len(read.values) != n_rows:
             raise ValueError(f"users and times must be of one length, got {n_rows} and {len(read.values)}.")
         if read.is_missing.all() or not len(self):
@@ -303,16 +303,21 @@ def _counted(users, n_users):
     return np.append(0, np.cumsum(np.bincount(users, minlength=n_users))).astype(np.int64)
 
 
-def _series(column: Any) -> pd.Series:
-    """Return a column as a Series, integers beside None as they are."""
+def _series(name: str, column: Any) -> pd.Series:
+    """Return a column as a Series, integers beside None as they are, or raise for what is none."""
     if isinstance(column, pd.Series):
         return column
+    if isinstance(column, str | bytes) or not hasattr(column, "__iter__") or getattr(column, "ndim", 1) == 0:
+        raise TypeError(f"{name} must be a column of values, got {column!r:.80} alone. Pass a list of it.")
+    if getattr(column, "ndim", 1) > 1:
+        raise ValueError(f"{name} must be one column of values, got a {type(column).__name__} of shape {column.shape}.")
     return pd.Series(column if hasattr(column, "dtype") else list(column), dtype=getattr(column, "dtype", object))
 
 
 def _columns(users, items, times):
     """Return columns of one length as Series, or raise."""
-    columns = [_series(column) for column in (users, items, times) if column is not None]
+    named = {"users": users, "items": items, "times": times}
+    columns = [_series(name, column) for name, column in named.items() if column is not None]
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1:
         raise ValueError(f"users, items and times must be of one length, got {lengths}.")

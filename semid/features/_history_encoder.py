@@ -14,7 +14,7 @@ from semid.base._checks import check_input_features, check_integer, warn
 from semid.base._versioned import Versioned
 from semid.features._click_history import ClickHistory
 from semid.features._labels import is_click
-from semid.features._times import NUMBERS, read_times
+from semid.features._times import NUMBERS, check_kinds, read_times
 from semid.tables._frames import check_table, find_column, split_columns
 from semid.tables._ids import warn_of_other_kind
 
@@ -136,7 +136,7 @@ class HistoryEncoder(Versioned, TransformerMixin, BaseEstimator):
         self.log_ = self._clicked_rows(X, y) if self.log is None else self._checked_log()
         _, times = self._users_and_times(X)
         if self.log is not None and times is not None:
-            self._warn_of_other_unit(times)
+            self._check_times(times)
         return self
 
     @all_or_nothing
@@ -300,11 +300,17 @@ class HistoryEncoder(Versioned, TransformerMixin, BaseEstimator):
             raise ValueError(f"time must go with the log, which has {has}, got {self.time!r}. {way_out}.")
         return self.log
 
-    def _warn_of_other_unit(self, times):
-        """Warn if all rows are so much later, or earlier, than the log that their times may be in another unit."""
+    def _check_times(self, times):
+        """Raise if times are of another kind than those of the log; warn if they may be in another unit.
+
+        They may if all rows are so much later, or earlier, than the log.
+        """
         asked, known = read_times("time", times), self.log_._times
         values = asked.values[~asked.is_missing]
-        if not len(values) or not len(known) or asked.kind != NUMBERS:
+        if not len(values) or not len(known):
+            return
+        check_kinds("time", asked.kind, self.log_._kind)
+        if asked.kind != NUMBERS:
             return
         first, last = known.min(), known.max()
         is_later = values.min() / _OTHER_UNIT > last > 0

@@ -10,7 +10,7 @@ from sklearn.utils import check_random_state
 from semid.base._checks import check_integer, check_single_values
 from semid.base._typing import RandomState
 from semid.features._labels import is_click
-from semid.tables._frames import as_index
+from semid.tables._frames import as_index, check_has_columns
 from semid.tables._ids import factorize_ids, find_ids, id_index, like_those, of_other_kind
 
 _ALIGNMENT_DIM = 64  # of what clicks say of an item, if there are enough users and items
@@ -158,6 +158,7 @@ def log_of_clicks(users, items, y, item_ids, user):
     ValueError
         If `y` does not say which rows are clicks, no item is in the catalogue, or fewer than two users or items remain.
     """
+    check_single_values(f"column {user!r}", users)
     clicked = is_click(y, f"with user={user!r}")
     is_known = find_ids(id_index(item_ids), items) >= 0
     if not is_known.any():
@@ -190,13 +191,7 @@ def _without(matrix, left, right):
 
 def _positions(interactions, item_ids, user, item):
     """Return for each interaction the number of its user and the place of its item, and the catalogue as an Index."""
-    if not isinstance(interactions, pd.DataFrame):
-        raise TypeError(f"interactions must be a DataFrame, got {type(interactions).__name__}.")
-    for parameter, column in (("user", user), ("item", item)):
-        if column not in interactions:
-            raise ValueError(
-                f"{parameter} must be a column of interactions, got {column!r}; it has {list(interactions)}."
-            )
+    check_has_columns("interactions", interactions, user=user, item=item)
     catalogue = as_index(item_ids if hasattr(item_ids, "dtype") else pd.Series(item_ids, dtype=object))
     for name, column in (("item_ids", pd.Series(catalogue)), *((c, interactions[c]) for c in (user, item))):
         check_single_values(name, column)

@@ -1,6 +1,5 @@
 """From item ids to codes, inside a table of impressions."""
 
-import warnings
 from collections.abc import Sequence
 from itertools import chain
 from types import MappingProxyType
@@ -14,7 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from semid.base._all_or_nothing import all_or_nothing, snapshot
-from semid.base._checks import check_input_features, check_option
+from semid.base._checks import check_input_features, check_option, warn
 from semid.base._versioned import Versioned
 from semid.features._catalogue_codes import (
     check_takes_clicks,
@@ -151,7 +150,8 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         if self.user is not None:
             options = self._clicks(X, y, columns)
         else:
-            warn_of_no_clicks(self.tokenizer)
+            way_out = "Pass the column of users too, and name it, user='user_id'."
+            warn_of_no_clicks(self.tokenizer, "user=None", way_out)
         self.tokenizer_, self.codes_ = fit_on_catalogue(self.tokenizer, self.items, options, self.memory)
         self.ids_ = self.items.ids
         self._warn_of_unknown_ids(columns)
@@ -378,12 +378,10 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
             is_unknown = find_ids(index, ids) < 0
             of_all = is_unknown[column.entries] if is_history(column) else is_unknown
             if of_all.sum() > _TOLERATED_UNKNOWN * len(of_all):
-                warnings.warn(
+                warn(
                     f"{of_all.mean():.0%} of the {what} of column {name!r} have ids that are not in the item table, "
                     f"and get no codes: {like_those(ids[is_unknown], self.ids_, 'the table')}. Is it the right column, "
-                    "and of the same type?",
-                    UserWarning,
-                    stacklevel=4,
+                    "and of the same type?"
                 )
 
 

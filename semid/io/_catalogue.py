@@ -41,7 +41,7 @@ from semid.base._typing import StrPath
 from semid.io import _tokenizer_steps as steps
 from semid.io._arrow import import_pyarrow
 from semid.io._catalogue_changes import CatalogueDiff, check_popularity, counts, difference, popularity_of
-from semid.io._catalogue_items import check_below, given_items, ids_for, one_of
+from semid.io._catalogue_items import check_below, given_items, ids_for
 from semid.io._errors import ArtifactError
 from semid.io._files import sync_folder
 from semid.io._generation import ITEMS, TOKENIZER, Generation, damaged, read_manifest
@@ -233,7 +233,7 @@ class Catalogue:
         """
         with writing(self.folder):
             parent = self.open()
-            ids = ids_for(parent, item_ids, one_of(X, codes))
+            ids = ids_for(parent, item_ids, X, codes)
             if not len(ids):
                 return parent
             new = np.flatnonzero(find_ids(parent._index, ids) < 0)
@@ -298,7 +298,7 @@ class Catalogue:
         """
         with writing(self.folder):
             parent = self.open()
-            ids = ids_for(parent, item_ids, one_of(X, codes))
+            ids = ids_for(parent, item_ids, X, codes, popularity)
             traffic = check_popularity(popularity, len(ids))
             if codes is None and tokenizer is None:
                 tokenizer = clone(parent.tokenizer())

@@ -7,7 +7,7 @@ import numpy as np
 
 from semid.io import _tokenizer_steps as steps
 from semid.io._mapping import _checked_codes, checked_ids
-from semid.tables._ids import find_ids, id_index, like_those, of_other_kind
+from semid.tables._ids import find_ids, id_index, like_those, of_other_kind, warn_of_other_order
 
 
 class Given(NamedTuple):
@@ -32,6 +32,8 @@ def given_items(item_ids, X, tokenizer, codes, codebook_sizes, parent, popularit
     """Check items, and encode them by the tokenizer, in the labels of the generation `parent` where there is one."""
     content = one_of(X, codes)
     ids = checked_ids("item_ids", item_ids, _n_rows(content))
+    if parent is None:  # else `ids_for` has looked
+        _warn_of_other_order(ids, X=X, codes=codes)
     if codes is not None:
         if tokenizer is not None:
             raise ValueError("tokenizer must be left out with codes: pass X, which it encodes.")
@@ -62,9 +64,10 @@ def _n_rows(content):
     return content.shape[0] if hasattr(content, "shape") else len(content)
 
 
-def ids_for(parent, item_ids, content):
+def ids_for(parent, item_ids, X, codes, popularity=None):
     """Return ids that are whole, and of the kind that the generation has."""
-    ids = checked_ids("item_ids", item_ids, _n_rows(content))
+    ids = checked_ids("item_ids", item_ids, _n_rows(one_of(X, codes)))
+    _warn_of_other_order(ids, X=X, codes=codes, popularity=popularity)
     if len(parent) and len(ids) and of_other_kind(parent.item_ids, ids):
         raise TypeError(
             f"item_ids must be of the kind that the catalogue has, got {like_those(ids, parent.item_ids, 'it')}. Pass "
@@ -78,6 +81,11 @@ def ids_for(parent, item_ids, content):
         odd = next((value for value in ids.tolist() if not _is_whole(value)), ids[0])
         raise TypeError(f"item_ids must be whole numbers, as those of the catalogue are, got {odd!r}.")
     return ids
+
+
+def _warn_of_other_order(ids, **rows):
+    for name, values in rows.items():
+        warn_of_other_order(name, values, ids)
 
 
 def _is_whole(value):

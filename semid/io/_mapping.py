@@ -17,6 +17,7 @@ from semid.metrics import _mapping
 from semid.metrics._mapping import ItemCodes
 from semid.metrics._mapping_columns import text_of_bytes
 from semid.metrics._mapping_rows import NO_CODE
+from semid.tables._ids import check_no_ids
 
 
 def read_mapping(source: StrPath | Mapping | pd.DataFrame | ArrayLike) -> ItemCodes:
@@ -193,6 +194,7 @@ def letters_of(n):
 
 def _checked_codes(codes: Any) -> np.ndarray:
     """Return `codes` as int64, or raise unless every row is codes and then, perhaps, NO_CODE."""
+    check_no_ids("codes", codes)
     codes = _mapping._checked(codes.to_numpy() if hasattr(codes, "to_numpy") else np.asarray(codes))
     is_code = codes != NO_CODE
     has_gap = ~is_code[:, 0] | (is_code[:, 1:] & ~is_code[:, :-1]).any(axis=1)

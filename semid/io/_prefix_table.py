@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from semid.base._checks import as_numbers, check_integer
 from semid.io._mapping import letters_of
-from semid.tables._prefixes import PrefixTable
+from semid.tables._prefixes import PrefixTable, check_sizes_of_codebooks
 
 
 def prefix_table(codes: ArrayLike, codebook_sizes: Sequence[int] | None = None) -> PrefixTable:
@@ -98,7 +98,12 @@ class CodeVocabulary(NamedTuple):
                     f"codes of codebook {n} must lie in [0, {len(self.token_ids[n])}), got {column.min()} to "
                     f"{column.max()}."
                 )
-        columns = [tokens[column] for tokens, column in zip(self.token_ids, codes.astype(np.int64).T, strict=False)]
+        if (codes != np.round(codes)).any():
+            raise ValueError(f"codes must be whole numbers, got {codes[codes != np.round(codes)][0]}.")
+        columns = [
+            np.asarray(tokens, dtype=np.int64)[column]
+            for tokens, column in zip(self.token_ids, codes.astype(np.int64).T, strict=False)
+        ]
         return np.stack(columns, axis=1) if columns else np.empty((len(codes), 0), dtype=np.int64)
 
     def decode(self, tokens: ArrayLike) -> np.ndarray:
@@ -128,8 +133,9 @@ class CodeVocabulary(NamedTuple):
             )
         codes = np.full(tokens.shape, -1, dtype=np.int64)
         for n, column in enumerate(tokens.T):
-            order = np.argsort(self.token_ids[n])
-            known = self.token_ids[n][order]
+            known = np.asarray(self.token_ids[n])
+            order = np.argsort(known)
+            known = known[order]
             places = np.minimum(np.searchsorted(known, column), len(known) - 1)
             codes[:, n] = np.where(known[places] == column, order[places], -1)
         return codes
@@ -158,6 +164,8 @@ def add_code_tokens(tokenizer: Any, codebook_sizes: Sequence[int]) -> CodeVocabu
     ------
     ValueError
         If a size is less than 1, or the tokenizer does not keep a token whole.
+    TypeError
+        If `codebook_sizes` is no sequence of integers.
 
     Examples
     --------
@@ -172,7 +180,7 @@ def add_code_tokens(tokenizer: Any, codebook_sizes: Sequence[int]) -> CodeVocabu
     >>> tokenizer("buy <a_1><b_2>")["input_ids"]
     [0, 3, 6]
     """
-    sizes = [check_integer("each of codebook_sizes", size, 1) for size in codebook_sizes]
+    sizes = check_sizes_of_codebooks(codebook_sizes)
     flat = [f"<{letters_of(n)}_{code}>" for n, size in enumerate(sizes) for code in range(size)]
     tokenizer.add_tokens(flat)
     ids = np.asarray(tokenizer.convert_tokens_to_ids(flat), dtype=np.int64)
@@ -231,6 +239,7 @@ class CodeLogitsProcessor:
         self.table, self.vocabulary = table, vocabulary
         self.prompt_length = check_integer("prompt_length", prompt_length, 0)
         self.end_token_id = check_integer("end_token_id", end_token_id, 0)
+        self._largest = max(self.end_token_id, *(int(np.max(tokens)) for tokens in vocabulary.token_ids))
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         """Return `scores` (B, n_tokens) with -inf for every token that leads to no item.
@@ -245,7 +254,13 @@ class CodeLogitsProcessor:
         Returns
         -------
         scores : Tensor
+
+        Raises
+        ------
+        ValueError
+            If there are fewer tokens than the prompt has, or scores of fewer tokens than the vocabulary has.
         """
+        self._check(input_ids, scores)
         generated = input_ids[:, self.prompt_length :].cpu().numpy()
         level = generated.shape[1]
         allowed = np.zeros(tuple(scores.shape), dtype=bool)
@@ -259,6 +274,19 @@ class CodeLogitsProcessor:
         import torch
 
         return scores.masked_fill(torch.from_numpy(~allowed).to(scores.device), -torch.inf)
+
+    def _check(self, input_ids, scores):
+        if input_ids.shape[1] < self.prompt_length:
+            raise ValueError(
+                f"prompt_length must be the number of tokens before the first code, got {self.prompt_length} where "
+                f"the model was given {input_ids.shape[1]}. Pass input_ids.shape[1] of a decoder, 1 of an "
+                "encoder-decoder."
+            )
+        if scores.shape[1] <= self._largest:
+            raise ValueError(
+                f"vocabulary and end_token_id must be tokens of the model, which has {scores.shape[1]}, got "
+                f"{self._largest}. Call model.resize_token_embeddings(len(tokenizer)) after add_code_tokens."
+            )
 
     def __repr__(self) -> str:
         return f"CodeLogitsProcessor({self.table!r}, prompt_length={self.prompt_length})"

@@ -304,11 +304,16 @@ def _check_co_click_embedder(embedder):
     if vectors.dtype != np.float32 or not is_unit:
         raise ValueError(f"clicked_embeddings_ must be unit vectors, float32 of shape {shape}, got {vectors.shape}.")
     mean, n_features = embedder.mean_, embedder.n_features_in_
+    items = getattr(embedder, "clicked_items_", None)  # which those of before do not have
+    if items is not None and not (
+        items.dtype == np.float32 and items.shape == (len(hashes), n_features) and (row_hashes(items) == hashes).all()
+    ):
+        raise ValueError(f"clicked_items_ must be the float32 embeddings of clicked_hashes_, got {items.shape}.")
     if mean.dtype != np.float32 or mean.shape != (n_features,) or not np.isfinite(mean).all():
         raise ValueError(f"mean_ must be {n_features} finite numbers, float32, got {mean.dtype} of shape {mean.shape}.")
     check_number("scale_", embedder.scale_, 0, open_minimum=True)
     check_number("content_weight", embedder._content_weight, 0)
-    if not np.isfinite(on_cpu(embedder).transform(table_of(embedder, 0.0))).all():
+    if not np.isfinite(np.asarray(on_cpu(embedder).transform(table_of(embedder, 0.0)))).all():
         raise ValueError(f"scale_ must keep embeddings finite, got {embedder.scale_}.")
 
 

@@ -10,6 +10,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from semid.base._all_or_nothing import snapshot
+from semid.features._catalogue_codes import warn_of_no_clicks
 
 
 def last_step(estimator):
@@ -39,7 +40,14 @@ def is_fitted(estimator):
 
 def fitted_on(estimator, X):
     """Return the tokenizer as it is if it has been fitted, else a clone that is fitted on `X`."""
-    return estimator if is_fitted(estimator) else clone(estimator).fit(X)
+    if is_fitted(estimator):
+        return estimator
+    way_out = (
+        "Pass tokenizer=presets.co_clicks().fit(X, embedder__interactions=interaction_matrix(log, item_ids)), or "
+        "another one that was fitted with clicks."
+    )
+    warn_of_no_clicks(estimator, "a catalogue", way_out)
+    return clone(estimator).fit(X)
 
 
 def codes_of(estimator, X):

@@ -1,6 +1,5 @@
 """What the metrics take: checks of arrays, and their distinct rows."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,28 +8,19 @@ from numpy.typing import ArrayLike
 
 from semid.base._checks import as_array, check_single_values, warn_of_packed_bits
 from semid.metrics._mapping_rows import NO_CODE
-from semid.tables._ids import factorize_ids, is_called_id
+from semid.tables._ids import check_no_ids, factorize_ids
+from semid.tables._vectors import plain_array
 
 
-def check_no_ids(name: str, table: Any) -> None:
-    """Raise if a table has a column of ids, which would count as one of `name`."""
-    names = getattr(table, "column_names", None) or getattr(table, "columns", ())  # pyarrow's columns are no names
-    names = names if isinstance(names, Iterable) else ()
-    ids = [column for column in names if isinstance(column, str) and is_called_id(column)]
-    ids = [column for column in ids if not _has_fractions(table[column])]
-    if ids:
-        raise ValueError(f"{name} must not hold ids, got the column {ids[0]!r}. Pass the other columns alone.")
-
-
-def _has_fractions(column):
-    values = np.asarray(column)
-    return values.dtype.kind == "f" and bool((values != np.round(values))[np.isfinite(values)].any())
+def as_table(name: str, rows: Any) -> np.ndarray:
+    """Return embeddings or codes as an array, also of a frame whose columns are nullable or Arrow's; raise for ids."""
+    check_no_ids(name, rows)
+    return as_array(name, plain_array(rows) if isinstance(rows, pd.DataFrame) else rows)
 
 
 def check_codes(codes: ArrayLike) -> np.ndarray:
     """Return `codes` as an array, or raise unless they are integers of at least NO_CODE, one row per item."""
-    check_no_ids("codes", codes)
-    codes = as_array("codes", codes)
+    codes = as_table("codes", codes)
     if codes.ndim != 2 or codes.size == 0:
         raise ValueError(f"codes must have shape (n_items, n_codebooks) and not be empty, got {codes.shape}.")
     if codes.dtype.kind not in "iu":
@@ -65,8 +55,7 @@ def check_sizes(codes: np.ndarray, codebook_size: Any) -> np.ndarray:
 
 def check_rows(name: str, X: ArrayLike, n_items: int | None = None) -> np.ndarray:
     """Return `X` as a 2-D array of finite floats, in float32 if it has no more digits than that."""
-    check_no_ids(name, X)
-    X = as_array(name, X)
+    X = as_table(name, X)
     if X.ndim != 2 or X.size == 0:
         raise ValueError(f"{name} must be 2-D, one row per item, and not be empty, got shape {X.shape}.")
     if X.dtype.kind not in "biuf":

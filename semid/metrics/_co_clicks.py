@@ -246,7 +246,7 @@ class UserItems(NamedTuple):
         numbers, _ = factorize_ids(users)
         if (numbers < 0).any():
             raise ValueError(f"users must not be missing, got {np.count_nonzero(numbers < 0)} missing.")
-        return cls.of_numbers(numbers, items, n_items)
+        return cls.of_numbers(numbers, items.astype(np.int64), n_items)  # uint64 beside int64 would be float64
 
     @classmethod
     def of_numbers(cls, users, items, n_items):

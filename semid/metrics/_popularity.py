@@ -138,7 +138,11 @@ def check_popularity(popularity: ArrayLike, n_items: int) -> np.ndarray:
     """Return `popularity` as float64, one finite number of at least 0 per item, or raise."""
     weights = as_numbers("popularity", popularity).astype(np.float64)
     if weights.shape != (n_items,):
-        raise ValueError(f"popularity must have shape ({n_items},), one number per item, got {weights.shape}.")
+        way_out = " Of a Series by item id, pass popularity.reindex(item_ids, fill_value=0)."
+        raise ValueError(
+            f"popularity must have shape ({n_items},), one number per item, got {weights.shape}."
+            f"{way_out if isinstance(popularity, pd.Series) else ''}"
+        )
     if not np.isfinite(weights).all() or weights.min(initial=0) < 0 or weights.sum() == 0:
         odd = weights[~np.isfinite(weights) | (weights < 0)]
         got = f"{odd[0]}" if len(odd) else "zeros alone"

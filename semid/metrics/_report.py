@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from textwrap import fill
 from typing import NamedTuple
 
@@ -129,11 +130,14 @@ class TokenizerReport:
         ------
         ImportError
             If matplotlib is not installed.
+        OSError
+            If `path` is a folder, or in one that is not there.
         ValueError
             If the report was not made by `tokenizer_report`, and has no items.
         """
         from semid.plots._page import page_of_report  # the one import upwards, of a method that few call
 
+        check_place(path)
         write_whole(path, page_of_report(self, name))
 
     def compare(self, other: "TokenizerReport", names: tuple[str, str] = ("this", "other")) -> "ReportComparison":
@@ -262,11 +266,14 @@ class ReportComparison:
         ------
         ImportError
             If matplotlib is not installed.
+        OSError
+            If `path` is a folder, or in one that is not there.
         ValueError
             If a report was not made by `tokenizer_report`, and has no items.
         """
         from semid.plots._page import page_of_comparison  # as above
 
+        check_place(path)
         write_whole(path, page_of_comparison(self))
 
 
@@ -279,14 +286,27 @@ def _two_names(names):
     return names
 
 
+def check_place(path: StrPath) -> None:
+    """Raise unless a file can be put at `path`."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path):
+        raise IsADirectoryError(f"path must be that of a file, got the folder {os.fspath(path)!r}. Name a file in it.")
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(f"path must be in a folder that exists, got {os.fspath(path)!r}. Create that first.")
+
+
 def write_whole(path: StrPath, text: str) -> None:
     """Write a file that is whole or not there."""
     path = os.fspath(path)
     part = f"{path}.part"
-    # Half an emoji, which a title may be cut to, is no UTF-8.
-    with open(part, "w", encoding="utf-8", errors="replace", newline="\n") as file:
-        file.write(text)
-    os.replace(part, path)
+    try:
+        # Half an emoji, which a title may be cut to, is no UTF-8.
+        with open(part, "w", encoding="utf-8", errors="replace", newline="\n") as file:
+            file.write(text)
+        os.replace(part, path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
 
 
 def as_text(value: float) -> str:

@@ -10,9 +10,9 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.metrics import normalized_mutual_info_score
 from sklearn.utils import check_random_state
 
-from semid.base._checks import as_array, check_integer
+from semid.base._checks import check_integer
 from semid.base._typing import RandomState
-from semid.metrics._arrays import check_no_ids, check_rows, distinct_rows, numbered_labels, rescaled
+from semid.metrics._arrays import as_table, check_rows, distinct_rows, numbered_labels, rescaled
 from semid.metrics._mapping_rows import NO_CODE
 
 _DISTANCES_AT_ONCE = 2**22  # 16 MB in float32
@@ -257,8 +257,7 @@ def distances_between(
     name: str, representation: ArrayLike, n_items: int | None = None
 ) -> "_HammingDistances | _SquaredDistances":
     """Return what has the distances from some items to all: Hamming's between codes, squared ones between vectors."""
-    check_no_ids(name, representation)
-    array = as_array(name, representation)
+    array = as_table(name, representation)
     is_codes = array.dtype.kind in "iu" and array.size > 0 and array.min() >= NO_CODE
     return _HammingDistances(name, array, n_items) if is_codes else _SquaredDistances(name, array, n_items)
 

@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils import check_random_state
 
-from semid.base._checks import as_array, check_integer, check_option, check_single_values, warn
+from semid.base._checks import check_integer, check_option, check_single_values, warn
 from semid.base._typing import RandomState, StrPath
 from semid.metrics._arrays import (
+    as_table,
     check_labels,
-    check_no_ids,
     check_rows,
     check_sizes,
     distinct_rows,
@@ -41,6 +41,7 @@ from semid.metrics._report import ReportItems, TokenizerReport
 from semid.metrics._representations import neighbor_overlap, neighbor_overlaps
 from semid.metrics._traffic import Traffic, read_log
 from semid.metrics._verdict import PURPOSES, verdict
+from semid.tables._ids import warn_of_other_order
 
 _FLOAT32, _EMBEDDING_DIM = 4, 16  # bytes, and the width of an embedding in the click models' defaults
 
@@ -178,6 +179,9 @@ def tokenizer_report(
         warn("y of tokenizer_report is called labels now: pass labels=.", FutureWarning)
         labels = y
     item_ids, codes = read_mapping(codes)
+    rows = {"X": X, "reconstruction": reconstruction, "popularity": popularity, "labels": labels, "titles": titles}
+    for name, values in rows.items():
+        warn_of_other_order(name, values, item_ids)
     items = _Items(len(codes), X, reconstruction)
     labels = None if labels is None else _labels(labels, len(codes))
     titles = None if titles is None else _texts(titles, len(codes))
@@ -236,8 +240,7 @@ class _Items:
     def __init__(self, n_items, X, reconstruction):
         self.rows, self.X, self.reconstruction = np.arange(n_items), None, None
         if X is not None:
-            check_no_ids("X", X)
-            X = as_array("X", X)
+            X = as_table("X", X)
             if X.ndim == 2 and X.dtype.kind == "f" and len(X) == n_items:
                 self.rows = np.flatnonzero(~np.isnan(X).all(axis=1))
             is_left = 0 < len(self.rows) < n_items
@@ -245,7 +248,7 @@ class _Items:
         elif reconstruction is not None:
             raise ValueError("reconstruction must come with the embeddings it is compared with, got X=None.")
         if reconstruction is not None:
-            reconstruction = as_array("reconstruction", reconstruction)
+            reconstruction = as_table("reconstruction", reconstruction)
             is_left = reconstruction.ndim == 2 and len(reconstruction) == n_items
             rows = reconstruction[self.rows] if is_left else reconstruction
             self.reconstruction = check_rows("reconstruction", rows, len(self.rows) if is_left else n_items)

@@ -9,7 +9,7 @@ import pandas as pd
 from semid.base._checks import check_single_values
 from semid.metrics._co_clicks import Contests, Partners, UserItems, hit_rates, rates_of_pairs
 from semid.metrics._popularity import PARTS, allocation_by_popularity, check_popularity, part_of_each, shares_codes
-from semid.tables._frames import from_arrow
+from semid.tables._frames import check_has_columns, from_arrow
 from semid.tables._ids import factorize_ids, find_ids, id_index, like_those, of_other_kind
 
 N_CONTESTS = 20_000
@@ -29,13 +29,8 @@ def read_log(interactions: Any, item_ids: np.ndarray, user: str, item: str) -> L
     """Return the interactions of a table, or raise unless it has both columns and items of the mapping in them."""
     if hasattr(interactions, "__arrow_c_stream__") and not isinstance(interactions, pd.DataFrame):
         interactions = from_arrow("interactions", interactions)
-    if not isinstance(interactions, pd.DataFrame):
-        raise TypeError(f"interactions must be a DataFrame, got {type(interactions).__name__}.")
-    for parameter, column in (("user", user), ("item", item)):
-        n_columns = list(interactions).count(column)
-        if n_columns != 1:
-            got = f"{column!r} twice" if n_columns else f"{column!r}"
-            raise ValueError(f"{parameter} must be a column of interactions, got {got}; it has {list(interactions)}.")
+    check_has_columns("interactions", interactions, user=user, item=item)
+    for column in (user, item):
         check_single_values(column, interactions[column])
     known = id_index(item_ids)
     rows = find_ids(known, interactions[item])

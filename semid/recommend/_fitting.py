@@ -114,6 +114,9 @@ def train(model, module, clicks, bounds, held_out, max_iter, seed, *, is_whole_f
         return model
     device = resolve_device(model.device)
     sequences = Sequences(clicks.entries, *windows(*bounds, model.max_length), device)
+    if not len(sequences):  # later clicks, none of them behind another
+        model.state_ = export_state(module)
+        return model
     size = int(np.clip(len(sequences) // 50, 16, 256)) if model.batch_size == "auto" else model.batch_size
     options = SequenceOptions(max_iter, size, model.learning_rate, model.n_iter_no_change, bool(model.verbose))
     generator = torch.Generator().manual_seed(seed)
@@ -193,13 +196,24 @@ def _known_clicks(model, log, users, max_length=None, *, times=None):
     return as_histories(column, lambda ids: positions_in(model._index(), ids, "the log"))
 
 
+def warn_of_labels(X, y):
+    """Warn if `y`, which is not read, says that some rows are no clicks; `X` has as many rows."""
+    labels = None if y is None or np.ndim(y) != 1 or len(y) != len(X) else pd.Series(y).dropna()
+    if labels is not None and labels.isin([0, 1]).all() and (labels == 0).any():
+        warn(
+            f"y is not read, and every row of X counts as a click, also the {(labels == 0).mean():.0%} of them whose "
+            "label is 0. Pass X[y == 1]."
+        )
+
+
 def _warn_of_rows_that_are_no_clicks(X):
     """Warn if a column that is called like a label is 0 in some rows: they would be learned as clicks."""
     names, columns = split_columns(X)
     for name, column in zip(names, columns, strict=True):
-        if plain_name(name) in _LABELS and column.isin([0, 1]).all() and (column == 0).any():
+        is_no_click = (column == 0).fillna(False).to_numpy(dtype=bool)
+        if plain_name(name) in _LABELS and column.dropna().isin([0, 1]).all() and is_no_click.any():
             warn(
-                f"every row of X counts as a click, also the {(column == 0).mean():.0%} of them whose {name!r} is 0. "
+                f"every row of X counts as a click, also the {is_no_click.mean():.0%} of them whose {name!r} is 0. "
                 f"Pass X[X[{name!r}] == 1]."
             )
 

@@ -16,7 +16,7 @@ from semid.base._typing import RandomState, StrPath
 from semid.base._versioned import Versioned
 from semid.features import ClickHistory, ItemTable, SemanticIDEncoder
 from semid.recommend._catalogue import positions_in
-from semid.recommend._fitting import begin, held_out_of, known_log, resume, train
+from semid.recommend._fitting import begin, held_out_of, known_log, resume, train, warn_of_labels
 from semid.recommend._modules import build_module
 from semid.recommend._parameters import check_parameters
 from semid.recommend._recommending import (
@@ -250,6 +250,7 @@ class NextItemRecommender(Versioned, BaseEstimator):
         random_state = check_random_state(self.random_state)
         seed = int(random_state.randint(np.iinfo(np.int32).max))
         X = check_table(self, X, reset=True)
+        warn_of_labels(X, y)
         later = None if eval_set is None else check_table(snapshot(self), eval_set, reset=False)
         clicks, module = begin(self, X, seed)
         *bounds, held_out = held_out_of(self, clicks, later, random_state)
@@ -259,7 +260,8 @@ class NextItemRecommender(Versioned, BaseEstimator):
     def partial_fit(self, X: pd.DataFrame | ArrayLike, y: Any = None) -> Self:
         """Go once over later clicks and the items before them, from the weights as they are.
 
-        Of each user in `X`, the last `max_length` clicks and what `X` adds to them are learned. Nothing is held out.
+        Of each user in `X`, the last `max_length` clicks and what `X` adds to them are learned. Nothing is held out. Of
+        first clicks alone, popularity is all that is learned: ``n_iter_`` is 0.
         With ``codes=None``, items that are met for the first time are added to the catalogue; with codes, `add_items`
         adds them.
 
@@ -283,6 +285,7 @@ class NextItemRecommender(Versioned, BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         continues = hasattr(self, "log_")
         X = check_table(self, X, reset=not continues)
+        warn_of_labels(X, y)
         clicks, module = (resume if continues else begin)(self, X, seed)
         return train(self, module, clicks, (clicks.offsets[:-1], clicks.offsets[1:]), None, 1, seed)
 

@@ -94,6 +94,8 @@ def as_histories(histories, positions):
     """Return `Histories` of lists of ids or a `HistoryArray`; `positions` gives rows of the catalogue for ids."""
     if isinstance(histories, str) or not hasattr(histories, "__iter__"):
         raise TypeError(f"histories must be a list of lists of item ids, got {histories!r:.80}.")
+    if hasattr(histories, "columns"):
+        raise TypeError(f"histories must be one column of lists, got a {type(histories).__name__}. Pass its column.")
     if not isinstance(getattr(histories, "dtype", None), HistoryDtype):
         histories = HistoryArray._from_sequence(histories if hasattr(histories, "dtype") else list(histories))
     column = getattr(histories, "array", histories)

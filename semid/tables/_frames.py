@@ -39,10 +39,12 @@ def as_index(ids: Any) -> pd.Index:
 
 
 def split_columns(X: pd.DataFrame | np.ndarray, *, plain_lists: bool = True) -> tuple[list, list[pd.Series]]:
-    """Return the names and the columns, as pandas Series, of a DataFrame or a 2-D array.
+    """Return the names and the columns, as pandas Series, of a table or a 2-D array.
 
     Columns of Arrow's lists become objects with `plain_lists`, and stay what they are without.
     """
+    if not isinstance(X, pd.DataFrame) and hasattr(X, "__arrow_c_stream__"):
+        X = from_arrow("X", X)
     if not isinstance(X, pd.DataFrame):
         X = pd.DataFrame(X)
         X = X.infer_objects()
@@ -78,10 +80,32 @@ def find_columns(parameter, wanted, names):
 def find_column(parameter, entry, names):
     """Return the position of the column that has the name or the position `entry`."""
     if isinstance(entry, str) and entry in names:
+        if names.count(entry) > 1:
+            raise ValueError(f"{parameter} must name one column of X, got {entry!r}, which {names.count(entry)} have.")
         return names.index(entry)
     if isinstance(entry, int | np.integer) and not isinstance(entry, bool) and -len(names) <= entry < len(names):
         return int(entry) % len(names)
     raise ValueError(f"{parameter} must name columns of X, or give their positions, got {entry!r}; X has {names}.")
+
+
+def check_is_frame(name: str, table: Any) -> None:
+    """Raise unless a table is a DataFrame of pandas."""
+    if isinstance(table, pd.DataFrame):
+        return
+    if hasattr(table, "to_pandas"):
+        kind = f"{type(table).__module__.partition('.')[0]}.{type(table).__name__}"
+        raise TypeError(f"{name} must be a DataFrame of pandas, got a {kind}. Pass {name}.to_pandas().")
+    raise TypeError(f"{name} must be a DataFrame, got {type(table).__name__}.")
+
+
+def check_has_columns(name: str, table: Any, **columns: Any) -> None:
+    """Raise unless a DataFrame has each of `columns`, parameter by parameter, and has it once."""
+    check_is_frame(name, table)
+    for parameter, column in columns.items():
+        n_columns = list(table).count(column)
+        if n_columns != 1:
+            got = f"{column!r} twice" if n_columns else f"{column!r}"
+            raise ValueError(f"{parameter} must be a column of {name}, got {got}; it has {list(table)}.")
 
 
 def from_arrow(name, X):

@@ -16,6 +16,7 @@ from pandas.api import types
 from pandas.api.extensions import ExtensionArray, ExtensionDtype, register_extension_dtype
 from pandas.api.indexers import check_array_indexer
 
+from semid.tables._frames import without_views
 from semid.tables._ids import concat_ids, factorize_ids, find_ids, id_index
 
 UNKNOWN_CODE = -1  # of an item without codes
@@ -331,7 +332,7 @@ def _restore(array_type, bounds, kind):
 
 def _is_arrow(scalars):
     is_list = isinstance(getattr(scalars, "dtype", None), pd.ArrowDtype) and scalars.dtype.type is list
-    return is_list or type(scalars).__module__.partition(".")[0] == "pyarrow"
+    return is_list or type(scalars).__module__.partition(".")[0] in ("pyarrow", "polars")
 
 
 def _flattened_arrow(column):
@@ -339,8 +340,11 @@ def _flattened_arrow(column):
     import pyarrow as pa
 
     array = pa.chunked_array(column) if isinstance(column, list) else column
-    if not isinstance(array, pa.Array | pa.ChunkedArray):
+    if hasattr(column, "__arrow_array__"):
         array = column.__arrow_array__()
+    elif not isinstance(array, pa.Array | pa.ChunkedArray):
+        array = pa.chunked_array(column)  # of polars
+    array = array.cast(without_views(pa, array.type))
     chunks = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
     if pa.types.is_null(array.type):
         return pd.Series(_EMPTY), np.zeros(len(array), dtype=np.int64)

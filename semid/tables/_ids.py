@@ -6,7 +6,7 @@ what is missing. Whatever joins, excludes, looks up or puts together two columns
 """
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from decimal import Decimal
 from numbers import Real
 from typing import Any
@@ -113,6 +113,34 @@ def warn_of_other_kind(name: str, known: pd.Index, asked: Any, owner: str) -> No
         )
 
 
+def warn_of_other_order(name: str, rows: Any, ids: Any) -> None:
+    """Warn if `rows` of pandas, which are read in their order, go by `ids` in another order, as `value_counts` does.
+
+    An index of integers says so by its name alone: without one, it is that of a table whose rows have been moved.
+    """
+    index = getattr(rows, "index", None)
+    if not isinstance(index, pd.Index) or isinstance(index, pd.MultiIndex) or len(index) != len(ids):
+        return
+    if types.is_integer_dtype(index.dtype) and not (index.name is not None and is_called_id(index.name)):
+        return
+    places = find_ids(id_index(ids), index)
+    if (np.sort(places) == np.arange(len(ids))).all() and (places != np.arange(len(ids))).any():
+        warn(
+            f"{name} is read row by row, and its index has the ids of the items in another order, {index[0]!r} first "
+            f"where they begin with {pd.Index(ids)[0]!r}. Pass {name}.reindex(item_ids)."
+        )
+
+
+def check_no_ids(name: str, table: Any) -> None:
+    """Raise if a table has a column of ids, which would count as one of `name`."""
+    names = getattr(table, "column_names", None) or getattr(table, "columns", ())  # pyarrow's columns are no names
+    names = names if isinstance(names, Iterable) else ()
+    ids = [column for column in names if isinstance(column, str) and is_called_id(column)]
+    ids = [column for column in ids if not _has_fractions(table[column])]
+    if ids:
+        raise ValueError(f"{name} must not hold ids, got the column {ids[0]!r}. Pass the other columns alone.")
+
+
 def is_called_id(name: Any) -> bool:
     """Return whether a column of this name is one of ids."""
     return not is_called_codes(name) and _ID_NAME.fullmatch(plain_name(name)) is not None
@@ -131,6 +159,11 @@ def is_called_codes(name: Any) -> bool:
 def plain_name(name: Any) -> str:
     """Return the name of a column in small letters, ``itemId`` and ``item_id:token`` as ``item_id``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", str(name).split(":")[0]).lower()
+
+
+def _has_fractions(column):
+    values = np.asarray(column)
+    return values.dtype.kind == "f" and bool((values != np.round(values))[np.isfinite(values)].any())
 
 
 def _as_index(ids):

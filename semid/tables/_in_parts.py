@@ -45,6 +45,8 @@ class TableInParts:
         Columns, without an index of pandas that has no name.
     lists : set of str
         Those that hold lists.
+    histories : list of str
+        Those that were written as histories, and are read as lists.
 
     Raises
     ------
@@ -57,6 +59,7 @@ class TableInParts:
         self._pa = _import_pyarrow(name, X)
         self._source = _as_dataset(name, X) if isinstance(X, str | os.PathLike) else X
         self._schema = self._read_schema()
+        self.histories = _written_as_histories(self._source, self._schema)
         names = list(self._schema.names)
         self.names = [column for column in names if not UNNAMED_INDEX.fullmatch(column)]
         twice = sorted({column for column in names if names.count(column) > 1})
@@ -137,6 +140,16 @@ def _batches_of_dataset(dataset, columns):
         pieces = fragment.split_by_row_group() if hasattr(fragment, "split_by_row_group") else [fragment]
         for piece in pieces:
             yield from piece.to_batches(schema=dataset.schema, **at_once)
+
+
+def _written_as_histories(source, schema):
+    """Return the columns that pandas, by its own note in a schema, has written from a column of histories."""
+    try:
+        fragment = next(iter(source.get_fragments()), None) if _is_dataset(source) else None
+    except ValueError:  # of a data set with a filter
+        fragment = None
+    columns = (getattr(fragment, "physical_schema", schema).pandas_metadata or {}).get("columns", ())
+    return [column.get("field_name") for column in columns if str(column.get("numpy_type")).startswith("history")]
 
 
 def _as_dataset(name, path):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from semid.base._checks import as_numbers, check_codes, check_integer
+from semid.tables._ids import check_no_ids
 
 UNKNOWN_NODE = -1  # of a beginning that no item has
 _LARGEST_KEY = 2**62
@@ -236,11 +237,24 @@ class PrefixTable:
         return prefixes.astype(np.int64)
 
 
+def check_sizes_of_codebooks(codebook_sizes: Any) -> list[int]:
+    """Return the size of each codebook, or raise unless they are integers of at least 1."""
+    if not hasattr(codebook_sizes, "__iter__") or np.ndim(codebook_sizes) == 0:
+        raise TypeError(
+            f"codebook_sizes must be an integer for each codebook, got {codebook_sizes!r:.80}. Of as many codebooks of "
+            "one size, pass [size] * n_codebooks."
+        )
+    return [check_integer("each of codebook_sizes", size, 1) for size in codebook_sizes]
+
+
 def _checked(codes, codebook_sizes):
     """Return codes as int64 (I, N), and the size of each codebook, or raise."""
+    check_no_ids("codes", codes)
     codes = as_numbers("codes", codes)
     if codes.ndim != 2 or 0 in codes.shape:
         raise ValueError(f"codes must have shape (n_items, n_codebooks) and not be empty, got {codes.shape}.")
+    if not np.isfinite(codes).all():
+        raise ValueError(f"codes must be whole numbers, got {codes[~np.isfinite(codes)][0]}.")
     if codebook_sizes is None:
         sizes = [int(size) + 1 for size in codes.max(axis=0)]
         if codes.min() < 0:
@@ -249,7 +263,7 @@ def _checked(codes, codebook_sizes):
                 "with a code of their own."
             )
     else:
-        sizes = [check_integer("each of codebook_sizes", size, 1) for size in codebook_sizes]
+        sizes = check_sizes_of_codebooks(codebook_sizes)
     codes = check_codes(codes, sizes)
     largest = len(codes) * max(sizes)
     if largest > _LARGEST_KEY:

@@ -16,11 +16,11 @@ from semid.base._checks import (
     check_option,
     check_sample_weight,
 )
+from semid.tables._nearness import PlacedItems, distinct_items, warn_of_placed, warn_of_taken
 from semid.tables._rows import row_hashes
 from semid.tokenizers._alignment import labels_like
 from semid.tokenizers._base import EmbeddingsToCodes
 from semid.tokenizers._candidates import BLOCK, gives_candidates
-from semid.tokenizers._nearness import PlacedItems, distinct_items, warn_of_placed, warn_of_taken
 from semid.tokenizers._occupancy import (
     contains,
     first_places,
@@ -268,7 +268,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
         free = FreeCodes(self.tokenizer_, self._taken, self._room)
         for start in range(0, len(new), BLOCK):
             block = new[start : start + BLOCK]
-            inner_codes = self.tokenizer_.transform(X[block])
+            inner_codes = np.asarray(self.tokenizer_.transform(X[block]))  # set_output may make a table of them
             if self._strategy == "suffix":
                 codes[block] = with_suffix(inner_codes, 0, self.codebook_sizes_, self._taken, self._room)
             else:
@@ -395,7 +395,7 @@ class UniqueTokenizer(EmbeddingsToCodes):
 
     def _inner_codes(self, X):
         blocks = [X[start : start + BLOCK] for start in range(0, len(X), BLOCK)]
-        return np.concatenate([self.tokenizer_.transform(block) for block in blocks])
+        return np.concatenate([np.asarray(self.tokenizer_.transform(block)) for block in blocks])
 
     def _check_parameters(self):
         check_option("strategy", self.strategy, ("reassign", "suffix"))

@@ -139,10 +139,10 @@ def test_items_of_fit_keep_their_clicks_and_others_have_none(X, clicks):
     np.testing.assert_array_equal(embedder.transform(X[7:9]), Z[7:9])
     n_beside = clicks @ (clicks.sum(axis=0) - 1)
     assert len(embedder.clicked_hashes_) == (n_beside > 0).sum() < 40
-    # Almost the same embedding is another item: no clicks.
-    as_new = embedder.transform(X + np.float32(1e-6))
-    assert np.abs(as_new - Z)[n_beside == 0].max() < 1e-4
-    assert np.abs(as_new - Z)[n_beside > 0].max(axis=1).min() > 1e-4
+    # Almost the same embedding, but farther off than rounding explains, is another item: no clicks.
+    as_new = embedder.transform(X + np.float32(4e-5))
+    assert np.abs(as_new - Z)[n_beside == 0].max() < 1e-3
+    assert np.abs(as_new - Z)[n_beside > 0].max(axis=1).min() > 1e-3
 
 
 def test_content_stands_beside_the_vector(X, clicks):

@@ -9,8 +9,8 @@ from conftest import UNIQUE_TOKENIZERS
 from sklearn.base import clone
 
 from semid.io import load, save
+from semid.tables._nearness import PlacedItems
 from semid.tokenizers import ResidualKMeansTokenizer, UniqueTokenizer
-from semid.tokenizers._nearness import PlacedItems
 
 
 @pytest.fixture(params=UNIQUE_TOKENIZERS, ids=lambda tokenizer: tokenizer.strategy)

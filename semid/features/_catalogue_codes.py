@@ -67,7 +67,7 @@ def warn_of_no_clicks(tokenizer, cause, way_out):
 
 
 def _steps(tokenizer, prefix=""):
-    """Return the steps of a tokenizer, also of Pipelines within it, by what the parameters of their `fit` begin with."""
+    """Return the steps of a tokenizer, of Pipelines within it too, by what the parameters of their `fit` begin with."""
     if not isinstance(tokenizer, Pipeline):
         return {prefix: tokenizer}
     steps = {}

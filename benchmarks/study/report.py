@@ -532,7 +532,7 @@ def reconstruction_figure(runs):
 def scaling_figure(runs, primary, score):
     """Figure 2: a score of the click model against the number of codes."""
     baseline = None
-    without = primary.loc[primary["arm"] == "none", score]
+    without = primary.loc[(primary["arm"] == "none") & primary["seed"].isin(runs["seed"]), score]
     if len(without):
         baseline = Curve(
             np.array([0.0]), np.array([without.mean()]), np.array([without.sem()]), np.array([len(without)])
@@ -543,7 +543,9 @@ def scaling_figure(runs, primary, score):
         "auc_cold": "test AUC, items of at most 5 training clicks",
         "matched_auc_cold": "test AUC, items of at most 5 training clicks,\nnegatives of as many",
     }[score]
-    return ScalingDisplay(curves, x_label="number of codes", y_label=label, baseline=baseline).plot().figure_
+    display = ScalingDisplay(curves, x_label="number of codes", y_label=label, baseline=baseline).plot()
+    display.ax_.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)  # over no curve
+    return display.figure_
 
 
 def spectrum_figure(runs):

@@ -312,9 +312,7 @@ def test_the_pages_have_the_tables_of_the_stored_runs(scripts, tmp_path):
     root = FOLDER.parent
     n_found = 0
     for page in [root / "README.md", *root.glob("docs/*.md"), *root.glob("docs/guide/*.md")]:
-        marked = re.findall(
-            r"<!-- study_(\w+): begin -->\n\n(.*?)\n\n<!-- study_\1: end -->", page.read_text(), re.DOTALL
-        )
+        marked = TABLE.findall(page.read_text(encoding="utf-8"))
         n_found += len(marked)
         for name, text in marked:
             assert text == tables[name], f"{page.name}: study_{name}"

@@ -77,7 +77,7 @@ def markdown_tables(store):
 
 
 def _reported(store):
-    runs = at_their_best(store.frame())
+    runs = at_their_best(store.frame().sort_values(list(Run._fields), kind="stable", ignore_index=True))
     return runs.assign(r2=runs["r2"].mask(runs["arm"].isin(NOT_OF_TEXTS))) if "r2" in runs else runs
 
 

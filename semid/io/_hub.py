@@ -34,7 +34,7 @@ _NAMES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M
 _SHARES = {
     "collision_rate": "share of items without codes of their own (collision rate)",
     "prefix_collision_rate": "the same, by all codes but the last",
-    "redundancy": "how much two codebooks say the same, at most (NMI)",
+    "redundancy": "how much two codebooks say the same, on average (NMI)",
     "redundancy_by_chance": "the same of random codes",
 }
 

@@ -1,4 +1,6 @@
-"""Which runs the study makes, in stages, and what will be said of them: written before any of them is made.
+"""Which runs the study makes, in stages, and what will be said of them.
+
+Written before the runs, but for what docs/study.md says was decided after looking.
 
 The whole grid of arms, models, fusions, numbers of codes, data sets and seeds has some 200,000 runs. So each question
 gets the part of the grid that answers it:

@@ -531,6 +531,8 @@ def reconstruction_figure(runs):
 
 def scaling_figure(runs, primary, score):
     """Figure 2: a score of the click model against the number of codes."""
+    import matplotlib.pyplot as plt
+
     baseline = None
     without = primary.loc[(primary["arm"] == "none") & primary["seed"].isin(runs["seed"]), score]
     if len(without):
@@ -543,9 +545,10 @@ def scaling_figure(runs, primary, score):
         "auc_cold": "test AUC, items of at most 5 training clicks",
         "matched_auc_cold": "test AUC, items of at most 5 training clicks,\nnegatives of as many",
     }[score]
-    display = ScalingDisplay(curves, x_label="number of codes", y_label=label, baseline=baseline).plot()
-    display.ax_.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)  # over no curve
-    return display.figure_
+    figure, ax = plt.subplots(figsize=(7, 5.2), layout="constrained")
+    ScalingDisplay(curves, x_label="number of codes", y_label=label, baseline=baseline).plot(ax)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)  # over no curve
+    return figure
 
 
 def spectrum_figure(runs):

@@ -19,6 +19,7 @@ from semid.engine._checkpoints import NoCheckpoint, warn_of_interruption
 from semid.engine._codebook_updates import start_averages, update_prices
 from semid.engine._ranks import OneShare
 from semid.exceptions import CollapseWarning
+from semid.nn._half_products import half_products
 from semid.nn._losses import alignment_loss, separation_loss
 from semid.nn._quantizers import QuantizerOutput
 
@@ -258,9 +259,13 @@ class Training:
 
     def _pass_share(self, x):
         """Return the codes of rows `x` (b, n_features), and a list of all else that the losses need, in float32."""
-        z = self.model.encoder(x)
+        with half_products(x):
+            z = self.model.encoder(x)
+        z = z.float()  # codes, losses and averages are of float32
         output = self.model.quantizer(z)
-        errors = (self.model.decoder(output.decoder_input) - x).square().mean(1)
+        with half_products(x):
+            decoded = self.model.decoder(output.decoder_input)
+        errors = (decoded.float() - x).square().mean(1)
         aligned = [] if self.to_alignment is None else [output.quantized @ self.to_alignment]
         losses = (output.codebook_loss, output.commitment_loss)
         return output.codes, [errors, *losses, z, output.quantized, *aligned, *output.inputs]

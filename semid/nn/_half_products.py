@@ -1,8 +1,9 @@
-"""The nearest of many vectors by a matrix product of half the bits, wherever that proves it.
+"""Matrix products of half the bits: wherever they prove which of many vectors is the nearest, and in training.
 
-A bfloat16 product costs a quarter of a float32 one where the processor has instructions for it, and is off by a share
-of the norms that is known. For nearly all rows the nearest vector leads the next by more, and is proven; the few others
-are for the caller to look at in float32. So what is found does not depend on the processor.
+A bfloat16 product costs half of a float32 one or less where the processor has instructions for it, and is off by a
+share of the norms that is known. For nearly all rows the nearest vector leads the next by more, and is proven; the few
+others are for the caller to look at in float32. So what is found does not depend on the processor. What is trained does,
+as it does without: products of float32 are summed in another order by each kind of processor.
 
 Letters: B rows, K vectors, D their width.
 """
@@ -37,6 +38,12 @@ def _is_fast():
     return torch.backends.mkldnn.is_available() and bool(
         capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")
     )
+
+
+def half_products(x):
+    """Return a context in which layers that rows like `x` (B, D) pass multiply in bfloat16, if that is faster."""
+    is_plain = x.device.type == "cpu" and x.dtype == torch.float32
+    return torch.autocast("cpu", torch.bfloat16, enabled=is_plain and x.shape[1] >= _LEAST_WIDTH and _is_fast())
 
 
 def proven_nearest(x, norms, vectors, offsets, margins=None):

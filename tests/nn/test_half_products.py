@@ -1,14 +1,15 @@
-"""The nearest vector by products of half the bits: whatever is proven is so in float64."""
+"""Products of half the bits: the nearest vector where they prove it is that of float64, and training is as good."""
 
 import numpy as np
 import pytest
 import torch
 
+from semid.datasets import make_items
 from semid.nn import _half_products, _kmeans, _quantizers
 from semid.nn._half_products import proven_nearest
 from semid.nn._kmeans import kmeans, nearest
 from semid.nn._quantizers import ResidualQuantizer
-from semid.tokenizers import ParallelKMeansTokenizer, ResidualKMeansTokenizer
+from semid.tokenizers import MixtureOfCodesTokenizer, ParallelKMeansTokenizer, ResidualKMeansTokenizer, RQVAETokenizer
 
 
 @pytest.fixture
@@ -92,3 +93,24 @@ def test_distances_and_clusters_are_those_of_whole_products(fast, monkeypatch):
     whole = clustered()
     assert torch.equal(by_halves.labels, whole.labels)
     np.testing.assert_allclose(by_halves.inertias, whole.inertias, rtol=1e-5)
+
+
+@pytest.mark.parametrize("tokenizer_class", [RQVAETokenizer, MixtureOfCodesTokenizer])
+def test_training_in_bfloat16_reconstructs_as_well_as_in_float32(monkeypatch, tokenizer_class):
+    X = make_items(n_items=1_500, n_features=128, random_state=0).embeddings
+    r2 = {}
+    for is_fast in (False, True):
+        monkeypatch.setattr(_half_products, "_is_fast", lambda is_fast=is_fast: is_fast)
+        tokenizer = tokenizer_class(2, 32, max_iter=10, device="cpu", random_state=0).fit(X)
+        r2[is_fast] = tokenizer.score(X)
+    assert r2[True] != r2[False]
+    assert r2[True] == pytest.approx(r2[False], abs=0.01)
+
+
+def test_narrow_embeddings_are_trained_in_float32_on_every_processor(monkeypatch):
+    X = make_items(n_items=300, n_features=64, random_state=0).embeddings
+    losses = []
+    for is_fast in (False, True):
+        monkeypatch.setattr(_half_products, "_is_fast", lambda is_fast=is_fast: is_fast)
+        losses.append(RQVAETokenizer(2, 8, max_iter=3, device="cpu", random_state=0).fit(X).history_["loss"])
+    np.testing.assert_array_equal(*losses)

@@ -49,7 +49,7 @@ if TYPE_CHECKING:  # what __getattr__ finds, for type checkers and editors
     from semid.tokenizers import UniqueTokenizer as UniqueTokenizer
     from semid.tokenizers import VQVAETokenizer as VQVAETokenizer
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _MODULE_OF = {
     "AutoIntClassifier": "ctr",

@@ -4,26 +4,22 @@ Checked from the inside out: an estimator is checked once those within it are.
 """
 
 import re
-from math import prod
-from numbers import Real
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn import config_context
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
-from torch.overrides import TorchFunctionMode
 
 from semid.base._checks import check_codes, check_integer, check_number, check_option
-from semid.base._live_module import LiveModule, build_seeded
 from semid.ctr._base import BaseCTRClassifier
 from semid.ctr._encoding import ImpressionEncoder
 from semid.embedders import CoClickEmbedder, TextEmbedder
 from semid.features import ClickHistory, HistoryEncoder, ItemTable, PrefixNGramEncoder, SemanticIDEncoder
 from semid.features._times import DATES, NUMBERS, ZONED_DATES
 from semid.io._examples import example_row, parts_of, table_of
+from semid.io._restored_state import check_architecture, check_sizes, check_state
 from semid.recommend import NextItemRecommender
 from semid.tables._rows import row_hashes
 from semid.tokenizers import UniqueTokenizer
@@ -34,10 +30,8 @@ from semid.tokenizers._occupancy import ranks_within_equal, taken_places, to_num
 _MOST_FEATURES = 2**20
 _MOST_COLUMNS = 1_024  # of ids, or of codes
 _LARGEST_BEAM = 2**26  # codes looked at per row
-_LARGEST_SIZE = 2**24  # of anything in an architecture
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,3})?")
 _UNFITTED = frozenset(["_sklearn_output_config"])  # set before any fit
-_FACTORIES = (torch.arange, torch.empty, torch.eye, torch.full, torch.ones, torch.rand, torch.randn, torch.zeros)
 
 
 def check_restored(instance):
@@ -116,11 +110,11 @@ def on_cpu(instance):
 
 def _check_tokenizer(tokenizer):
     sizes, architecture = tokenizer.codebook_sizes_, tokenizer._architecture
-    _check_sizes(sizes)
-    _check_architecture(architecture, tokenizer._architecture_parameters, tokenizer._former_architecture)
+    check_sizes(sizes)
+    check_architecture(architecture, tokenizer._architecture_parameters, tokenizer._former_architecture)
     if check_integer("beam_size", architecture.get("beam_size", 1), 1) * max(sizes) > _LARGEST_BEAM:
         raise ValueError(f"beam_size must be at most {_LARGEST_BEAM // max(sizes)}, got {architecture['beam_size']}.")
-    module = _check_state(tokenizer)
+    module = check_state(tokenizer)
     quantizer = module.quantizer
     if list(quantizer.sizes) * getattr(quantizer, "n_copies", 1) != sizes:
         raise ValueError(f"codebook_sizes_ must be those of the codebooks, {list(quantizer.sizes)}, got {sizes}.")
@@ -130,68 +124,11 @@ def _check_tokenizer(tokenizer):
         twin.inverse_transform(check_codes(codes, sizes))
 
 
-def _check_architecture(architecture, names, of_former_versions=(), of_later_versions=()):
-    """Raise unless `architecture` has `names`, with those that only files of former versions hold, or lack."""
-    of_today = set(architecture) - set(of_former_versions)
-    if not set(names) - set(of_later_versions) <= of_today <= set(names):
-        raise ValueError(f"_architecture must hold {names}, got {list(architecture)}.")
-    for name, value in architecture.items():
-        sizes = value if isinstance(value, list | tuple) else [value]
-        if any(isinstance(size, Real) and not size <= _LARGEST_SIZE for size in sizes):
-            raise ValueError(f"{name} must be at most {_LARGEST_SIZE}, got {value!r:.80}.")
-
-
-def _check_sizes(sizes):
-    if type(sizes) is not list or not sizes:
-        raise ValueError(f"codebook_sizes_ must be a list of integers, got {sizes!r:.80}.")
-    for size in sizes:
-        check_integer("each of codebook_sizes_", size, 1)
-
-
-def _check_state(estimator):
-    """Raise unless ``state_`` has the names, shapes and dtypes of the module; return the module, without its numbers.
-
-    The module is built without memory for them, so that sizes in a damaged file cost nothing.
-    """
-    state = estimator.state_
-    if not isinstance(estimator._live, LiveModule):
-        raise TypeError(f"_live must be a LiveModule, got {type(estimator._live).__name__}.")
-    if not all(isinstance(array, np.ndarray) and np.isfinite(array).all() for array in state.values()):
-        raise ValueError("state_ must hold arrays of finite numbers.")
-    with _WithoutMemory(n_numbers=sum(array.size for array in state.values()), n_arrays=len(state)):
-        module = build_seeded(estimator._build_module, seed=0)
-    expected = {name: (tuple(t.shape), str(t.dtype).removeprefix("torch.")) for name, t in module.state_dict().items()}
-    got = {name: (array.shape, array.dtype.name) for name, array in state.items()}
-    if got != expected:
-        wrong = sorted(name for name in got.keys() | expected.keys() if got.get(name) != expected.get(name))
-        raise ValueError(
-            f"state_ must fit the architecture: {wrong[0]!r:.80} must be {expected.get(wrong[0], 'left out')}, got "
-            f"{got.get(wrong[0], 'none')}."
-        )
-    return module
-
-
-class _WithoutMemory(TorchFunctionMode):
-    """Where new tensors have shapes and no numbers, and a module that is far larger than its state is not built."""
-
-    def __init__(self, n_numbers, n_arrays):
-        super().__init__()
-        self._largest, self._n_calls_left = 64 * n_numbers + 2**20, 200 * n_arrays + 10_000
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        result = function(*args, **(kwargs | {"device": "meta"} if function in _FACTORIES else kwargs))
-        self._n_calls_left -= 1
-        if self._n_calls_left < 0 or (isinstance(result, torch.Tensor) and prod(result.shape) > self._largest):
-            raise ValueError("the architecture must be that of state_, got a far larger one.")
-        return result
-
-
 def _check_unique_tokenizer(tokenizer):
     """Without a row that passes through: that there is no room for one more item is no damage."""
     inner, sizes = tokenizer.tokenizer_, tokenizer.codebook_sizes_
     check_option("strategy", tokenizer._strategy, ("reassign", "suffix"))
-    _check_sizes(sizes)
+    check_sizes(sizes)
     has_suffix = tokenizer._strategy == "suffix"
     if (
         len(sizes) != len(inner.codebook_sizes_) + has_suffix
@@ -294,8 +231,8 @@ def _check_text_embedder(embedder):
 
 
 def _check_co_click_embedder(embedder):
-    _check_architecture(embedder._architecture, ("hidden_dim", "n_components"))
-    _check_state(embedder)
+    check_architecture(embedder._architecture, ("hidden_dim", "n_components"))
+    check_state(embedder)
     hashes, vectors = embedder.clicked_hashes_, embedder.clicked_embeddings_
     if hashes.dtype != np.uint64 or hashes.ndim != 1 or not (hashes[1:] > hashes[:-1]).all():
         raise ValueError("clicked_hashes_ must be ascending, of dtype uint64.")
@@ -383,7 +320,7 @@ def _check_classifier(classifier):
     if classifier.classes_.shape != (2,) or classifier.n_features_in_ != len(encoder.names_):
         raise ValueError(f"classes_ must be two and n_features_in_ {len(encoder.names_)}, got {classifier.classes_!r}.")
     names = (*classifier._architecture_parameters, *classifier._architecture_constants)
-    _check_architecture(architecture, names, of_later_versions=classifier._later_parameters)
+    check_architecture(architecture, names, of_later_versions=classifier._later_parameters)
     if fields.shapes != encoder.shapes:
         raise ValueError("fields_ must have the shapes of encoder_.")
     _check_groups(fields.fusion_groups, fields.shapes.n_fields)
@@ -397,15 +334,15 @@ def _check_classifier(classifier):
         > classifier.state_["embedding.table"].shape[1]
     ):
         raise ValueError("embedding_dim and n_embedding_sets must be those of state_, got larger ones.")
-    _check_state(classifier)
+    check_state(classifier)
     _pass_one_row(classifier)
 
 
 def _check_recommender(recommender):
     ids, codes, clicks = recommender.items_, recommender.codes_, recommender.clicks_
     architecture, n_items = recommender._architecture, len(recommender.items_)
-    _check_architecture(architecture, recommender._architecture_parameters)
-    _check_sizes(recommender.codebook_sizes_)
+    check_architecture(architecture, recommender._architecture_parameters)
+    check_sizes(recommender.codebook_sizes_)
     if ids.ndim != 1 or not n_items or not pd.Index(ids).is_unique:
         raise ValueError("items_ must be distinct ids.")
     if codes.dtype != np.int64 or len(check_codes(codes, recommender.codebook_sizes_)) != n_items:
@@ -421,7 +358,7 @@ def _check_recommender(recommender):
         raise TypeError(f"log_ must be a ClickHistory, got {type(recommender.log_).__name__}.")
     check_option("head", architecture["head"], ("parallel", "residual", "popularity"))
     if architecture["head"] != "popularity":
-        _check_state(recommender)
+        check_state(recommender)
     on_cpu(recommender).recommend([[], ids[:1].tolist()], n=1)
 
 

@@ -2,8 +2,8 @@
 
 A bfloat16 product costs half of a float32 one or less where the processor has instructions for it, and is off by a
 share of the norms that is known. For nearly all rows the nearest vector leads the next by more, and is proven; the few
-others are for the caller to look at in float32. So what is found does not depend on the processor. What is trained does,
-as it does without: products of float32 are summed in another order by each kind of processor.
+others are for the caller to look at in float32. So what is found does not depend on the processor. What is trained
+does, and did before: each kind of processor adds float32 products up in an order of its own.
 
 Letters: B rows, K vectors, D their width.
 """

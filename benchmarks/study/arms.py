@@ -319,7 +319,7 @@ ARMS = {
         LONGER,
     ),
     "hybrid_co_clicks": Arm(
-        "codes of co-click embeddings beside those of text and clicks",
+        "codes of co-click embeddings beside the vectors of text and clicks",
         "ours",
         _side_by_side(_co_click_codes, _vector(lambda data, n, seed: _text_and_interactions(data))),
         lambda data, n: {"vector_fields": n},

@@ -20,7 +20,8 @@ from semid.datasets import leave_last_out, sample_negatives
 
 COLD_CLICKS = 5  # an item with so many clicks in training, or fewer, is cold
 _LEAST_CHOICE = 20  # items that a matched negative is drawn from, of as many training clicks or of the next numbers
-NAMES = ("beauty", "toys", "ml100k")
+N_ITEMS = {"beauty": 12_101, "toys": 11_924, "ml100k": 1_682}  # the report is written without the data
+NAMES = tuple(N_ITEMS)
 
 
 class StudyData(NamedTuple):
@@ -52,6 +53,8 @@ def load(name, folder, seed=0):
     folder = Path(folder)
     embeddings = np.load(folder / f"{name}_minilm.npy").astype(np.float32)
     items = pd.read_parquet(folder / f"{name}_items.parquet")
+    if len(items) != N_ITEMS[name]:
+        raise ValueError(f"{name} must have {N_ITEMS[name]} items, those of the runs that are kept, got {len(items)}.")
     impressions, part, fields = _movielens(folder) if name == "ml100k" else _amazon(folder, name, items, seed)
     impressions = impressions.reset_index(drop=True)
     parts = [impressions[part == which].reset_index(drop=True) for which in ("train", "validation", "test")]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from arms import ARMS, EMBEDDING_DIM, REFERENCES
 from contrasts import bootstrap_aucs, holm, paired_contrasts
-from data import NAMES, load
+from data import N_ITEMS, NAMES, load
 from plan import (
     CODES,
     CONTRASTS,
@@ -36,7 +36,6 @@ from runs import MODELS, PATIENT, SHORT, Run, file_name
 from semid.plots import Curve, ReconstructionDisplay, ScalingDisplay, SpectrumDisplay
 
 TITLES = {"beauty": "Amazon Beauty", "toys": "Amazon Toys", "ml100k": "MovieLens 100K"}
-N_ITEMS = {"beauty": 12_101, "toys": 11_924}
 NOT_CODES = ("none", "fusion", "wide", "sets", "adapter", "adapters", "adapters_joint", "adapters_co_clicks")
 NOT_OF_TEXTS = ("co_clicks", "graded_joint", "alone")  # codes whose R² is of other vectors
 SPECTRA = ("repeat_vq", "rqvae", "moc", "co_clicks")  # Figure 4

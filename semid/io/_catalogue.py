@@ -276,7 +276,7 @@ class Catalogue:
             What the tokenizer takes.
         tokenizer : estimator, default None
             Tokenizer, or Pipeline that ends in one; fitted on `X` unless it has been. It stays as it is. None for a
-            clone of the one that is there, fitted on `X`.
+            clone of the one that is there, fitted on `X` alone: pass a fitted one where that took ``alignment``.
         codes : array-like of shape (n_items, n_codebooks), int, default None
             Codes in the place of `X` and `tokenizer`, written as they are: see `align_codes`.
         codebook_sizes : array-like of shape (n_codebooks,), int, default None

@@ -39,6 +39,7 @@ TITLES = {"beauty": "Amazon Beauty", "toys": "Amazon Toys", "ml100k": "MovieLens
 NOT_CODES = ("none", "fusion", "wide", "sets", "adapter", "adapters", "adapters_joint", "adapters_co_clicks")
 NOT_OF_TEXTS = ("co_clicks", "graded_joint", "alone")  # codes whose R² is of other vectors
 SPECTRA = ("repeat_vq", "rqvae", "moc", "co_clicks")  # Figure 4
+_SPECTRUM_LEGEND = "codes: information abundance / effective rank"
 INTERVALS = "intervals.parquet"  # over users, beside the runs
 # The arms that a reader chooses among, in the words of somebody who has not read the study.
 IN_BRIEF = {
@@ -198,9 +199,9 @@ def claims_table(runs):
                 "no codes": _mean(some, "none"),
                 "closest contrast": ARMS[closest["arm"]].label,
                 "its AUC": _mean(some, closest["arm"]),
-                "difference": f"{closest['difference']:+.4f} ± {closest['standard_error']:.4f}",
+                "difference": _difference(closest),
                 "largest p (Holm)": _p_value(contrasts["p"].max(skipna=False)),
-                "seeds": f"{contrasts['n_seeds'].min():.0f}",
+                "fewest seeds": f"{contrasts['n_seeds'].min():.0f}",
                 "wins": ("yes" if is_better else "no") if is_whole else "not all run",
                 "cold items, to the best that is no code": "-"
                 if hardest is None
@@ -237,7 +238,7 @@ def primary_table(runs):
                 "no codes": _mean(some, "none"),
                 "closest other arm": ARMS[closest["arm"]].label,
                 "its AUC": _mean(some, closest["arm"]),
-                "difference": f"{closest['difference']:+.4f} ± {closest['standard_error']:.4f}",
+                "difference": _difference(closest),
                 "seeds": f"{closest['n_seeds']:.0f}",
                 "largest p (Holm)": _p_value(contrasts["p"].max(skipna=False)),
                 "cold items: to no codes, to one code repeated": " / ".join(cold.map("{:+.3f}".format)),
@@ -292,8 +293,9 @@ def arms_table(runs, score):
             if not some.empty:
                 values = some.loc[some["arm"] == name, score].dropna()
                 row[f"{TITLES[data]}, {model}"] = _mean_and_deviation(values)
-        rows.append(row)
-    return [*rows, *_reference_rows(runs, score, rows[0])] if len(rows[0]) > 1 else []
+        if set(row.values()) - {row["arm"], "-"}:
+            rows.append(row)
+    return [*rows, *_reference_rows(runs, score, rows[0])] if rows else []
 
 
 def _reference_rows(runs, score, columns):
@@ -323,7 +325,7 @@ def why_table(runs):
                     "data": TITLES[data],
                     "codes": arm.label,
                     "variance that one code explains": f"{some['cluster_r2'].mean():.3f}",
-                    "R² of all": f"{some['r2'].mean():.3f}",
+                    "R² of all": f"{some['r2'].mean():.3f}" if some["r2"].notna().any() else "-",
                     "items without codes of their own": f"{some['collision_rate'].mean():.3f}",
                     "AUC": f"{some['auc'].mean():.4f}",
                     "AUC, cold items": f"{some['auc_cold'].mean():.4f}",
@@ -449,8 +451,8 @@ def draw_figures(runs, folder):
     for data in NAMES:
         primary = _of(runs, "primary", data, "DeepFM")
         if len(primary):
-            arms_figure(primary).savefig(folder / f"{data}_arms.png", dpi=130, bbox_inches="tight")
-            curves_figure(primary).savefig(folder / f"{data}_curves.png", dpi=130, bbox_inches="tight")
+            figures = {"arms": arms_figure(primary), "curves": curves_figure(primary)}
+            _save(figures, folder, data)
         some = scaled_runs(runs)
         some = some[(some["data"] == data) & (some["model"] == "DeepFM")]
         if some.empty:
@@ -463,8 +465,13 @@ def draw_figures(runs, folder):
         }
         if set(SPECTRA) & set(some["arm"]):
             figures["spectrum"] = spectrum_figure(some)
-        for name, figure in figures.items():
-            figure.savefig(folder / f"{data}_{name}.png", dpi=130, bbox_inches="tight")
+        _save(figures, folder, data)
+
+
+def _save(figures, folder, data):
+    for name, figure in figures.items():
+        figure.suptitle(f"{TITLES[data]}, DeepFM", x=0.01, ha="left", fontweight="bold")
+        figure.savefig(folder / f"{data}_{name}.png", dpi=130, bbox_inches="tight")
 
 
 def arms_figure(runs):
@@ -556,10 +563,17 @@ def spectrum_figure(runs):
 
     methods = [arm for arm in SPECTRA if arm in set(runs["arm"])]
     figure, axes = plt.subplots(
-        1, len(methods), figsize=(4 * len(methods), 3.6), sharey=True, squeeze=False, layout="constrained"
+        -(-len(methods) // 2),
+        2,
+        figsize=(9, 3.6 * -(-len(methods) // 2)),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
     )
+    for ax in axes.flat[len(methods) :]:
+        ax.set_axis_off()
     first_seed = runs[runs["seed"] == runs["seed"].min()]
-    for ax, arm in zip(axes[0], methods, strict=True):
+    for ax, arm in zip(axes.flat, methods, strict=False):
         some = first_seed[first_seed["arm"] == arm].sort_values("n_codes")
         names = [f"{n}x" for n in some["n_codes"]]
         display = SpectrumDisplay(
@@ -570,6 +584,9 @@ def spectrum_figure(runs):
         )
         display.plot(ax)
         ax.set_title(ARMS[arm].label, fontsize="medium")
+        ax.label_outer()
+        legend = {"ncols": 2, "fontsize": "small", "frameon": False, "title_fontsize": "small"}
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.19), title=_SPECTRUM_LEGEND, **legend)  # over no curve
     return figure
 
 
@@ -629,6 +646,12 @@ def _mean_and_deviation(values):
     if len(values) == 0:
         return "-"
     return f"{values.mean():.4f}" + (f" ± {values.std(ddof=1):.4f}" if len(values) > 1 else "")
+
+
+def _difference(contrast):
+    if np.isnan(contrast["standard_error"]):  # of one seed
+        return f"{contrast['difference']:+.4f}"
+    return f"{contrast['difference']:+.4f} ± {contrast['standard_error']:.4f}"
 
 
 def _p_value(p):

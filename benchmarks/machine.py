@@ -33,7 +33,8 @@ def describe_machine(n_threads):
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     packages = ", ".join(f"{name} {found}" for name in PACKAGES if (found := installed_version(name)))
     return (
-        f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB of memory; {n_threads} threads; "
+        f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB of memory; "
+        f"{n_threads} thread{'s' if n_threads > 1 else ''}; "
         f"python {platform.python_version()}, {packages}."
     )
 

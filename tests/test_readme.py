@@ -5,9 +5,11 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+import semid.io
 from semid.datasets import make_clicks, make_items
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,3 +81,8 @@ def test_the_way_from_files_to_an_auc_runs():
     assert namespace["auc_of_csv"] > 0.55
     assert namespace["report"].summary["neighbor_overlap"] > 0.1
     assert len(namespace["log"]) == 2 * len(namespace["data"].interactions)
+    assert namespace["auc_with_histories"] > 0.5
+    restored = semid.io.load("ranker").predict_proba(namespace["test"])
+    np.testing.assert_array_equal(restored, namespace["ranker"].predict_proba(namespace["test"]))
+    assert Path("codes.html").stat().st_size > 100_000
+    assert namespace["next_items"].items.shape == (len(namespace["histories"]), 5)

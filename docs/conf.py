@@ -29,6 +29,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
     "mathml",
+    "pictures",
     "public_names",
     "run_code",
 ]

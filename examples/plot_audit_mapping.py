@@ -34,7 +34,7 @@ for item, (a, b, c) in enumerate(collapsed.fit_transform(X).tolist()):
     seen[a, b, c] += 1
 path = Path(tempfile.mkdtemp()) / "theirs.index.json"
 path.write_text(json.dumps(tokens))
-print(path.read_text()[:104], "...")
+print(path.read_text()[:95], "...")
 
 # %%
 # The report

@@ -6,6 +6,8 @@ A collision rate of zero says that codes tell items apart. Random numbers do tha
 that share codes is in the log: `tokenizer_report` reads it, without a click model. The picture has six mappings of the
 same catalogue, by either measure.
 
+::
+
     python examples/plot_audit_traffic.py
 """
 

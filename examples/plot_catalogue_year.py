@@ -6,6 +6,8 @@ A shop sells two kinds of things in January and eight in December. Codes that we
 later worse and worse; codebooks that are fitted anew describe it, and move the IDs that others have stored. The picture
 has both prices: of never fitting again, and of fitting again with and without the old labels.
 
+::
+
     python examples/plot_catalogue_year.py
 """
 

@@ -6,6 +6,8 @@ An item that appears today has no click, and its id says nothing. Its text does:
 yesterday's catalogue gives it codes, and the click model knows what those codes are worth from other items. The picture
 has the AUC on known and on new items, before and after these get their codes.
 
+::
+
     python examples/plot_cold_items.py
 """
 

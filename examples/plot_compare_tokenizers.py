@@ -66,7 +66,7 @@ print(figures.to_string(float_format="%.3f"))
 #   tell nearly all items apart.
 # * Where each codebook clusters the whole item, codes repeat one another, and items share all of theirs. They keep
 #   slightly more neighbours. As fields of a click model, which reads each code by itself, they are the better ones on
-#   Amazon Beauty: docs/study.md.
+#   Amazon Beauty, in :doc:`the study </study>`.
 # * All use their codes evenly, random codes most of all. Evenness, low redundancy and few collisions rule out collapse;
 #   they do not say that codes mean anything.
 is_error = {"redundancy", "collisions"}

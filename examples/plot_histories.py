@@ -6,6 +6,8 @@ The id of a user who came today says nothing. What that user has clicked since d
 embeddings everybody's clicks have taught. The picture has the AUC on new users by the number of clicks that they have
 made so far, with and without their histories.
 
+::
+
     python examples/plot_histories.py
 """
 

@@ -3,8 +3,10 @@ What comes next
 ===============
 
 After three items, which one? A recommender reads a history whose items are embedded by their codes, and scores every
-item of the catalogue. The picture has what it recommends after three clicks of one user, with titles, beside what the
-same model makes of the bare ids, and, below, how often the next item is among the first ten.
+item of the catalogue. The list has what it recommends after three clicks of one user, with titles, beside what the same
+model makes of the bare ids; the picture has how often the next item is among the first ten.
+
+::
 
     python examples/plot_next_item.py
 """
@@ -63,6 +65,17 @@ for name, model in models.items():
     found[name] = model.recommend(model.log_.before(users), n=10).items
 
 # %%
+# What is recommended after three items
+# -------------------------------------
+titles = made.frame.set_index("item_id")["title"]
+history = models["codes"].log_.before(users[:1], max_length=3)[0]
+lists = {"clicked": history}
+for name in ("codes", "ids"):
+    lists[f"recommended by {name}"] = models[name].recommend([history], n=5).items[0]
+for heading, items in lists.items():
+    print(heading, *(f"    {titles[item]}" for item in items), sep="\n")
+
+# %%
 # How often it is found
 # ---------------------
 targets = test["item_id"].to_numpy()
@@ -74,19 +87,7 @@ recall = {
 for name, values in recall.items():
     print(f"{name:<11}", "  ".join(f"{group} {value:.3f}" for group, value in zip(groups, values, strict=True)))
 
-# %%
-# What is recommended after three items
-# -------------------------------------
-titles = made.frame.set_index("item_id")["title"]
-history = models["codes"].log_.before(users[:1], max_length=3)[0]
-after = {name: models[name].recommend([history], n=5).items[0] for name in ("codes", "ids")}
-
-fig, (text, bars) = plt.subplots(2, 1, figsize=(8.0, 6.0), height_ratios=[1.2, 1], layout="constrained")
-text.axis("off")
-lines = ["clicked", *(f"    {titles[item]}" for item in history)]
-for name, items in after.items():
-    lines += ["", f"recommended by {name}", *(f"    {titles[item]}" for item in items)]
-text.text(0, 1, "\n".join(lines), va="top", family="monospace", fontsize=8)
+fig, bars = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
 for n, (name, values) in enumerate(recall.items()):
     bars.bar(np.arange(len(groups)) + 0.25 * (n - 1), values, width=0.25, label=name)
 bars.set_xticks(np.arange(len(groups)), groups)

@@ -5,9 +5,13 @@ The whole path: embeddings → codes → clicks
 How much do semantic IDs add to a click model, and which ones? One table and one picture answer, on a made catalogue
 whose best possible AUC is known:
 
+::
+
     python examples/plot_quickstart.py
 
 or on your own data, an items table, its embeddings (row i belongs to row i) and a log:
+
+::
 
     python examples/plot_quickstart.py --items items.parquet --embeddings embeddings.npy --interactions log.parquet
 
@@ -154,12 +158,16 @@ def arms():
 # -------
 # The lines below the table say what its words mean. One seed: differences of .003 in AUC are noise.
 LEGEND = """
-test AUC   chance that a click is ranked above no click       7x            seven codes per item
-log loss   of the click probabilities, lower is better        graded        codebooks of 16, 32, ..., 1024 codes
-seconds    to fit tokenizer and click model; a tokenizer      gate          the item's codes scale one another
-           that two rows share is fitted once, in the first   MoC           Mixture-of-Codes
-                                                              for ranking   graded sizes, each code of the whole latent
-                                                              aligned       with who clicked what in training"""
+test AUC      chance that a click is ranked above no click
+log loss      of the click probabilities, lower is better
+seconds       to fit tokenizer and click model; a tokenizer that two rows share
+              is fitted once, in the first
+7x            seven codes per item
+MoC           Mixture-of-Codes
+graded        codebooks of 16, 32, ..., 1024 codes
+gate          the item's codes scale one another
+for ranking   graded sizes, each code of the whole latent
+aligned       with who clicked what in training"""
 
 
 def compare(task, arms):

@@ -75,7 +75,7 @@ print(f"true click probabilities: AUC {ceiling:.3f}")
 # redundant codes always rank best. Click models that are trained too little, such as these at a fifth of the learning
 # rate, learn fastest from copies, which then lead. And on Amazon Beauty, one k-means code copied seven times (AUC .756)
 # is ahead of RQ-VAE (.751) and of MoC as the paper's scripts have it (.740): what each code says of an item counts as
-# well. docs/study.md has the comparison in full.
+# well. :doc:`The study </study>` has the comparison in full.
 figure, axes = plt.subplots(2, 2, figsize=(10, 7.4), layout="constrained")
 titles = {
     "reconstruction_error": "Codes that differ keep more of the embeddings",

@@ -6,6 +6,8 @@ Product texts in a table, impressions in another, and one `Pipeline` from ids to
 reads the texts, a tokenizer turns embeddings into codes, DeepFM learns from the codes. A grid search then asks how many
 dimensions and how many codes it takes, and reads each text once; the picture has its scores.
 
+::
+
     python examples/plot_texts_to_clicks.py
 """
 
@@ -39,8 +41,8 @@ print(items.frame[["item_id", "title", "description"]].head(3).to_string(index=F
 # One Pipeline
 # ------------
 # The table holds the texts themselves; embedder and tokenizer are fitted on it, the click model on impressions.
-# ``model="lsa"``, the default, is offline; ``TextEmbedder("all-MiniLM-L6-v2")`` reads better (``pip install
-# "semid[text]"``).
+# ``model="lsa"``, the default, is offline; ``TextEmbedder("all-MiniLM-L6-v2")`` reads better (the extra ``text``, see
+# :doc:`/install`).
 fields = ["user_id", "item_id", "hour", "rank"]
 memory = tempfile.mkdtemp()  # yours: a folder that stays
 table = ItemTable(items.frame["item_id"], texts=items.frame[["title", "description"]])
@@ -106,7 +108,7 @@ for n_codebooks, rows in results.groupby("n_codebooks"):
 axes.set_xticks(np.arange(3), [16, 64, 256])
 axes.set_xlabel("dimensions of the embedding")
 axes.set_ylabel("AUC, mean of two splits by time")
-axes.set_title("Seven codes gain from more dimensions")
+axes.set_title("AUC by dimensions and number of codes")
 axes.legend(frameon=False)
 axes.spines[["top", "right"]].set_visible(False)
 plt.show()

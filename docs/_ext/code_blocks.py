@@ -9,7 +9,7 @@ from typing import NamedTuple
 NOT_RUN = "<!-- not run -->"  # on the line before a block: too heavy, or a picture of what not to do
 _FENCE = re.compile(
     rf"^(?P<skip>{re.escape(NOT_RUN)}\n)?(?P<fence>```+)(?:python|\{{run\}})\n(?P<body>.*?)^(?P=fence)$"
-    r"(?:\n+```text\n(?P<output>.*?)^```$)?",
+    r"(?:\n+(?:\{[^}\n]*\}\n)?```text\n(?P<output>.*?)^```$)?",
     flags=re.DOTALL | re.MULTILINE,
 )
 _OPTIONS = re.compile(r"\A(?::[\w-]+:.*\n)*\n?")

@@ -32,8 +32,8 @@ class CoClickEmbedder(HasSearchSpace, Versioned, TransformerMixin, BaseEstimator
 
     A small encoder of an item's embedding, and of the mean embedding of what its users clicked beside it, learns to
     tell the item that a user clicked from those that others clicked. Codes of both are the best for click models
-    that this project knows (docs/study.md): where `presets.ranking` with ``alignment`` cuts the space of texts
-    by clicks, here the space itself follows them.
+    that this project knows (:doc:`the study </study>`): where `presets.ranking` with ``alignment`` cuts the space of
+    texts by clicks, here the space itself follows them.
 
     An item without clicks has the vector that its embedding alone predicts; training shows the encoder items without
     their clicks for it. Of a pair of clicks, each item is seen without the user whom the pair is of, so that the

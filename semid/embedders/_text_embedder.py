@@ -28,7 +28,7 @@ class TextEmbedder(Versioned, TransformerMixin, BaseEstimator):
 
     ``"lsa"`` needs no model and no network: counts of words and groups of letters, projected on their leading
     components, learned from the texts of `fit`. Any other `model` is one of sentence-transformers
-    (``pip install "semid[text]"``), by the name it has at its hub or the path of its folder; nothing is learned then.
+    (the extra ``text``), by the name it has at its hub or the path of its folder; nothing is learned then.
 
     With `memory`, vectors are kept on the disk by text, so that a text is encoded once in the life of the folder: a
     second run, a search over `truncate_dim` or over what follows in a pipeline, and a catalogue that has grown cost

@@ -95,7 +95,7 @@ class ItemTable:
     def from_parquet(
         cls, path: StrPath, *, id_column: str = "item_id", embedding_columns: str | Sequence[str] = "embedding"
     ) -> Self:
-        """Read ids and embeddings from a parquet file (needs pyarrow: ``pip install semid[parquet]``).
+        """Read ids and embeddings from a parquet file (needs pyarrow, the extra ``parquet``).
 
         Parameters
         ----------

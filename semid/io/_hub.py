@@ -114,7 +114,7 @@ def push_generation(
 ) -> str:
     """Publish a generation on Hugging Face's hub, as `export_generation` writes it.
 
-    Needs huggingface_hub: ``pip install semid[hub]``.
+    Needs huggingface_hub, the extra ``hub``.
 
     Parameters
     ----------
@@ -184,7 +184,7 @@ def pull_generation(
 ) -> Generation:
     """Download a generation that `push_generation` has published, and read it; checksums are compared.
 
-    Needs huggingface_hub: ``pip install semid[hub]``.
+    Needs huggingface_hub, the extra ``hub``.
 
     Parameters
     ----------

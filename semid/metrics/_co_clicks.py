@@ -116,7 +116,7 @@ def co_click_auc(
     popular. Item i is none of those that its score looks at: the figure is of an item that nobody has met yet, whose
     codes are all that is known. A click model of one step, without anything to fit; its form, a mixture of a user's
     and everyone's frequencies, is that of language models (Jelinek & Mercer, from memory), its use for codes this
-    project's own. `docs/guide/report.md` compares it with the AUC of click models.
+    project's own. The :doc:`guide to the report </guide/report>` compares it with the AUC of click models.
 
     Parameters
     ----------

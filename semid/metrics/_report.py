@@ -117,7 +117,7 @@ class TokenizerReport:
 
         The page holds the verdict, findings and figures of the report, pictures of its codes, items by their first
         codes with their titles, and as many items to search for as 2 MB hold, the most popular first. It needs
-        matplotlib (``pip install semid[plots]``).
+        matplotlib (the extra ``plots``).
 
         Parameters
         ----------

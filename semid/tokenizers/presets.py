@@ -136,8 +136,8 @@ def ranking(**parameters: Any) -> MixtureOfCodesTokenizer:
     and they differ by how coarse they are. With projections, as in the paper's scripts, codebooks differ by what they
     see, tell more items apart, and each says less of an item. Better aligned with clicks,
     ``SemanticIDEncoder(presets.ranking(), items=table, user="user_id")``, and where there are clicks `co_clicks` is
-    better still; docs/study.md has the figures. Many items share all their codes: keep the item id as a field beside
-    them.
+    better still; :doc:`the study </study>` has the figures. Many items share all their codes: keep the item id as a
+    field beside them.
 
     Parameters
     ----------
@@ -164,8 +164,8 @@ def co_clicks(
 ) -> Pipeline:
     """Return a `CoClickEmbedder` before k-means of graded sizes: codes of a space that follows what users click.
 
-    The best codes for click models that this project knows, docs/study.md has the figures. They want clicks,
-    ``SemanticIDEncoder(presets.co_clicks(), items=table, user="user_id")``, or
+    The best codes for click models that this project knows, :doc:`the study </study>` has the figures. They want
+    clicks, ``SemanticIDEncoder(presets.co_clicks(), items=table, user="user_id")``, or
     ``fit(X, embedder__interactions=interaction_matrix(log, ids))``. Many items share all their codes: keep the item id
     as a field beside them.
 

@@ -41,16 +41,20 @@ clicks = ClickHistory.from_frame(impressions[impressions["click"] == 1])
 # Three models
 # ------------
 # The first step writes the column of histories, the second gives codes to the item and to those of its history.
+def columns_of(*steps):
+    fields = ("fields", "passthrough", ["user_id", "item_id", "hour"])
+    return ColumnTransformer([*steps, fields], verbose_feature_names_out=False)
+
+
 def click_model(pooling):
-    steps = [("fields", "passthrough", ["user_id", "item_id", "hour"])]
-    columns = ["item_id"]
+    steps, columns = [], ["item_id"]
     if pooling is not None:
         steps.append(("history", HistoryEncoder(clicks, max_length=50), ["user_id", "item_id", "timestamp"]))
         columns.append("history")
     encoder = SemanticIDEncoder(presets.ranking(max_iter=10, batch_size=128, random_state=0), items=table)
     return make_pipeline(
-        ColumnTransformer(steps, verbose_feature_names_out=False),
-        ColumnTransformer([("codes", encoder, columns)], remainder="passthrough", verbose_feature_names_out=False),
+        columns_of(*steps),
+        columns_of(("codes", encoder, columns)),  # the fields again: what it reads would not pass otherwise
         DeepFMClassifier(history_pooling=pooling or "mean", max_iter=8, random_state=0),
     ).set_output(transform="pandas")
 

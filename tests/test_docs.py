@@ -141,6 +141,12 @@ def test_every_link_between_pages_leads_to_a_file_and_a_heading(page):
     assert not lost
 
 
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: page.name)
+def test_no_page_promises_a_table_for_later(page):
+    text = page.read_text(encoding="utf-8").lower()
+    assert not [promise for promise in ("to be generated", "to be run", "todo") if promise in text]
+
+
 def test_the_page_on_upgrading_has_every_parameter_of_0_1_that_was_removed():
     text = (DOCS / "upgrade.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`.+) \|$", text, flags=re.MULTILINE)

@@ -56,22 +56,22 @@ class Codebook(nn.Module):
     def nearest(self, x, tolerance):
         """Return the codes of `x`, and where no other is within `tolerance` of |x|² plus the largest |e|².
 
-        Code vectors closer to one another than that count as one: the first of them is the code.
+        `tolerance` is a number, or a column (B, 1) of them. Code vectors closer to one another than that count as one:
+        the first of them is the code.
         """
+        norms = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+        margins = tolerance * (norms.square() + self.largest_norm())  # (B, 1)
         if not can_prove(x, len(self)):
-            return self._nearest(x, tolerance)
-        norms = torch.linalg.vector_norm(x, dim=1)
-        margins = tolerance * (norms.square() + self.largest_norm())
-        codes, certain = proven_nearest(x, norms, self.code_vectors, self.offsets(), margins)
+            return self._nearest(x, margins)
+        codes, certain = proven_nearest(x, norms.squeeze(1), self.code_vectors, self.offsets(), margins.squeeze(1))
         others = certain.logical_not().nonzero().squeeze(1)
         if len(others):
-            codes[others], certain[others] = self._nearest(x[others], tolerance)
+            codes[others], certain[others] = self._nearest(x[others], margins[others])
         return codes, certain
 
-    def _nearest(self, x, tolerance):
+    def _nearest(self, x, margins):
         scores = self.scores(x)
-        best = scores.amin(1, keepdim=True)
-        within = scores <= best + tolerance * (x.square().sum(1, keepdim=True) + self.largest_norm())
+        within = scores <= scores.amin(1, keepdim=True) + margins
         return within.to(torch.uint8).argmax(1), within.sum(1) == 1
 
     @torch.no_grad()

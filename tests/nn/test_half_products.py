@@ -3,13 +3,20 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 
 from semid.datasets import make_items
 from semid.nn import _half_products, _kmeans, _quantizers
 from semid.nn._half_products import proven_nearest
 from semid.nn._kmeans import kmeans, nearest
 from semid.nn._quantizers import ResidualQuantizer
-from semid.tokenizers import MixtureOfCodesTokenizer, ParallelKMeansTokenizer, ResidualKMeansTokenizer, RQVAETokenizer
+from semid.tokenizers import (
+    MixtureOfCodesTokenizer,
+    ParallelKMeansTokenizer,
+    ProductQuantizationTokenizer,
+    ResidualKMeansTokenizer,
+    RQVAETokenizer,
+)
 
 
 @pytest.fixture
@@ -54,12 +61,24 @@ def test_nothing_is_proven_of_ties_and_of_rows_that_are_not_finite():
     assert found.is_proven.tolist() == [False, False, False]
 
 
-@pytest.mark.parametrize("kind", [ResidualKMeansTokenizer, ParallelKMeansTokenizer])
-def test_codes_are_those_of_whole_products(fast, rng, kind, monkeypatch):
-    X = rng.standard_normal((600, 150)).astype(np.float32)
+@pytest.mark.parametrize(
+    "tokenizer",
+    [
+        ResidualKMeansTokenizer(3, 64),
+        ResidualKMeansTokenizer(3, 64, beam_size=4),
+        ParallelKMeansTokenizer(3, 64),
+        ProductQuantizationTokenizer(2, 64, rotation=None),
+        ProductQuantizationTokenizer(2, 64, rotation="pca_balanced"),
+        ProductQuantizationTokenizer(2, 64, rotation="opq"),
+    ],
+    ids=repr,
+)
+def test_codes_are_those_of_whole_products(fast, rng, tokenizer, monkeypatch):
+    X = rng.standard_normal((600, 300)).astype(np.float32)  # blocks of a product are wide enough as well
     X[300:330] = X[:30] + 1e-4 * X[30:60]
-    tokenizer = kind(3, 64, max_iter=4, random_state=0).fit(X)
+    tokenizer = clone(tokenizer).set_params(max_iter=4, device="cpu", random_state=0).fit(X)
     codes = tokenizer.transform(X)
+    np.testing.assert_array_equal(tokenizer.transform(X[290:295]), codes[290:295])
     monkeypatch.setattr(_quantizers, "can_prove", lambda *_: False)
     np.testing.assert_array_equal(tokenizer.transform(X), codes)
 

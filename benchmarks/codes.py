@@ -24,8 +24,8 @@ from records import Records, markdown_table, medians, publish
 from semid.metrics import reconstruction_r2
 
 LEGEND = """\
-Fitted on all items unless it says otherwise; medians of as many fits as the last column says, with different seeds, each
-in a process of its own, contenders taking turns. *R²* of the reconstruction from the codes,
+Fitted on all items unless it says otherwise; medians of as many fits as the last column says, with different seeds,
+each in a process of its own, contenders taking turns. *R²* of the reconstruction from the codes,
 and *R² held out* on the 20 % of the items that a second fit, of the first seed, did not see; *unique*: distinct rows of
 codes per item; *prefix shared*: items that share all but their last code with another; *usage* and *perplexity* of the
 worst codebook; *neighbours kept*: the 10 nearest by Euclidean distance that stay among the 10 nearest after

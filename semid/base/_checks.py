@@ -142,8 +142,8 @@ def way_out_of_lists(odd):
     if not isinstance(odd, list | tuple | set | np.ndarray):
         return ""
     return (
-        " That is a list, and each row must have one value: .explode() makes a row of each entry. A click model takes "
-        "a column of lists as it is."
+        " That is a list, and each row must have one value: .str[0] or .str[-1] takes one of its entries, .explode() "
+        "makes a row of each. A click model takes a column of lists as it is."
     )
 
 

@@ -105,7 +105,9 @@ def check_has_columns(name: str, table: Any, **columns: Any) -> None:
         n_columns = list(table).count(column)
         if n_columns != 1:
             got = f"{column!r} twice" if n_columns else f"{column!r}"
-            raise ValueError(f"{parameter} must be a column of {name}, got {got}; it has {list(table)}.")
+            raise ValueError(
+                f"{parameter} must be a column of {name}, got {got}; it has {list(table)}. Name yours by {parameter}=."
+            )
 
 
 def from_arrow(name, X):

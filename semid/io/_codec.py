@@ -29,6 +29,7 @@ NUMERIC = frozenset(
     ]
 )
 _FLOATS = {"inf": inf, "-inf": -inf, "nan": nan}
+_DEEPEST = 200  # a Pipeline within another takes five
 _MOST_FIXED_WIDTH = 2**28  # bytes of an array of text of fixed width, whose longest entry all pay for
 # Folders belong to a machine, and the path of one could make another machine write there, or unpickle what is there.
 _NOT_KEPT = frozenset(["checkpoint_dir", "memory"])
@@ -182,15 +183,20 @@ class Decoder:
 
     def __init__(self, arrays, check):
         self._arrays, self._check = arrays, check
+        self._depth = 0
         self._objects = {}  # decoded once: a file that names an array a million times is not to cost a million arrays
 
     def decode(self, node):
         """Return the value that `node` stands for."""
         if node is None or type(node) in (bool, int, float, str):
             return node
-        if type(node) is list:
-            return [self.decode(entry) for entry in node]
-        return _DECODERS[node["type"]](self, node)
+        # Counted, since it depends on the version of Python how deep its stack lets a file go.
+        if self._depth == _DEEPEST:
+            raise ValueError(f"values must lie within at most {_DEEPEST} others.")
+        self._depth += 1
+        decoded = [self.decode(entry) for entry in node] if type(node) is list else _DECODERS[node["type"]](self, node)
+        self._depth -= 1
+        return decoded
 
     def _float(self, node):
         return _FLOATS[node["value"]]

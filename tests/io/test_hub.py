@@ -29,6 +29,7 @@ def catalogue(tmp_path, items):
 def hub(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     pytest.importorskip("huggingface_hub.utils").disable_progress_bars()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # this hub is on the machine itself
     with FakeHub() as hub:
         yield hub
 

@@ -31,6 +31,13 @@ def test_public_signatures_are_annotated(function):
     assert signature.return_annotation is not signature.empty
 
 
+@pytest.mark.parametrize("function", SIGNATURES, ids=SIGNATURES.get)
+def test_help_shows_annotations_as_they_are_written(function):
+    # Evaluated, ArrayLike alone is 400 characters of names that no user knows.
+    shown = [str(parameter) for parameter in inspect.signature(function).parameters.values()]
+    assert [parameter for parameter in shown if len(parameter) > 120 or "._" in parameter] == []
+
+
 def test_type_checkers_are_told_the_names_that_are_found_on_first_use():
     tree = ast.parse(Path(semid.__file__).read_text(encoding="utf-8"))
     (block,) = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]

@@ -1,5 +1,7 @@
 """Values of a parameter that are worth trying, said where the parameter is declared."""
 
+from __future__ import annotations
+
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from scipy import stats

@@ -1,5 +1,7 @@
 """What all click models share: from a table and clicks to a trained module, and from a table to probabilities."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from inspect import cleandoc

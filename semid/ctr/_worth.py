@@ -1,5 +1,7 @@
 """What a mapping from items to codes is worth to a click model: fits with and without it, on the same impressions."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,5 +1,7 @@
 """Lists that a text file holds as text."""
 
+from __future__ import annotations
+
 import ast
 import io
 import json

@@ -1,5 +1,7 @@
 """Negatives for logs of positive interactions."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 import numpy as np

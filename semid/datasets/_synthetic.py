@@ -1,5 +1,7 @@
 """A made catalogue and made clicks, from known probabilities."""
 
+from __future__ import annotations
+
 from itertools import cycle
 from typing import NamedTuple
 

@@ -1,5 +1,7 @@
 """Embeddings in, embeddings out: items that the same users click come to lie close together."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Annotated, Any, Self
 

@@ -1,5 +1,7 @@
 """Texts in, embeddings out: the first stage, as a transformer."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path

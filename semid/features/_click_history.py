@@ -1,5 +1,7 @@
 """Who clicked what, and when: the log that histories are cut from."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple, Self
 
 import numpy as np

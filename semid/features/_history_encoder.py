@@ -1,5 +1,7 @@
 """From the columns of user and time to the history of each impression."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Self
 

@@ -1,5 +1,7 @@
 """What a log of interactions says of the items, as vectors."""
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike

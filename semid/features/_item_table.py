@@ -1,5 +1,7 @@
 """The catalogue as one immutable object: ids, and embeddings or texts, row by row."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import time

@@ -1,5 +1,7 @@
 """Codes that are read together: prefixes of residual codes, pairs of parallel ones."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
 from itertools import combinations

@@ -1,5 +1,7 @@
 """From item ids to codes, inside a table of impressions."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from itertools import chain
 from types import MappingProxyType

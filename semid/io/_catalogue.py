@@ -26,6 +26,8 @@ Readers read a generation whole, so that nothing which is written later concerns
 rollback is a new generation with the files of an old one, and numbers only grow.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from operator import index
 from os import fspath

@@ -1,5 +1,7 @@
 """One generation of a catalogue, read: ids, codes, and the way from the one to the other."""
 
+from __future__ import annotations
+
 import hashlib
 from functools import cached_property
 from os import fspath

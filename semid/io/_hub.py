@@ -1,5 +1,7 @@
 """A generation of a catalogue as a folder of its own, with a card, and that folder on Hugging Face's hub."""
 
+from __future__ import annotations
+
 import os
 import shutil
 from fnmatch import fnmatchcase

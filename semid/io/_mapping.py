@@ -1,5 +1,7 @@
 """Mappings from items to codes as files, and codes as tokens of a language model."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping, Sequence
 from os import fspath

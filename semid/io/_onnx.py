@@ -1,5 +1,7 @@
 """Fitted tokenizers, click models and recommenders as ONNX files, for services that have neither semid nor torch."""
 
+from __future__ import annotations
+
 import json
 
 import numpy as np

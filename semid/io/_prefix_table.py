@@ -1,5 +1,7 @@
 """Codes for generators of codes: which may follow which, and as tokens of a language model."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

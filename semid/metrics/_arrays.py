@@ -1,5 +1,7 @@
 """What the metrics take: checks of arrays, and their distinct rows."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

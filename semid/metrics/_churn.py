@@ -1,5 +1,7 @@
 """What a new fit, or a new catalogue, changes of the codes that are in use."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np

@@ -1,5 +1,7 @@
 """What predicted clicks are worth beyond one AUC. Arrays in, numbers out."""
 
+from __future__ import annotations
+
 from typing import Literal, NamedTuple
 
 import numpy as np

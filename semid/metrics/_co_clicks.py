@@ -1,5 +1,7 @@
 """What codes say of who takes what: a user's items share codes, if the codes are of use to a recommender."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np

@@ -1,5 +1,7 @@
 """How codes are used, and what they keep of the embeddings. Arrays in, numbers out."""
 
+from __future__ import annotations
+
 from itertools import combinations
 
 import numpy as np

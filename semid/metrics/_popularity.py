@@ -1,5 +1,7 @@
 """Which items share their codes, and how much of the traffic goes there; what prefixes say of labels."""
 
+from __future__ import annotations
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike

@@ -1,5 +1,7 @@
 """What an audit of a mapping returns: figures, findings and a verdict, to print, to show and to write as a page."""
 
+from __future__ import annotations
+
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -140,7 +142,7 @@ class TokenizerReport:
         check_place(path)
         write_whole(path, page_of_report(self, name))
 
-    def compare(self, other: "TokenizerReport", names: tuple[str, str] = ("this", "other")) -> "ReportComparison":
+    def compare(self, other: TokenizerReport, names: tuple[str, str] = ("this", "other")) -> ReportComparison:
         """Return this report and another one side by side, with the churn where they are of the same items.
 
         Parameters

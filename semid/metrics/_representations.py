@@ -1,5 +1,7 @@
 """What a representation of items still tells: its spectrum, its labels, its neighbours. Arrays in, numbers out."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -255,7 +257,7 @@ def neighbor_overlaps(
 
 def distances_between(
     name: str, representation: ArrayLike, n_items: int | None = None
-) -> "_HammingDistances | _SquaredDistances":
+) -> _HammingDistances | _SquaredDistances:
     """Return what has the distances from some items to all: Hamming's between codes, squared ones between vectors."""
     array = as_table(name, representation)
     is_codes = array.dtype.kind in "iu" and array.size > 0 and array.min() >= NO_CODE

@@ -8,6 +8,8 @@ tokenizer that ignores the items; a public RQ-VAE that keeps its epoch of fewest
 one. Collisions may only be a price, beside a score that falls when codes lose the content.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Is my semantic ID any good? One call over a mapping from items to codes, whoever made it."""
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple

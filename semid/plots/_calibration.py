@@ -1,5 +1,7 @@
 """Whether a click model is right about the items of each code."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -145,7 +147,7 @@ class CalibrationByCodeDisplay:
         gaps = np.abs(self.observed - self.predicted)
         return float(np.average(gaps, weights=self.n_impressions))
 
-    def plot(self, ax: "Axes | None" = None, *, n_labels: int = 5, **kwargs: Any) -> Self:
+    def plot(self, ax: Axes | None = None, *, n_labels: int = 5, **kwargs: Any) -> Self:
         """Draw one bubble per code, its area the number of impressions.
 
         Parameters

@@ -1,5 +1,7 @@
 """Residual codes as the tree that they are."""
 
+from __future__ import annotations
+
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -152,7 +154,7 @@ class CodeTreeDisplay:
             distances = [np.square(embeddings - center).sum(axis=1) for center in decoded]
         return cls(_grow(codes[:, :depth], labels, distances), len(codes))
 
-    def plot(self, ax: "Axes | None" = None, *, label_level: int = 0, n_labels: int = 12, **kwargs: Any) -> Self:
+    def plot(self, ax: Axes | None = None, *, label_level: int = 0, n_labels: int = 12, **kwargs: Any) -> Self:
         """Draw the levels from left to right.
 
         Parameters

@@ -1,5 +1,7 @@
 """How many items each code has."""
 
+from __future__ import annotations
+
 from typing import Self
 
 import numpy as np

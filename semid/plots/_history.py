@@ -1,4 +1,6 @@
-"""How a fit went, epoch by epoch: the ``history_`` of tokenizers and click models."""
+"""How a fit went, epoch by epoch: the ``history_`` of tokenizers, click models and recommenders."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Self
@@ -24,10 +26,11 @@ _PANELS = {
     },
     "R²": {"r2": "training", "validation_r2": "validation", "refinement_r2": "refinement"},
     "AUC": {"valid_auc": "validation", "rates_auc": "click rates alone"},
+    "NDCG@10": {"valid_ndcg": "validation", "popularity_ndcg": "popularity alone"},
     "perplexity": {"perplexity": "codebook"},
     "usage": {"usage": "codebook"},
 }
-_LEAST_SPANS = {"AUC": 0.02, "R²": 0.02}  # of an axis: less is noise, and is not scaled to the panel
+_LEAST_SPANS = {"AUC": 0.02, "NDCG@10": 0.02, "R²": 0.02}  # of an axis: less is noise, and is not scaled to the panel
 _LEAST_RELATIVE_SPAN = 0.01  # of an axis of losses or perplexities, as a share of the largest
 _LARGEST_LINEAR_RATIO = 16  # of losses, beyond which their axis is logarithmic
 _LONGEST_LEGEND = 4  # codebooks that a panel names
@@ -38,8 +41,9 @@ class HistoryDisplay(LineDisplay):
     """How losses, reconstruction and the use of codes went in training, a panel each, one above the other.
 
     For tokenizers the losses, R² and the perplexity of each codebook, or where that is not known its share of codes in
-    use; for click models the log loss and the AUC. The R² and losses of learned tokenizers are those of the embeddings
-    that training met, which `mixup` had moved: validation R² may lie above them.
+    use; for click models the log loss and the AUC; for what recommends the next item the loss and NDCG@10. The R² and
+    losses of learned tokenizers are those of the embeddings that training met, which `mixup` had moved: validation R²
+    may lie above them.
 
     Parameters
     ----------
@@ -51,8 +55,8 @@ class HistoryDisplay(LineDisplay):
     Attributes
     ----------
     axes_ : dict of str to matplotlib Axes
-        The panels: those of ``"loss"``, ``"R²"``, ``"AUC"``, ``"perplexity"`` and ``"usage"`` that have something to
-        show.
+        The panels: those of ``"loss"``, ``"R²"``, ``"AUC"``, ``"NDCG@10"``, ``"perplexity"`` and ``"usage"`` that have
+        something to show.
     lines_ : dict of str to list of matplotlib Line2D
         The line of each entry, or the lines of its codebooks.
     ax_ : matplotlib Axes

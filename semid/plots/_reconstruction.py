@@ -1,5 +1,7 @@
 """Figure 1 of the Mixture-of-Codes paper: how much of the embeddings do more codes bring back?"""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Literal, Self
 

@@ -1,5 +1,7 @@
 """How much the codebooks repeat one another."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -100,7 +102,7 @@ class CodebookRedundancyDisplay:
         """
         return cls.from_codes(tokenizer.transform(X), random_state=random_state)
 
-    def plot(self, ax: "Axes | None" = None, *, include_values: bool = True, **kwargs: Any) -> Self:
+    def plot(self, ax: Axes | None = None, *, include_values: bool = True, **kwargs: Any) -> Self:
         """Draw the map.
 
         Parameters

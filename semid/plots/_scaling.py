@@ -1,5 +1,7 @@
 """Figure 2 of the Mixture-of-Codes paper, for any score: does it get better with more codes?"""
 
+from __future__ import annotations
+
 from numbers import Real
 from typing import Any, Self
 

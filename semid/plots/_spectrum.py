@@ -1,5 +1,7 @@
 """Figure 4 of the Mixture-of-Codes paper: do all dimensions of a representation carry signal?"""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Self
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.exceptions import ConvergenceWarning
 
 from semid.base._checks import warn
 from semid.base._live_module import LiveModule, build_seeded, export_state, resolve_device
@@ -15,7 +16,7 @@ from semid.features import ClickHistory
 from semid.features._times import read_times
 from semid.recommend._catalogue import learn_catalogue, positions_in, with_new_ids
 from semid.recommend._parameters import check_unchanged
-from semid.recommend._recommending import Histories, as_histories, cut, ndcg, recommend
+from semid.recommend._recommending import Histories, Ranker, as_histories, cut, ndcg, recommend
 from semid.tables._frames import find_column, split_columns
 from semid.tables._ids import find_ids, id_index, plain_name, warn_of_other_kind
 
@@ -23,6 +24,7 @@ _LARGEST_HELD_OUT = 5000  # users
 _HELD_OUT_BEAM = 20
 _LABELS = ("click", "clicked", "is_click", "is_clicked", "label")
 _LEAST_CLICKS = 3  # of a user whose last one is held out
+_JUDGED_USERS = 100  # held out, below which an NDCG says little
 
 
 class Known(NamedTuple):
@@ -132,8 +134,32 @@ def train(model, module, clicks, bounds, held_out, max_iter, seed, *, is_whole_f
     trained = train_sequences(module, sequences, options, generator, score_held_out=score, checkpoint=checkpoint)
     model.state_, model.history_ = export_state(trained.module), trained.history
     model.n_iter_ = len(model.history_["train_loss"])
+    if held_out is not None:
+        model.history_["popularity_ndcg"] = np.full(model.n_iter_, _popularity_ndcg(model, clicks, bounds, held_out))
+        _warn_unless_learned(model, held_out)
     checkpoint.finish()
     return model
+
+
+def _popularity_ndcg(model, clicks, bounds, held_out):
+    """Return the held-out NDCG of recommending to all what was clicked most, in the clicks that were learned from."""
+    counts = np.bincount(cut(clicks.entries, *bounds).entries, minlength=len(model.items_))
+    return _score(Ranker(None, torch.device("cpu"), model.max_length, counts), held_out)
+
+
+def _warn_unless_learned(model, held_out):
+    """Warn if the model recommends no better than popularity, which needs no training."""
+    reached, popular = model.history_["valid_ndcg"].max(), model.history_["popularity_ndcg"][0]
+    is_short = model.n_iter_ <= model.n_iter_no_change  # asked for few epochs, which are not judged
+    if is_short or len(held_out.targets) < _JUDGED_USERS or reached > popular:
+        return
+    warn(
+        f"the model recommends the held-out clicks of {len(held_out.targets)} users with an NDCG@10 of {reached:.4f}, "
+        f"and popularity alone does with {popular:.4f}: it has learned no order of clicks in {model.n_iter_} epochs. "
+        "More clicks per user, more codes of the items, own_embedding=True, or longer patience (n_iter_no_change) may "
+        "help; head='popularity' is the cheaper model where nothing does.",
+        ConvergenceWarning,
+    )
 
 
 def _score(ranker, held_out):

@@ -1,5 +1,7 @@
 """An estimator from a log of clicks to the item that a user clicks next."""
 
+from __future__ import annotations
+
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -91,8 +93,9 @@ class NextItemRecommender(Versioned, BaseEstimator):
         Of Adam.
     validation : float or None, default 0.1
         Share of the users, those of three clicks or more, whose last click is held out, at most 5,000 of them. The fit
-        ends when NDCG@10 on these has not risen for `n_iter_no_change` epochs, and keeps the best epoch. None for
-        `max_iter` epochs on all clicks.
+        ends when NDCG@10 on these has not risen for `n_iter_no_change` epochs, and keeps the best epoch. A
+        ConvergenceWarning says so where popularity alone recommends them no worse (``popularity_ndcg`` of
+        ``history_``). None for `max_iter` epochs on all clicks.
     n_iter_no_change : int, default 5
         See `validation`.
     checkpoint_dir : str, path-like or None, default None
@@ -119,8 +122,8 @@ class NextItemRecommender(Versioned, BaseEstimator):
     log_ : ClickHistory
         All clicks that the model knows of: what `score` takes histories from.
     history_ : dict of ndarray of shape (n_epochs,)
-        ``train_loss``, the mean of -log p of the targets, and ``valid_ndcg`` where something was held out; of the last
-        call.
+        ``train_loss``, the mean of -log p of the targets, and where something was held out ``valid_ndcg`` and, the same
+        in each epoch, ``popularity_ndcg``: that of recommending to all what was clicked most. Of the last call.
     n_iter_ : int
         Number of epochs run in the last call.
     n_features_in_ : int
@@ -155,6 +158,9 @@ class NextItemRecommender(Versioned, BaseEstimator):
     (2, 3)
     >>> bool((found.scores[:, :-1] >= found.scores[:, 1:]).all())
     True
+    >>> users = log["user_id"].unique()[:4]
+    >>> model.recommend(model.log_.before(users), n=3).items.shape
+    (4, 3)
     """
 
     # What the module is built from, and stays when a fitted model goes on.
@@ -330,7 +336,8 @@ class NextItemRecommender(Versioned, BaseEstimator):
         Parameters
         ----------
         histories : list of lists of ids, Series of these, or HistoryArray
-            Items, oldest first; those that are not in the catalogue are left out.
+            Items, oldest first; those that are not in the catalogue are left out. ``model.log_.before(users)`` has
+            those of users that the model knows.
         n : int, default 10
             How many.
         exclude_seen : bool, default True

@@ -1,5 +1,7 @@
 """New codes in the labels of old ones, so that what was learned per code stays of use."""
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment

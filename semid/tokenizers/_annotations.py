@@ -1,5 +1,7 @@
 """Parameters that several tokenizers share, with the values that are worth trying."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Annotated, Literal
 

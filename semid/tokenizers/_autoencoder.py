@@ -1,5 +1,7 @@
 """What the learned tokenizers share: a quantized autoencoder, started as PCA and k-means, trained by gradients."""
 
+from __future__ import annotations
+
 from typing import Any, ClassVar, Self
 
 import numpy as np

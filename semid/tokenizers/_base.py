@@ -1,5 +1,7 @@
 """What all tokenizers share: fit on the catalogue, codes that never waver, and the way back to embeddings."""
 
+from __future__ import annotations
+
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self

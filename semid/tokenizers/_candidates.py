@@ -1,5 +1,7 @@
 """The best few rows of codes of an item, not only the best one."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Finite scalar quantization in an autoencoder."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import cache
 from math import log, prod

@@ -1,5 +1,7 @@
 """Parallel codebooks around one autoencoder."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 

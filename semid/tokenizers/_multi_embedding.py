@@ -1,5 +1,7 @@
 """One code per item, copied: the baseline of the Mixture-of-Codes paper."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np

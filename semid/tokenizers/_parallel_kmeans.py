@@ -1,5 +1,7 @@
 """Independent clusterings of the embedding itself."""
 
+from __future__ import annotations
+
 from semid.base._typing import RandomState
 from semid.nn._quantizers import ParallelQuantizer
 from semid.tokenizers._annotations import CodebookSize, NCodebooks

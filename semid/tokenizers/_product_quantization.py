@@ -1,5 +1,7 @@
 """Product quantization of the embedding itself."""
 
+from __future__ import annotations
+
 from typing import Annotated, Literal
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Codes without content: the baseline that must lose."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Literal, NoReturn
 

@@ -1,5 +1,7 @@
 """Residual quantization of the embedding itself."""
 
+from __future__ import annotations
+
 from typing import Annotated
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Residual quantization in an autoencoder."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 

@@ -1,5 +1,7 @@
 """Codes that no two items share, or no more than a few, on top of any tokenizer."""
 
+from __future__ import annotations
+
 from math import prod
 from typing import Any, Literal, Self
 

@@ -1,5 +1,7 @@
 """Vector quantization in an autoencoder: one code per item."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 from semid.base._typing import RandomState, StrPath

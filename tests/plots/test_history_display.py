@@ -1,5 +1,6 @@
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -7,6 +8,7 @@ from sklearn.preprocessing import StandardScaler
 from semid.ctr import DeepFMClassifier
 from semid.features import ItemTable, SemanticIDEncoder
 from semid.plots import HistoryDisplay
+from semid.recommend import NextItemRecommender
 from semid.tokenizers import RandomTokenizer, ResidualKMeansTokenizer, RQVAETokenizer, UniqueTokenizer
 
 
@@ -52,6 +54,16 @@ def test_a_click_models_history_is_log_loss_and_auc(clicks):
     assert _legend(display, "loss") == ["training", "validation"]
     model.set_params(validation=None).fit(clicks[["user_id", "item_id"]], clicks["click"])
     assert HistoryDisplay.from_estimator(model).panels == ["loss"]
+
+
+def test_a_recommenders_history_is_its_loss_and_ndcg_beside_that_of_popularity():
+    rng = np.random.default_rng(0)
+    log = pd.DataFrame({"user_id": np.repeat(np.arange(20), 5), "item_id": rng.integers(10, size=100)})
+    model = NextItemRecommender(time=None, embedding_dim=8, n_layers=1, max_iter=3, random_state=0).fit(log)
+    display = HistoryDisplay.from_estimator(model).plot()
+    assert list(display.axes_) == ["loss", "NDCG@10"]
+    assert _legend(display, "NDCG@10") == ["validation", "popularity alone"]
+    np.testing.assert_array_equal(display.lines_["valid_ndcg"][0].get_ydata(), model.history_["valid_ndcg"])
 
 
 def test_refinements_follow_the_iterations_of_k_means(items):

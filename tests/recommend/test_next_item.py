@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 
 from semid import ItemTable, NextItemRecommender, SemanticIDEncoder
@@ -189,6 +190,31 @@ def test_later_clicks_stop_the_fit_are_not_learned_from_and_known_afterwards(log
     state = without.fit(past).state_
     for name, array in model.state_.items():
         np.testing.assert_array_equal(array, state[name])
+
+
+def test_popularity_is_the_yardstick_of_a_fit_and_knows_nothing_of_what_is_held_out(log):
+    split = leave_last_out(log)
+    past, later = log[split == "train"], log[split == "validation"]
+    model = NextItemRecommender(**SMALL).fit(past, eval_set=later)
+    popular = NextItemRecommender(head="popularity", **SMALL, validation=None).fit(past)
+    np.testing.assert_allclose(model.history_["popularity_ndcg"], [popular.score(later)] * model.n_iter_)
+    held_out = NextItemRecommender(**SMALL, validation=1.0 - 1e-9).fit(log)  # the last click of each user
+    last = log.groupby("user_id").tail(1)
+    popular.fit(log.drop(index=last.index))
+    np.testing.assert_allclose(held_out.history_["popularity_ndcg"], [popular.score(last)] * held_out.n_iter_)
+
+
+def test_a_fit_that_recommends_no_better_than_popularity_says_so():
+    # Clicks without any order, and a few items that half of them are on.
+    rng = np.random.default_rng(0)
+    items = np.where(rng.random(2000) < 0.5, rng.integers(5, size=2000), rng.integers(200, size=2000))
+    log = pd.DataFrame({"user_id": rng.integers(250, size=2000), "item_id": items, "timestamp": np.arange(2000)})
+    model = NextItemRecommender(embedding_dim=8, n_layers=1, max_iter=9, n_iter_no_change=1, random_state=0)
+    model.set_params(validation=0.5, learning_rate=1e-6)
+    with pytest.warns(ConvergenceWarning, match=r"of \d+ users with an NDCG@10 of .* popularity alone does with"):
+        model.fit(log)
+    assert model.history_["valid_ndcg"].max() < model.history_["popularity_ndcg"][0]
+    model.set_params(n_iter_no_change=9).fit(log)  # too few epochs to be judged
 
 
 def test_what_is_held_out_is_the_last_click_of_a_share_of_users(log, monkeypatch):

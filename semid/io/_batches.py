@@ -11,8 +11,8 @@ from sklearn import config_context, get_config
 from sklearn.base import BaseEstimator
 
 from semid.base._checks import check_integer
+from semid.base._threads import in_threads
 from semid.io._arrow import column_of, embeddings_of, import_pyarrow, is_null, placed
-from semid.io._threads import in_threads
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -112,6 +112,11 @@ class NearestCodes:
         with torch.inference_mode():
             self._search = self._module.quantizer.joint_search()
 
+    @property
+    def n_threads(self):
+        """Number of threads that may search at once."""
+        return torch.get_num_threads() if self._device.type == "cpu" else 1
+
     def of(self, X, n_candidates):
         """Look for those of each item alone.
 

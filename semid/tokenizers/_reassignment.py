@@ -1,10 +1,12 @@
 """Codes nearby that have room, for items too many of which share theirs."""
 
 import functools
+from itertools import starmap
 from math import prod
 
 import numpy as np
 
+from semid.base._threads import in_threads
 from semid.tokenizers._auction import PATIENCE, assign
 from semid.tokenizers._candidates import BLOCK, NearestCodes
 from semid.tokenizers._occupancy import (
@@ -23,10 +25,10 @@ _N_CANDIDATES = (16, 64, 256, 1024, 4096)
 _LARGEST_SEARCH = 2**16  # candidates times codes, of one item
 _CHEAP_SEARCH = 2**26  # candidates times codes, of all items together
 _CLOSE_ITEMS = 128  # searched for at once
-_TOO_MANY = 4  # times more items of the same codes than candidates: they would fight over them in vain
+_TOO_MANY = 2  # times more items of the same codes than candidates: they would fight over them in vain
 # More items of the same codes than this raise prices in larger steps: they bid against one another for long, and lose
 # about as much whoever wins. Four times the step halved the bids, and cost a thousandth of the variance at most.
-_CROWD, _CROWD_PATIENCE = 64, 25
+_CROWD, _CROWD_PATIENCE = 16, 25
 _LARGEST_AUCTION = 2**25  # candidates of all items that bid at once: 1 GB
 _WORTH_SHARING = 2**17  # candidates times codes of close items, above which a search for all at once is faster
 
@@ -117,6 +119,13 @@ class FreeCodes:
             least = np.clip(_CHEAP_SEARCH // (n_items * largest), least, 256)
         return [n for n in _N_CANDIDATES if least // 4 < n <= max(256, _LARGEST_SEARCH // largest)]
 
+    def _searched(self, search, X, parts, n_candidates):
+        """Yield parts of the items, each with what `search` finds for it: small searches, one in each thread."""
+        n_threads = min(self._search.n_threads, len(parts))
+        calls = ((X[items], n_candidates) for items in parts)
+        found = starmap(search, calls) if n_threads <= 1 else in_threads(search, calls, n_threads)
+        return zip(parts, found, strict=True)
+
     def _candidates(self, X, n_candidates):
         codes, regrets = self._search.of(X, n_candidates)
         return first_places(codes, self.sizes, self.capacity), regrets
@@ -137,19 +146,19 @@ class FreeCodes:
             n_places += len(found)
 
         n_close = -(-_WORTH_SHARING // (n_candidates * max(self.sizes)))
-        in_order, alone = np.argsort(own, kind="stable"), [np.empty(0, dtype=np.int64)]
-        for group in np.split(in_order, np.flatnonzero(own[in_order][1:] != own[in_order][:-1]) + 1):
-            for start in range(0, len(group), _CLOSE_ITEMS):
-                items = group[start : start + _CLOSE_ITEMS]
-                found = self._search.of_close_items(X[items], n_candidates) if len(items) >= n_close else None
-                if found is None:
-                    alone.append(items)
-                else:
-                    record(items, first_places(found[0], self.sizes, self.capacity), *found[1:])
+        in_order = np.argsort(own, kind="stable")
+        groups = np.split(in_order, np.flatnonzero(own[in_order][1:] != own[in_order][:-1]) + 1)
+        parts = [group[i : i + _CLOSE_ITEMS] for group in groups for i in range(0, len(group), _CLOSE_ITEMS)]
+        close = [items for items in parts if len(items) >= n_close]
+        alone = [np.empty(0, dtype=np.int64), *(items for items in parts if len(items) < n_close)]
+        for items, found in self._searched(self._search.of_close_items, X, close, n_candidates):
+            if found is None:
+                alone.append(items)
+            else:
+                record(items, first_places(found[0], self.sizes, self.capacity), *found[1:])
         items = np.concatenate(alone)
-        for start in range(0, len(items), BLOCK):
-            some = items[start : start + BLOCK]
-            firsts, more = self._candidates(X[some], n_candidates)
+        blocks = [items[start : start + BLOCK] for start in range(0, len(items), BLOCK)]
+        for some, (firsts, more) in self._searched(self._candidates, X, blocks, n_candidates):
             found, number_of = np.unique(firsts, return_inverse=True)
             record(some, found, number_of.reshape(firsts.shape), more)
         candidates, number_of = np.unique(np.concatenate(places), return_inverse=True)

@@ -98,8 +98,8 @@ class UniqueTokenizer(EmbeddingsToCodes):
     For ``"reassign"``, the items that share codes, where they are more than `capacity`, ask for their 16 nearest rows
     of codes (up to 256 in a small catalogue) and bid for those with room, their own included, in an auction. Items that
     find nothing ask for four times as many, up to 256; up to 1024 where no codebook has more than 64 codes, up to 4096
-    where none has more than 16. Where more than 64 items share codes, times the `capacity`, they ask for 64 at once,
-    more than 256 for 256; more than 2**25 candidates bid in several auctions. Those left after that, as happens among
+    where none has more than 16. Where more than 32 items share codes, times the `capacity`, they ask for 64 at once,
+    more than 128 for 256; more than 2**25 candidates bid in several auctions. Those left after that, as happens among
     hundreds of near-duplicates, take the next free codes counted up from their own, the last codebook the fastest,
     whatever the error.
 

@@ -4,6 +4,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from conftest import UNIQUE_TOKENIZERS
 from scipy.optimize import linear_sum_assignment
 from sklearn.base import clone
@@ -394,6 +395,25 @@ def test_items_of_a_tight_cluster_get_the_codes_that_a_search_for_each_gives(rng
     assert n_shared > 0.7 * len(X)
     assert sum(n_alone) >= tokenizer.report_.n_moved > 0.5 * len(X)
     np.testing.assert_array_equal(tokenizer.codes_, one_by_one.codes_)
+
+
+def test_searches_in_threads_find_what_one_after_the_other_finds(rng, monkeypatch):
+    X = np.concatenate([_tight_clusters(rng), rng.normal(size=(600, 16)).astype(np.float32)])
+    monkeypatch.setattr(_reassignment, "_WORTH_SHARING", 2**16)  # some together, others alone
+    alone = UniqueTokenizer(ResidualKMeansTokenizer(2, 64, random_state=0)).fit(X)
+    monkeypatch.setattr(NearestCodes, "n_threads", 3)
+    in_threads = clone(alone).fit(X)
+    assert torch.get_num_threads() == 1  # given back
+    np.testing.assert_array_equal(in_threads.codes_, alone.codes_)
+
+
+def test_a_crowd_that_bids_in_large_steps_loses_next_to_nothing(rng, monkeypatch):
+    X = _tight_clusters(rng, n_clusters=90, n_items=2400)
+    hasty = UniqueTokenizer(ResidualKMeansTokenizer(2, 64, random_state=0)).fit(X)
+    monkeypatch.setattr(_reassignment, "_CROWD", len(X))
+    patient = clone(hasty).fit(X)
+    assert not np.array_equal(hasty.codes_, patient.codes_)
+    assert hasty.report_.r2_after == pytest.approx(patient.report_.r2_after, abs=0.002)
 
 
 def test_auctions_that_would_take_too_much_memory_are_held_one_after_the_other(rng, monkeypatch):

@@ -40,6 +40,7 @@ NOT_CODES = ("none", "fusion", "wide", "sets", "adapter", "adapters", "adapters_
 NOT_OF_TEXTS = ("co_clicks", "graded_joint", "alone")  # codes whose R² is of other vectors
 SPECTRA = ("repeat_vq", "rqvae", "moc", "co_clicks")  # Figure 4
 _SPECTRUM_LEGEND = "codes: information abundance / effective rank"
+_OF_CODES_ALONE = ("reconstruction",)  # figures that no click model has a part in
 INTERVALS = "intervals.parquet"  # over users, beside the runs
 # The arms that a reader chooses among, in the words of somebody who has not read the study.
 IN_BRIEF = {
@@ -470,7 +471,8 @@ def draw_figures(runs, folder):
 
 def _save(figures, folder, data):
     for name, figure in figures.items():
-        figure.suptitle(f"{TITLES[data]}, DeepFM", x=0.01, ha="left", fontweight="bold")
+        title = TITLES[data] if name in _OF_CODES_ALONE else f"{TITLES[data]}, DeepFM"
+        figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
         figure.savefig(folder / f"{data}_{name}.png", dpi=130, bbox_inches="tight")
 
 

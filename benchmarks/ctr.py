@@ -4,6 +4,7 @@
     python benchmarks/ctr.py vocabulary --output docs/benchmarks.md
     python benchmarks/ctr.py encoding --output docs/benchmarks.md
     python benchmarks/ctr.py movielens folder --zoo FuxiCTR_checkout --output docs/benchmarks.md
+    python benchmarks/ctr.py beauty folder --zoo FuxiCTR_checkout --output docs/benchmarks.md
 
 Contenders take turns in one process; figures are medians. FuxiCTR's wheel has no models: `--zoo` is a checkout of its
 repository, tag v2.3.7. Without one, FuxiCTR is left out.
@@ -14,7 +15,7 @@ import statistics
 import time
 from itertools import pairwise
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,9 @@ from semid.ctr import AutoIntClassifier, DCNv2Classifier, DeepFMClassifier, Deep
 from semid.ctr._encoding import ImpressionEncoder
 from semid.ctr._fitting import begin, train_module
 from semid.ctr._training_data import check_training_data
+from semid.datasets import leave_last_out, sample_negatives
 from semid.engine._impressions import Impressions
+from semid.tokenizers import ResidualKMeansTokenizer
 
 CLASSIFIERS = {
     "DeepFM": DeepFMClassifier,
@@ -271,52 +274,103 @@ def movielens(folder):
     return X, y, [slice(a, b) for a, b in pairwise(ends)]
 
 
-def measure_movielens(folder, zoo, seeds, settings, n_epochs=20):
+def beauty(folder):
+    """Return user, item and three codes of Amazon Beauty's impressions, the labels, and the parts of leave-last-out."""
+    folder = Path(folder)
+    clicks = pd.read_parquet(folder / "beauty_interactions.parquet")
+    items = pd.read_parquet(folder / "beauty_items.parquet")
+    part = leave_last_out(clicks, order="position")
+    negatives = sample_negatives(clicks, items["item_id"], random_state=0)
+    X = pd.concat([clicks.assign(click=1, part=part), negatives.assign(click=0, part=part)], ignore_index=True)
+    tokenizer = ResidualKMeansTokenizer(n_codebooks=3, codebook_size=256, random_state=0)
+    codes = tokenizer.fit_transform(np.load(folder / "beauty_minilm.npy").astype(np.float32))
+    rows = pd.Index(items["item_id"]).get_indexer(X["item_id"])
+    names = ["code0", "code1", "code2"]
+    X[names] = codes[rows]
+    parts = [X[X["part"] == name] for name in ("train", "validation", "test")]
+    ends = np.cumsum([0, *map(len, parts)])
+    X = pd.concat(parts, ignore_index=True)
+    return (
+        X[["user_id", "item_id", *names]].astype(str),
+        X["click"].to_numpy(),
+        [slice(a, b) for a, b in pairwise(ends)],
+    )
+
+
+class Quality(NamedTuple):
+    """What one fit reached at its best epoch on validation, and its way there."""
+
+    auc: float  # of the test
+    log_loss: float
+    seconds: float  # until that epoch
+    valid_aucs: np.ndarray  # (n_epochs,)
+    ends: np.ndarray  # (n_epochs,) seconds
+
+    def seconds_to(self, auc):
+        """Return the seconds until an epoch reaches a validation AUC, NaN if none does."""
+        reached = np.flatnonzero(self.valid_aucs >= auc)
+        return self.ends[reached[0]] if len(reached) else np.nan
+
+
+def measure_quality(data, models, zoo, seeds, settings, n_epochs=20):
     """Return rows for a table: test AUC and log loss at the best epoch on validation, mean over seeds."""
-    X, y, (train, valid, test) = movielens(folder)
+    X, y, parts = data
     encoder = ImpressionEncoder("auto", "auto", "auto", 1, 1)
-    encoder.fit_encode(X[train], np.ones(train.stop))
+    encoder.fit_encode(X[parts[0]], np.ones(parts[0].stop))
     encoded = encoder.encode(X)
-    entries = encoded.lists[0].padded()
-    categories = np.hstack([encoded.categories, entries]).astype(np.int64)
-    sequences = [(encoder.shapes.list_vocabulary_sizes[0], entries.shape[1])]
+    entries = [column.padded() for column in encoded.lists]
+    categories = np.hstack([encoded.categories, *entries]).astype(np.int64)
+    sizes = encoder.shapes.list_vocabulary_sizes
+    sequences = [(size, column.shape[1]) for size, column in zip(sizes, entries, strict=True)]
     rows = []
-    for model, classifier in CLASSIFIERS.items():
-        scores = {}
+    for model in models:
+        found = {}
         for seed in seeds:
             same = {"batch_size": settings["batch_size"], "learning_rate": settings["learning_rate"]}
-            ours = classifier(random_state=seed, max_iter=n_epochs, forgetting=0.0, **same)
-            scores.setdefault("**semid**, its settings", []).append(_our_scores(ours, X, y, train, valid, test))
-            scores.setdefault("**semid**, defaults", []).append(
-                _our_scores(classifier(random_state=seed), X, y, train, valid, test)
-            )
+            ours = CLASSIFIERS[model](random_state=seed, max_iter=n_epochs, forgetting=0.0, **same)
+            found.setdefault("**semid**, its settings", []).append(_our_quality(ours, X, y, parts))
+            ours = CLASSIFIERS[model](random_state=seed)
+            found.setdefault("**semid**, defaults", []).append(_our_quality(ours, X, y, parts))
             if zoo:
                 peer = FuxiCTR(
                     model, encoder.shapes.vocabulary_sizes, sequences=sequences, seed=seed, zoo=zoo, **settings
                 )
-                scores.setdefault("FuxiCTR", []).append(
-                    _their_scores(peer, categories, y, train, valid, test, n_epochs)
-                )
-            print(model, {name: [round(v, 4) for v in values[-1]] for name, values in scores.items()}, flush=True)
-        rows += [_quality_row(model, name, values) for name, values in scores.items()]
-    for name, floor in scikit_learn_floor().items():
-        seconds = _seconds(lambda floor=floor: floor.fit(X[train], y[train]))
-        probability = floor.predict_proba(X[test])[:, 1]
-        scores = roc_auc_score(y[test], probability), log_loss(y[test], probability), seconds
-        rows.append(_quality_row(name, "scikit-learn", [scores]))
+                found.setdefault("FuxiCTR", []).append(_their_quality(peer, categories, y, parts, n_epochs))
+            print(model, {name: [round(v, 4) for v in fits[-1][:3]] for name, fits in found.items()}, flush=True)
+        rows += [_quality_row(model, name, fits, found.get("FuxiCTR")) for name, fits in found.items()]
     return rows
 
 
-def _quality_row(model, loop, scores):
-    auc, loss, seconds = np.mean(scores, axis=0)
-    return {
+def floor_rows(data):
+    """Return the rows of scikit-learn's models on the fields of `movielens`."""
+    X, y, (train, _, test) = data
+    rows = []
+    for name, floor in scikit_learn_floor().items():
+        seconds = _seconds(lambda floor=floor: floor.fit(X[train], y[train]))
+        probability = floor.predict_proba(X[test])[:, 1]
+        fit = Quality(roc_auc_score(y[test], probability), log_loss(y[test], probability), seconds, [], [])
+        rows.append(_quality_row(name, "scikit-learn", [fit]))
+    return rows
+
+
+def _quality_row(model, loop, fits, peers=None):
+    auc, loss, seconds = np.mean([fit[:3] for fit in fits], axis=0)
+    row = {
         "model": model,
         "loop": loop,
         "test AUC": f"{auc:.4f}",
-        "spread": f"{np.ptp([score[0] for score in scores]):.4f}",
+        "spread": f"{np.ptp([fit.auc for fit in fits]):.4f}",
         "log loss": f"{loss:.4f}",
         "s to the best epoch": f"{seconds:.1f}",
     }
+    if peers is None:
+        return row | {"s to FuxiCTR's AUC": "", "of its s": ""}
+    seconds = [fit.seconds_to(peer.valid_aucs.max()) for fit, peer in zip(fits, peers, strict=True)]
+    ratios = [own / peer.seconds for own, peer in zip(seconds, peers, strict=True)]
+    if not np.isfinite(seconds).all():
+        n_reached = np.isfinite(seconds).sum()
+        return row | {"s to FuxiCTR's AUC": f"reached by {n_reached} of {len(fits)}", "of its s": ""}
+    return row | {"s to FuxiCTR's AUC": f"{np.median(seconds):.1f}", "of its s": f"{np.median(ratios):.2f}"}
 
 
 def scikit_learn_floor():
@@ -350,30 +404,34 @@ def _joined(lists):
     return [" ".join(entries) for entries in lists]
 
 
-def _our_scores(model, X, y, train, valid, test):
+def _our_quality(model, X, y, parts):
+    train, valid, test = parts
     seconds = _seconds(lambda: model.fit(X[train], y[train], eval_set=(X[valid], y[valid])))
-    best = (np.argmax(model.history_["valid_auc"]) + 1) / model.n_iter_
+    ends = seconds * np.arange(1, model.n_iter_ + 1) / model.n_iter_  # all of it: encoding and evaluations as well
     probability = model.predict_proba(X[test])[:, 1]
-    return roc_auc_score(y[test], probability), log_loss(y[test], probability), seconds * best
+    valid_aucs = model.history_["valid_auc"]
+    scores = roc_auc_score(y[test], probability), log_loss(y[test], probability)
+    return Quality(*scores, ends[valid_aucs.argmax()], valid_aucs, ends)
 
 
-def _their_scores(peer, categories, y, train, valid, test, n_epochs, patience=2):
-    best, misses, seconds, scores = -np.inf, 0, 0.0, None
+def _their_quality(peer, categories, y, parts, n_epochs, patience=2):
+    train, valid, test = parts
+    valid_aucs, ends, scores = [], [], None
     peer.prepare(rows := categories[train], labels := y[train])
-    for _ in range(n_epochs):
-        seconds += _seconds(lambda: peer.train_epoch(rows, labels))
-        auc = roc_auc_score(y[valid], peer.predict(categories[valid]))
-        if auc > best:
+    while len(ends) < n_epochs and len(ends) - np.argmax([0, *valid_aucs]) < patience:
+        ends.append(sum(ends[-1:]) + _seconds(lambda: peer.train_epoch(rows, labels)))
+        valid_aucs.append(roc_auc_score(y[valid], peer.predict(categories[valid])))
+        if valid_aucs[-1] > max(valid_aucs[:-1], default=0.0):
             probability = peer.predict(categories[test])
-            best, misses = auc, 0
-            scores = roc_auc_score(y[test], probability), log_loss(y[test], probability.clip(1e-7, 1 - 1e-7)), seconds
-        else:
-            misses += 1
-        if misses == patience:
-            break
-    return scores
+            scores = roc_auc_score(y[test], probability), log_loss(y[test], probability.clip(1e-7, 1 - 1e-7))
+    return Quality(*scores, ends[np.argmax(valid_aucs)], np.array(valid_aucs), np.array(ends))
 
 
+_QUALITY = """\
+Best epoch on the validation part, test AUC of that epoch, mean over seeds and largest less smallest ("spread"). "Its
+settings" are FuxiCTR's batches and learning rate, and no forgetting. FuxiCTR stops after two epochs without a better
+one; its seconds are those of training alone, ours of the whole fit, share by share of its epochs. The last columns:
+seconds until our validation AUC is at FuxiCTR's best of the same seed, and their ratio to its seconds; medians."""
 LEGENDS = {
     "rate": f"""\
 One epoch over {N_ROWS:,} impressions of {N_FIELDS} fields with {N_VALUES:,} values each (Zipf), embeddings of {DIM},
@@ -387,21 +445,24 @@ rates and two counters.""",
     "encoding": """\
 Twenty columns, ten of strings and ten of categories, with 10 to a million values each. Memory of the fit is what it
 allocates beside the data.""",
-    "movielens": """\
+    "movielens": f"""\
 MovieLens 100K: click = rating > 3, split by time 80/10/10; user, item, age, gender, occupation, genres (mean-pooled).
-Best epoch on the validation part, test AUC of that epoch, mean over seeds and largest less smallest ("spread"). "Its
-settings" are FuxiCTR's batches and learning rate, and no forgetting. scikit-learn's models, the floor, are fitted once:
-one-hot fields, or ids by their target's mean in trees.""",
+{_QUALITY}
+scikit-learn's models, the floor, are fitted once: one-hot fields, or ids by their target's mean in trees.""",
+    "beauty": f"""\
+Amazon Beauty, leave-last-out, a uniform negative for each click; user, item and three codes of 256 (residual k-means).
+{_QUALITY}""",
 }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=LEGENDS)
-    parser.add_argument("folder", nargs="?", help="of the MovieLens files, for movielens")
+    parser.add_argument("folder", nargs="?", help="of the files, for movielens and beauty")
     parser.add_argument("--zoo", help="a checkout of FuxiCTR, tag v2.3.7")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--rows", type=int, default=10_000_000, help="impressions, for encoding")
+    parser.add_argument("--models", nargs="*", default=list(CLASSIFIERS), choices=CLASSIFIERS, help="for quality")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", help="markdown page with the markers 'ctr_<what>'; without it, print only")
@@ -414,8 +475,11 @@ def main():
     elif arguments.what == "encoding":
         rows = measure_encoding(arguments.rows)
     else:
+        data = (movielens if arguments.what == "movielens" else beauty)(arguments.folder)
         settings = {"embedding_dim": 16, "hidden_layer_sizes": SIZES, "batch_size": 1024, "learning_rate": 1e-3}
-        rows = measure_movielens(arguments.folder, arguments.zoo, arguments.seeds, settings)
+        settings["n_threads"] = arguments.threads
+        rows = measure_quality(data, arguments.models, arguments.zoo, arguments.seeds, settings)
+        rows += floor_rows(data) if arguments.what == "movielens" else []
     text = "\n\n".join([describe_machine(arguments.threads), LEGENDS[arguments.what], markdown_table(rows)])
     publish(text, f"ctr_{arguments.what}", arguments.output)
 

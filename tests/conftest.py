@@ -1,8 +1,12 @@
-"""Small data, one torch thread and no figures left open, for all tests."""
+"""Small data, one thread and no figures left open, for all tests."""
 
 import os
 from pathlib import Path
 
+# Before numpy and torch, and for the processes that tests start: threads of BLAS that wait for one another cost more
+# than they bring on data as small as these, and most where other work is on the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before scipy: without it scikit-learn skips a check in silence
 
 import matplotlib

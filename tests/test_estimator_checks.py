@@ -22,7 +22,7 @@ from semid.features import ClickHistory, HistoryEncoder, ItemTable, PrefixNGramE
 from semid.recommend import NextItemRecommender
 from semid.tokenizers import ResidualKMeansTokenizer
 
-_SMALL = {"embedding_dim": 4, "max_iter": 40, "random_state": 0}
+_SMALL = {"embedding_dim": 4, "max_iter": 20, "random_state": 0}
 CLASSIFIERS = [
     AutoIntClassifier(hidden_layer_sizes=(16,), attention_dim=4, n_attention_layers=1, **_SMALL),
     DCNv2Classifier(hidden_layer_sizes=(16,), n_cross_layers=2, **_SMALL),

@@ -32,7 +32,7 @@ def _few_arms(example):
 
 def test_the_made_task_gives_a_table_and_a_picture(example, capsys):
     task = example["made_task"]()
-    task = task._replace(train=task.train[:12_000], test=task.test[:4000])
+    task = task._replace(train=task.train[:6000], test=task.test[:2000])
     results = example["compare"](task, _few_arms(example))
     assert list(results.columns) == ["model", "auc", "log_loss", "seconds"]
     assert results["auc"].between(0.5, task.best_auc + 0.01).all()

@@ -239,12 +239,12 @@ def test_a_row_alone_has_the_probability_it_has_in_its_table(model, monkeypatch)
 
 def test_the_history_is_learned_from(model):
     # A click where the candidate is in the history; nothing else says it.
-    X, _ = _impressions(3000)
+    X, _ = _impressions(1000)
     y = np.array([item in history for item, history in zip(X["item"], X["history"], strict=True)], dtype=int)
-    model.set_params(max_iter=20, embedding_dim=8, batch_size=100, validation=None)
+    model.set_params(max_iter=12, embedding_dim=8, batch_size=50, learning_rate=0.02, validation=None)
     loss = model.fit(X.drop(columns=["user", "tags", "price"]), y).history_["train_loss"]
     alone = clone(model).fit(X[["item", "item_code0", "item_code1", "item_code2"]], y).history_["train_loss"]
-    assert loss[-1] < alone[-1] - 0.02
+    assert loss[-1] < alone[-1] - 0.1
 
 
 def test_a_saved_model_gives_the_same_probabilities(model, tmp_path):

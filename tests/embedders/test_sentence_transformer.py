@@ -36,7 +36,7 @@ def test_the_stand_in_of_other_tests_has_the_parameters_of_the_real_class():
     )
 
 
-@pytest.mark.parametrize("n_items", [300, pytest.param(12_101, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_items", [100, pytest.param(12_101, marks=pytest.mark.slow)])
 def test_titles_get_the_published_embeddings_once(beauty, tmp_path, n_items):
     titles, expected = beauty[0][-n_items:], beauty[1][-n_items:].astype(np.float32)
     embedder = TextEmbedder(MINILM, device="cpu", memory=str(tmp_path))

@@ -37,11 +37,6 @@ def _python(code):
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60).stdout
 
 
-def test_importing_plots_loads_neither_matplotlib_nor_torch():
-    code = "import semid.plots, sys; print(sorted({'matplotlib', 'torch', 'skorch'} & set(sys.modules)))"
-    assert _python(code).strip() == "[]"
-
-
 def test_without_matplotlib_data_are_computed_and_plot_says_what_to_install():
     code = """
 import sys

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from conftest import SMALL_TOKENIZERS
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.model_selection import GridSearchCV
@@ -65,17 +66,31 @@ def test_codes_do_not_depend_on_the_order_of_rows_in_transform_or_fit(tokenizer,
     np.testing.assert_array_equal(again.transform(items.embeddings), codes)
 
 
-def test_codes_are_equal_after_reload_in_a_fresh_process(tokenizer, items, tmp_path):
-    codes = tokenizer.fit_transform(items.embeddings)
-    joblib.dump(tokenizer, tmp_path / "tokenizer.joblib")
-    np.save(tmp_path / "X.npy", items.embeddings)
-    script = (
-        "import joblib, numpy as np, sys\n"
-        "t = joblib.load(sys.argv[1] + '/tokenizer.joblib')\n"
-        "np.save(sys.argv[1] + '/codes.npy', t.transform(np.load(sys.argv[1] + '/X.npy')))\n"
-    )
-    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, timeout=120)
-    np.testing.assert_array_equal(np.load(tmp_path / "codes.npy"), codes)
+ENCODE_EACH = """
+import joblib, numpy as np, pathlib, sys
+X = np.load(sys.argv[1] + "/X.npy")
+for path in pathlib.Path(sys.argv[1]).glob("*.joblib"):
+    np.save(path.with_suffix(".npy"), joblib.load(path).transform(X))
+"""
+
+
+@pytest.fixture(scope="module")
+def codes_here_and_in_a_fresh_process(items, tmp_path_factory):
+    """Codes of each tokenizer, by its class, where it was fitted and in one process that loads them all."""
+    folder = tmp_path_factory.mktemp("tokenizers")
+    np.save(folder / "X.npy", items.embeddings)
+    here = {}
+    for unfitted in SMALL_TOKENIZERS:
+        tokenizer = clone(unfitted)
+        here[type(tokenizer)] = tokenizer.fit_transform(items.embeddings)
+        joblib.dump(tokenizer, folder / f"{type(tokenizer).__name__}.joblib")
+    subprocess.run([sys.executable, "-c", ENCODE_EACH, str(folder)], check=True, timeout=120)
+    return {kind: (codes, np.load(folder / f"{kind.__name__}.npy")) for kind, codes in here.items()}
+
+
+def test_codes_are_equal_after_reload_in_a_fresh_process(tokenizer, codes_here_and_in_a_fresh_process):
+    here, there = codes_here_and_in_a_fresh_process[type(tokenizer)]
+    np.testing.assert_array_equal(there, here)
 
 
 def test_the_file_is_hardly_larger_than_the_weights(tokenizer, items, tmp_path):

@@ -1,7 +1,9 @@
 """The study in small: its statistics against loops and by hand, and the way from a plan to tables and figures."""
 
 import re
+import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +16,29 @@ FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
 MODULES = ("arms", "contrasts", "data", "plan", "records", "report", "runs", "study")
 
 
-@pytest.fixture
-def scripts(monkeypatch):
+@contextmanager
+def _importable():
     """Import a script of the study as python does when it is run, and forget it afterwards."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    monkeypatch.syspath_prepend(str(FOLDER / "study"))
-    yield lambda name: __import__(name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        patch.syspath_prepend(str(FOLDER / "study"))
+        yield __import__
     for name in MODULES:
         sys.modules.pop(name, None)
 
 
 @pytest.fixture
+def scripts():
+    with _importable() as scripts:
+        yield scripts
+
+
+@pytest.fixture
 def data(scripts):
+    return _made_data(scripts)
+
+
+def _made_data(scripts):
     """Forty users and sixty items of two kinds; each user likes one kind."""
     rng = np.random.default_rng(0)
     kinds = np.arange(60) % 2
@@ -176,6 +189,10 @@ SMALL_PLAN = {
 
 @pytest.fixture
 def small(scripts, data, monkeypatch):
+    return _shrunk(scripts, data, monkeypatch)
+
+
+def _shrunk(scripts, data, monkeypatch):
     """The study with three arms, two models, one data set and few epochs."""
     plan, report, runs = scripts("plan"), scripts("report"), scripts("runs")
     for module in (plan, report):
@@ -193,24 +210,32 @@ def small(scripts, data, monkeypatch):
     return scripts("study").main
 
 
-def _lines(folder):
-    return len((folder / "outputs" / "runs.jsonl").read_text().splitlines())
+def _where(folder):
+    return ["--runs", str(folder / "runs.parquet"), "--outputs", str(folder / "outputs")]
 
 
-def test_what_is_made_is_kept_and_not_made_again(small, scripts, tmp_path):
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of all runs of the small study, and how many there were of a part, of all, and after one more call."""
+    folder = tmp_path_factory.mktemp("study")
+    with _importable() as scripts, pytest.MonkeyPatch.context() as patch:
+        study = _shrunk(scripts, _made_data(scripts), patch)
+        run = ["run", *scripts("plan").STAGES, "--data", "nowhere", "--workers", "0", *_where(folder)]
+        study([*run, "--only", "arm=none,random"])
+        study(["collect", *_where(folder)])
+        n_runs = [len(pd.read_parquet(folder / "runs.parquet"))]
+        for _ in range(2):
+            study(run)
+            n_runs.append(len((folder / "outputs" / "runs.jsonl").read_text().splitlines()))
+        study(["collect", *_where(folder)])
+    return folder, n_runs
+
+
+def test_what_is_made_is_kept_and_not_made_again(small, scripts, finished):
     plan, runs = scripts("plan"), scripts("runs")
-    where = ["--runs", str(tmp_path / "runs.parquet"), "--outputs", str(tmp_path / "outputs")]
-    run = ["run", *plan.STAGES, "--data", "nowhere", "--workers", "0", *where]
-    small([*run, "--only", "arm=none,random"])
-    small(["collect", *where])
-    before = len(pd.read_parquet(tmp_path / "runs.parquet"))
-    small(run)
-    made = _lines(tmp_path)
-    small(run)
-    assert _lines(tmp_path) == made > before
-    small(["collect", *where])
-
-    kept = runs.RunStore(tmp_path / "runs.parquet", tmp_path / "none.jsonl").frame()
+    folder, (of_a_part, made, again) = finished
+    assert again == made > of_a_part
+    kept = runs.RunStore(folder / "runs.parquet", folder / "none.jsonl").frame()
     assert len(kept) == made
     best = plan.best_settings(kept)
     assert best["beauty", "DCNv2", "none"] == best["beauty", "DeepFM", "none"]
@@ -227,11 +252,9 @@ def test_what_is_made_is_kept_and_not_made_again(small, scripts, tmp_path):
     assert set(of_primary) == {2}
 
 
-def test_runs_become_tables_figures_and_intervals(small, scripts, tmp_path):
-    plan = scripts("plan")
-    where = ["--runs", str(tmp_path / "runs.parquet"), "--outputs", str(tmp_path / "outputs")]
-    small(["run", *plan.STAGES, "--data", "nowhere", "--workers", "0", *where])
-    small(["collect", *where])
+def test_runs_become_tables_figures_and_intervals(small, scripts, finished, tmp_path):
+    plan, where = scripts("plan"), _where(tmp_path)
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
     kept = pd.read_parquet(tmp_path / "runs.parquet")
     tables = scripts("report").tables(plan.at_their_best(kept))
     page = tmp_path / "page.md"

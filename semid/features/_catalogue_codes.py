@@ -1,8 +1,10 @@
 """A tokenizer fitted on a catalogue, and the codes of its items, computed once or taken from a cache."""
 
 from numbers import Integral
+from pathlib import Path
 
 import numpy as np
+from joblib import Memory
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
@@ -20,13 +22,14 @@ def fit_on_catalogue(tokenizer, items, options, memory):
     """
     tokenizer = clone(tokenizer)
     if memory is None:
-        return _fit(tokenizer, None, items, options)
+        return _fit(tokenizer, None, items, options, None)
     for name, value in tokenizer.get_params(deep=True).items():
         if name.endswith("random_state") and not isinstance(value, Integral):
             warn(f"memory keeps nothing for {name}={value!r}: each fit is to differ. Pass an int.")
-            return _fit(tokenizer, None, items, options)
-    cached = check_memory(memory).cache(_fit, ignore=["items"])
-    return cached(tokenizer, (__version__, items.fingerprint), items, options)
+            return _fit(tokenizer, None, items, options, None)
+    memory = check_memory(memory)
+    cached = memory.cache(_fit, ignore=["items", "memory"])
+    return cached(tokenizer, (__version__, items.fingerprint), items, options, memory)
 
 
 def options_of_clicks(tokenizer, log, item_ids):
@@ -46,11 +49,11 @@ def options_of_clicks(tokenizer, log, item_ids):
 
 def check_takes_clicks(tokenizer, user):
     """Raise if no step of the tokenizer takes clicks in its `fit`, which those of the column `user` are for."""
-    steps = [*_steps(tokenizer).values()]
-    if any(has_fit_parameter(step, "interactions") for step in steps) or has_fit_parameter(steps[-1], "alignment"):
+    last = [*_steps(tokenizer).values()][-1]
+    if _learns_from_clicks(tokenizer) or has_fit_parameter(last, "alignment"):
         return
     raise ValueError(
-        f"user must be None for {type(steps[-1]).__name__}, whose fit takes no alignment, got {user!r}. Use a Pipeline "
+        f"user must be None for {type(last).__name__}, whose fit takes no alignment, got {user!r}. Use a Pipeline "
         "of a CoClickEmbedder and it, as presets.co_clicks() is one, or a learned tokenizer, such as "
         "MixtureOfCodesTokenizer."
     )
@@ -66,6 +69,10 @@ def warn_of_no_clicks(tokenizer, cause, way_out):
             )
 
 
+def _learns_from_clicks(tokenizer):
+    return any(has_fit_parameter(step, "interactions") for step in _steps(tokenizer).values())
+
+
 def _steps(tokenizer, prefix=""):
     """Return the steps of a tokenizer, of Pipelines within it too, by what the parameters of their `fit` begin with."""
     if not isinstance(tokenizer, Pipeline):
@@ -76,10 +83,26 @@ def _steps(tokenizer, prefix=""):
     return steps
 
 
-def _fit(tokenizer, key, items, options):
-    """Return the fitted tokenizer and the codes of the catalogue; `key` stands for `items` in a cache."""
-    if isinstance(tokenizer, Pipeline):  # whose first steps, an embedder of texts above all, then work once
-        # Options are named by their step; with metadata routing a Pipeline would take those alone that steps request.
-        with config_context(enable_metadata_routing=False):
-            return tokenizer, np.asarray(tokenizer.fit_transform(items.content, **options))
-    return tokenizer, np.asarray(tokenizer.fit(items.content, **options).transform(items.content))
+def _fit(tokenizer, key, items, options, memory):
+    """Return the fitted tokenizer and the codes of the catalogue; `key` stands for `items` in a cache.
+
+    With `memory`, steps that learn from clicks before the last one does its part are kept as well: a search over the
+    number of codes fits them once for all.
+    """
+    if not isinstance(tokenizer, Pipeline):
+        return tokenizer, np.asarray(tokenizer.fit(items.content, **options).transform(items.content))
+    own_memory, tokenizer.memory = tokenizer.memory, _memory_of_steps(tokenizer, memory)
+    # Options are named by their step; with metadata routing a Pipeline would take those alone that steps request.
+    with config_context(enable_metadata_routing=False):
+        codes = np.asarray(tokenizer.fit_transform(items.content, **options))
+    tokenizer.memory = own_memory
+    return tokenizer, codes
+
+
+def _memory_of_steps(tokenizer, memory):
+    """Return where steps of a Pipeline are to be kept; what another version of this package has kept is apart."""
+    has_folder = isinstance(memory, Memory) and memory.location is not None
+    if tokenizer.memory is not None or not has_folder or not _learns_from_clicks(tokenizer):
+        return tokenizer.memory
+    folder = Path(memory.location) / f"semid-{__version__}"
+    return Memory(folder, mmap_mode=memory.mmap_mode, compress=memory.compress, verbose=0)

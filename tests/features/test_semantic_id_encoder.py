@@ -11,7 +11,14 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from semid.features import ItemTable, SemanticIDEncoder, _semantic_id_encoder, interaction_embeddings
+from semid.embedders import CoClickEmbedder
+from semid.features import (
+    ItemTable,
+    SemanticIDEncoder,
+    _catalogue_codes,
+    _semantic_id_encoder,
+    interaction_embeddings,
+)
 from semid.tokenizers import MixtureOfCodesTokenizer, ResidualKMeansTokenizer, presets
 
 
@@ -148,6 +155,36 @@ def test_memory_fits_each_tokenizer_once(table, clicks, tmp_path):
     other = ItemTable(table.ids, table.embeddings + 1)
     clone(encoder).set_params(items=other).fit(clicks[["item_id"]])
     assert CountingTokenizer.n_fits == 3
+
+
+class CountingEmbedder(CoClickEmbedder):
+    n_fits = 0
+
+    def fit(self, X, y=None, interactions=None):
+        type(self).n_fits += 1
+        return super().fit(X, y, interactions)
+
+
+def test_memory_fits_what_learns_from_clicks_once_for_all_numbers_of_codes(table, clicks, tmp_path, monkeypatch):
+    CountingEmbedder.n_fits = 0
+    embedder = CountingEmbedder(n_components=4, max_iter=1, random_state=0)
+    tokenizer = make_pipeline(embedder, ResidualKMeansTokenizer(2, 8, random_state=0))
+    encoder = SemanticIDEncoder(tokenizer, table, user="user_id", memory=str(tmp_path))
+    X, y = clicks[["user_id", "item_id"]], clicks["click"]
+    without = clone(encoder).set_params(memory=None, tokenizer__residualkmeanstokenizer__n_codebooks=3).fit(X, y)
+    for n_codebooks in (2, 3, 2):
+        encoder.set_params(tokenizer__residualkmeanstokenizer__n_codebooks=n_codebooks).fit(X, y)
+        if n_codebooks == 3:
+            np.testing.assert_array_equal(encoder.codes_, without.codes_)
+    assert CountingEmbedder.n_fits == 2  # without memory, and with it
+    assert encoder.tokenizer_.memory is None
+    encoder.fit(X[:2000], y[:2000])
+    assert CountingEmbedder.n_fits == 3  # of other clicks
+    clone(encoder).set_params(memory=joblib.Memory(None)).fit(X, y)
+    assert CountingEmbedder.n_fits == 4
+    monkeypatch.setattr(_catalogue_codes, "__version__", "0.0.0")
+    encoder.fit(X, y)
+    assert CountingEmbedder.n_fits == 5
 
 
 def test_memory_without_a_seed_warns_and_fits_anew(table, clicks, tmp_path):

@@ -62,6 +62,7 @@ UNIQUE_TOKENIZERS = [
 
 
 matplotlib.use("Agg")  # no windows
+torch.set_num_threads(1)  # for fixtures of whole modules as well
 
 
 def as_of_0_1_0(classifier, X, y, *, fusion_query=None, buckets=None, **architecture):
@@ -78,6 +79,14 @@ def as_of_0_1_0(classifier, X, y, *, fusion_query=None, buckets=None, **architec
     fitted.state_ = export_state(build_seeded(fitted._build_module, seed=0))
     fitted._live = LiveModule()
     return fitted
+
+
+@pytest.fixture(autouse=True, scope="session")
+def disk_is_not_waited_for():
+    # Thousands of small files are written; that they survive a power cut is nothing that a test could see.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -24,9 +24,11 @@ IMPORT_ONE_AFTER_ANOTHER = """
 import importlib, json, sys
 
 loaded = {}
-for name in sys.argv[1:]:
-    importlib.import_module(name)
-    loaded[name] = sorted(name for name in sys.modules if "." not in name)
+for module in sys.argv[1:]:
+    importlib.import_module(module)  # each as if it were the first of ours
+    loaded[module] = sorted(name for name in sys.modules if "." not in name)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "semid"]:
+        del sys.modules[name]
 print(json.dumps(loaded))
 """
 

@@ -19,12 +19,14 @@ MODULES = ("arms", "contrasts", "data", "plan", "records", "report", "runs", "st
 @contextmanager
 def _importable():
     """Import a script of the study as python does when it is run, and forget it afterwards."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FOLDER))
-        patch.syspath_prepend(str(FOLDER / "study"))
-        yield __import__
-    for name in MODULES:
-        sys.modules.pop(name, None)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(str(FOLDER))
+            patch.syspath_prepend(str(FOLDER / "study"))
+            yield __import__
+    finally:
+        for name in MODULES:
+            sys.modules.pop(name, None)
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Codebook sizes of several granularities."""
 
+from __future__ import annotations
+
 from numbers import Integral
 
 import numpy as np

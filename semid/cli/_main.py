@@ -1,5 +1,7 @@
 """Arguments, and how each command ends."""
 
+from __future__ import annotations
+
 import argparse
 import importlib
 import sys

@@ -1,6 +1,8 @@
 """AutoInt+ (Song et al., 2019, "AutoInt: Automatic feature interaction learning via self-attentive neural networks",
 CIKM, arXiv:1810.11921)."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any, Literal

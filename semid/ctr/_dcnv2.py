@@ -1,6 +1,8 @@
 """DCNv2 (Wang et al., 2021, "DCN V2: Improved deep & cross network and practical lessons for web-scale learning to rank
 systems", WWW, arXiv:2008.13535)."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any, Literal

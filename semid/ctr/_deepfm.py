@@ -3,6 +3,8 @@
 Letters: B impressions, F fields, d width of an embedding.
 """
 
+from __future__ import annotations
+
 from torch import nn
 
 from semid.ctr._base import BaseCTRClassifier

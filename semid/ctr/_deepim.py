@@ -1,6 +1,8 @@
 """DeepIM (Yu et al., 2020, "Deep Interaction Machine: A simple but effective model for high-order feature
 interactions", CIKM)."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any, Literal
 

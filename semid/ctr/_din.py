@@ -1,5 +1,7 @@
 """DIN (Zhou et al., 2018, "Deep interest network for click-through rate prediction", KDD, arXiv:1706.06978)."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any, Literal
 

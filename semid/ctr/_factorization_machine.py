@@ -1,5 +1,7 @@
 """The factorization machine (Rendle, 2010, "Factorization machines", ICDM)."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from typing import Any, Literal
 

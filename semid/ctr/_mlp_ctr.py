@@ -1,5 +1,7 @@
 """An MLP over the embeddings of the fields, without an interaction of its own: the deep part of the others alone."""
 
+from __future__ import annotations
+
 import torch
 from torch import nn
 

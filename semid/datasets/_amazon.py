@@ -1,5 +1,7 @@
 """Reads the Amazon reviews that the McAuley Lab published in 2014, 2018 and 2023."""
 
+from __future__ import annotations
+
 import re
 import sys
 from array import array

@@ -1,5 +1,7 @@
 """Downloads files: goes on where a download broke off, tries again, and keeps nothing that is not whole."""
 
+from __future__ import annotations
+
 import hashlib
 import http.client
 import os

@@ -1,5 +1,7 @@
 """Fetches the public data sets: downloads, checks, unpacks and loads them."""
 
+from __future__ import annotations
+
 import re
 import shutil
 import tempfile

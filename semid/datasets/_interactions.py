@@ -1,5 +1,7 @@
 """Reads logs of interactions from tables: parquet, CSV, and the atomic files of RecBole."""
 
+from __future__ import annotations
+
 import csv
 import io
 from collections.abc import Sequence

@@ -1,5 +1,7 @@
 """Clicks from what a log holds instead."""
 
+from __future__ import annotations
+
 import operator
 import re
 

@@ -1,5 +1,7 @@
 """What the loaders return: the interactions of a log, with the items and the users they are of."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +50,7 @@ class LogData(NamedTuple):
     n_duplicates: int = 0
     n_repeats: int = 0
 
-    def k_core(self, k: int = 5) -> "LogData":
+    def k_core(self, k: int = 5) -> LogData:
         """Return the log of the users and items with at least `k` interactions each, as `semid.datasets.k_core`.
 
         Items and users that have none are left out.

@@ -1,5 +1,7 @@
 """Reads the MovieLens data sets of GroupLens, in each of their layouts."""
 
+from __future__ import annotations
+
 import csv
 import io
 import re

@@ -1,5 +1,7 @@
 """Splits and cores of logs of interactions."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np

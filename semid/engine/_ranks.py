@@ -10,6 +10,8 @@ compute them: sums are taken in the order of the shares, in one process as in se
 Letters: B rows of a batch, b of a share, S shares, W processes.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 from collections.abc import Iterator
@@ -186,7 +188,7 @@ def _sum_in_order(rows):
     return total
 
 
-_CURRENT: ContextVar["SharedFit | OneShare"] = ContextVar("semid_shares")
+_CURRENT: ContextVar[SharedFit | OneShare] = ContextVar("semid_shares")
 
 
 def current_ranks():

@@ -1,5 +1,6 @@
 """A tokenizer fitted on a catalogue, and the codes of its items, computed once or taken from a cache."""
 
+from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
 
@@ -84,25 +85,28 @@ def _steps(tokenizer, prefix=""):
 
 
 def _fit(tokenizer, key, items, options, memory):
-    """Return the fitted tokenizer and the codes of the catalogue; `key` stands for `items` in a cache.
-
-    With `memory`, steps that learn from clicks before the last one does its part are kept as well: a search over the
-    number of codes fits them once for all.
-    """
+    """Return the fitted tokenizer and the codes of the catalogue; `key` stands for `items` in a cache."""
     if not isinstance(tokenizer, Pipeline):
         return tokenizer, np.asarray(tokenizer.fit(items.content, **options).transform(items.content))
-    own_memory, tokenizer.memory = tokenizer.memory, _memory_of_steps(tokenizer, memory)
     # Options are named by their step; with metadata routing a Pipeline would take those alone that steps request.
-    with config_context(enable_metadata_routing=False):
-        codes = np.asarray(tokenizer.fit_transform(items.content, **options))
-    tokenizer.memory = own_memory
-    return tokenizer, codes
+    with config_context(enable_metadata_routing=False), _keeps_what_learns_from_clicks(tokenizer, memory):
+        return tokenizer, np.asarray(tokenizer.fit_transform(items.content, **options))
 
 
-def _memory_of_steps(tokenizer, memory):
-    """Return where steps of a Pipeline are to be kept; what another version of this package has kept is apart."""
-    has_folder = isinstance(memory, Memory) and memory.location is not None
-    if tokenizer.memory is not None or not has_folder or not _learns_from_clicks(tokenizer):
-        return tokenizer.memory
-    folder = Path(memory.location) / f"semid-{__version__}"
-    return Memory(folder, mmap_mode=memory.mmap_mode, compress=memory.compress, verbose=0)
+@contextmanager
+def _keeps_what_learns_from_clicks(tokenizer, memory):
+    """Give the Pipeline one of whose first steps learns from clicks a memory for these steps, as long as it is fitted.
+
+    A search over the number of codes then fits them once for each set of clicks. They lie within the folder of
+    `memory`, apart for each version of this package.
+    """
+    while isinstance(tokenizer, Pipeline) and not any(map(_learns_from_clicks, dict(tokenizer.steps[:-1]).values())):
+        tokenizer = tokenizer.steps[-1][1]
+    is_folder = type(memory) is Memory and memory.backend == "local" and memory.location is not None
+    if not is_folder or not isinstance(tokenizer, Pipeline) or tokenizer.memory is not None:
+        yield
+        return
+    folder = Path(memory.store_backend.location) / f"semid-{__version__}"
+    tokenizer.memory = Memory(folder, mmap_mode=memory.mmap_mode, compress=memory.compress, verbose=0)
+    yield
+    tokenizer.memory = None

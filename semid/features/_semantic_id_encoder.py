@@ -57,8 +57,9 @@ class SemanticIDEncoder(Versioned, TransformerMixin, BaseEstimator):
         Ids of the catalogue, and embeddings or texts.
     memory : None, str or joblib.Memory, default None
         Where to keep fitted tokenizers, by class, parameters and content of `items`, so that a search over other
-        parameters of a pipeline fits each tokenizer once, and a `CoClickEmbedder` before it once for all numbers of
-        codes. Used for tokenizers with an integer `random_state` only; for others a warning says so.
+        parameters of a pipeline fits each tokenizer once. Of a Pipeline such as `presets.co_clicks`, the steps before
+        the tokenizer are kept as well, once for all numbers of codes, with the vectors that they make. Used for
+        tokenizers with an integer `random_state` only; for others a warning says so.
     handle_unknown : {"use_encoded_value", "error"}, default "use_encoded_value"
         What an id that is not in `items` becomes: the code -1 in every column, or an error.
     user : str or int, default None

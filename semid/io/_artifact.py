@@ -1,5 +1,7 @@
 """A fitted estimator as a folder: arrays in a safetensors file, all else in a JSON manifest, nothing that executes."""
 
+from __future__ import annotations
+
 import hashlib
 import importlib
 import json

@@ -1,5 +1,7 @@
 """Codes of a stream of Arrow record batches, for catalogues that no memory holds and for Spark."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import starmap
 from typing import TYPE_CHECKING
@@ -20,12 +22,12 @@ if TYPE_CHECKING:
 
 def encode_batches(
     tokenizer: BaseEstimator,
-    batches: "Iterable[pa.RecordBatch]",
+    batches: Iterable[pa.RecordBatch],
     *,
     embedding: str | Sequence[str] = "embedding",
     id: str = "item_id",
     n_jobs: int | None = None,
-) -> "Iterator[pa.RecordBatch]":
+) -> Iterator[pa.RecordBatch]:
     """Yield a record batch of ids and codes for each record batch of ids and embeddings.
 
     One batch is in memory at a time, or two for each of `n_jobs`. In Spark, with `functools.partial`, a function for

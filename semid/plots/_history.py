@@ -87,8 +87,8 @@ class HistoryDisplay(LineDisplay):
 
         Parameters
         ----------
-        estimator : tokenizer, click model, `UniqueTokenizer` or `SemanticIDEncoder`, or Pipeline that ends in one
-            Fitted. Of the latter two, the tokenizer inside is taken.
+        estimator : tokenizer, click model, recommender, `SemanticIDEncoder`, or Pipeline that ends in one
+            Fitted. Of a `UniqueTokenizer` or `SemanticIDEncoder` the tokenizer inside is taken.
 
         Returns
         -------
@@ -105,7 +105,7 @@ class HistoryDisplay(LineDisplay):
         history = getattr(estimator, "history_", None)
         if history is None:
             raise TypeError(
-                "estimator must keep a history_, as tokenizers that learn and click models do, "
+                "estimator must keep a history_, as tokenizers that learn, click models and recommenders do, "
                 f"got {type(estimator).__name__}."
             )
         is_in_epochs = "loss" in history or "train_loss" in history

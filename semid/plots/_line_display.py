@@ -1,5 +1,7 @@
 """What the Displays of lines share: `plot`, around the drawing of each."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 class LineDisplay(ABC):
     """A Display whose picture is lines."""
 
-    def plot(self, ax: "Axes | None" = None, **kwargs: Any) -> Self:
+    def plot(self, ax: Axes | None = None, **kwargs: Any) -> Self:
         """Draw the lines.
 
         Parameters

@@ -16,7 +16,7 @@ from semid.features import ClickHistory
 from semid.features._times import read_times
 from semid.recommend._catalogue import learn_catalogue, positions_in, with_new_ids
 from semid.recommend._parameters import check_unchanged
-from semid.recommend._recommending import Histories, Ranker, as_histories, cut, ndcg, recommend
+from semid.recommend._recommending import Histories, as_histories, cut, ndcg, recommend
 from semid.tables._frames import find_column, split_columns
 from semid.tables._ids import find_ids, id_index, plain_name, warn_of_other_kind
 
@@ -142,22 +142,30 @@ def train(model, module, clicks, bounds, held_out, max_iter, seed, *, is_whole_f
 
 
 def _popularity_ndcg(model, clicks, bounds, held_out):
-    """Return the held-out NDCG of recommending to all what was clicked most, in the clicks that were learned from."""
+    """Return the held-out NDCG of what was clicked most, in the clicks that were learned from, less what was seen."""
     counts = np.bincount(cut(clicks.entries, *bounds).entries, minlength=len(model.items_))
-    return _score(Ranker(None, torch.device("cpu"), model.max_length, counts), held_out)
+    order = np.argsort(-counts, kind="stable")
+    entries, offsets = held_out.histories
+    best = np.full((len(held_out.targets), min(10, len(order))), -2)  # no target, not even an unknown one
+    for row, seen in enumerate(np.split(entries, offsets[1:-1])):
+        left = order[: best.shape[1] + len(seen)]
+        left = left[~np.isin(left, seen)][: best.shape[1]]
+        best[row, : len(left)] = left
+    return ndcg(best, held_out.targets)
 
 
 def _warn_unless_learned(model, held_out):
     """Warn if the model recommends no better than popularity, which needs no training."""
     reached, popular = model.history_["valid_ndcg"].max(), model.history_["popularity_ndcg"][0]
+    n_judged = (held_out.targets >= 0).sum()
     is_short = model.n_iter_ <= model.n_iter_no_change  # asked for few epochs, which are not judged
-    if is_short or len(held_out.targets) < _JUDGED_USERS or reached > popular:
+    if is_short or n_judged < _JUDGED_USERS or reached > popular or popular == 0:
         return
+    way_out = "" if model.encoder_ is None else "more codes of the items, own_embedding=True, "
     warn(
-        f"the model recommends the held-out clicks of {len(held_out.targets)} users with an NDCG@10 of {reached:.4f}, "
-        f"and popularity alone does with {popular:.4f}: it has learned no order of clicks in {model.n_iter_} epochs. "
-        "More clicks per user, more codes of the items, own_embedding=True, or longer patience (n_iter_no_change) may "
-        "help; head='popularity' is the cheaper model where nothing does.",
+        f"the model recommends the held-out clicks of {n_judged} users with an NDCG@10 of {reached:.4f} after its best "
+        f"of {model.n_iter_} epochs, and popularity alone with {popular:.4f}. More clicks per user, {way_out}or longer "
+        "patience (n_iter_no_change) may help; head='popularity' is the cheaper model where nothing does.",
         ConvergenceWarning,
     )
 

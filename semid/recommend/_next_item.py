@@ -93,9 +93,9 @@ class NextItemRecommender(Versioned, BaseEstimator):
         Of Adam.
     validation : float or None, default 0.1
         Share of the users, those of three clicks or more, whose last click is held out, at most 5,000 of them. The fit
-        ends when NDCG@10 on these has not risen for `n_iter_no_change` epochs, and keeps the best epoch. A
-        ConvergenceWarning says so where popularity alone recommends them no worse (``popularity_ndcg`` of
-        ``history_``). None for `max_iter` epochs on all clicks.
+        ends when NDCG@10 on these has not risen for `n_iter_no_change` epochs, and keeps the best epoch. With a
+        hundred such users or more, and more epochs than `n_iter_no_change`, a ConvergenceWarning says so where
+        popularity alone is no worse (``popularity_ndcg`` of ``history_``). None for `max_iter` epochs on all clicks.
     n_iter_no_change : int, default 5
         See `validation`.
     checkpoint_dir : str, path-like or None, default None

@@ -4,6 +4,8 @@ Letters: I items, N codebooks, K codes in a codebook, B beginnings, n their leng
 n codes that some item has; nodes of a level are numbered in the order of their codes.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -103,6 +103,9 @@ class UniqueTokenizer(EmbeddingsToCodes):
     hundreds of near-duplicates, take the next free codes counted up from their own, the last codebook the fastest,
     whatever the error.
 
+    On a CPU, the search runs in as many threads as torch has, on one core each; a thread of yours whose first work with
+    torch falls into that time keeps one core.
+
     Letters: n items of F features, m of them sharing codes, N codebooks of K codes, C candidates of an item.
     Cost: that of the tokenizer, and O(n F + n log n) time to tell items apart; ``"reassign"`` adds O(m C N K) for the
     nearest codes, which bound it, and the auction; O(m C N) where many items that lie close together share codes.

@@ -11,6 +11,8 @@ Examples
 3
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 from sklearn.pipeline import Pipeline

@@ -165,26 +165,44 @@ class CountingEmbedder(CoClickEmbedder):
         return super().fit(X, y, interactions)
 
 
-def test_memory_fits_what_learns_from_clicks_once_for_all_numbers_of_codes(table, clicks, tmp_path, monkeypatch):
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_memory_fits_what_learns_from_clicks_once_for_all_numbers_of_codes(
+    table, clicks, tmp_path, monkeypatch, is_nested
+):
     CountingEmbedder.n_fits = 0
     embedder = CountingEmbedder(n_components=4, max_iter=1, random_state=0)
     tokenizer = make_pipeline(embedder, ResidualKMeansTokenizer(2, 8, random_state=0))
-    encoder = SemanticIDEncoder(tokenizer, table, user="user_id", memory=str(tmp_path))
+    n_codebooks = "tokenizer__residualkmeanstokenizer__n_codebooks"
+    if is_nested:
+        tokenizer = make_pipeline(StandardScaler(), tokenizer)
+        n_codebooks = "tokenizer__pipeline__residualkmeanstokenizer__n_codebooks"
+    memory = joblib.Memory(tmp_path, verbose=0)
+    encoder = SemanticIDEncoder(tokenizer, table, user="user_id", memory=memory)
     X, y = clicks[["user_id", "item_id"]], clicks["click"]
-    without = clone(encoder).set_params(memory=None, tokenizer__residualkmeanstokenizer__n_codebooks=3).fit(X, y)
-    for n_codebooks in (2, 3, 2):
-        encoder.set_params(tokenizer__residualkmeanstokenizer__n_codebooks=n_codebooks).fit(X, y)
-        if n_codebooks == 3:
-            np.testing.assert_array_equal(encoder.codes_, without.codes_)
+    without = clone(encoder).set_params(memory=joblib.Memory(None), **{n_codebooks: 3}).fit(X, y)
+    codes = {n: encoder.set_params(**{n_codebooks: n}).fit(X, y).codes_ for n in (2, 3, 2)}
+    np.testing.assert_array_equal(codes[3], without.codes_)
     assert CountingEmbedder.n_fits == 2  # without memory, and with it
-    assert encoder.tokenizer_.memory is None
+    inner = encoder.tokenizer_[-1] if is_nested else encoder.tokenizer_
+    assert inner.memory is None
     encoder.fit(X[:2000], y[:2000])
     assert CountingEmbedder.n_fits == 3  # of other clicks
-    clone(encoder).set_params(memory=joblib.Memory(None)).fit(X, y)
+    with monkeypatch.context() as patch:
+        patch.setattr(_catalogue_codes, "__version__", "0.0.0")
+        encoder.fit(X, y)
     assert CountingEmbedder.n_fits == 4
-    monkeypatch.setattr(_catalogue_codes, "__version__", "0.0.0")
+    memory.clear(warn=False)
     encoder.fit(X, y)
     assert CountingEmbedder.n_fits == 5
+
+
+def test_the_memory_of_a_pipeline_of_its_own_is_what_it_was(table, clicks, tmp_path):
+    embedder = CountingEmbedder(n_components=4, max_iter=1, random_state=0)
+    own = str(tmp_path / "own")
+    tokenizer = make_pipeline(embedder, ResidualKMeansTokenizer(2, 8, random_state=0), memory=own)
+    encoder = SemanticIDEncoder(tokenizer, table, user="user_id", memory=str(tmp_path / "of_the_encoder"))
+    encoder.fit(clicks[["user_id", "item_id"]], clicks["click"])
+    assert encoder.tokenizer_.memory == own
 
 
 def test_memory_without_a_seed_warns_and_fits_anew(table, clicks, tmp_path):

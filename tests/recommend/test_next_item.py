@@ -211,10 +211,16 @@ def test_a_fit_that_recommends_no_better_than_popularity_says_so():
     log = pd.DataFrame({"user_id": rng.integers(250, size=2000), "item_id": items, "timestamp": np.arange(2000)})
     model = NextItemRecommender(embedding_dim=8, n_layers=1, max_iter=9, n_iter_no_change=1, random_state=0)
     model.set_params(validation=0.5, learning_rate=1e-6)
-    with pytest.warns(ConvergenceWarning, match=r"of \d+ users with an NDCG@10 of .* popularity alone does with"):
+    with pytest.warns(
+        ConvergenceWarning,
+        match=r"of 1\d\d users with .* popularity alone with .* per user, or longer",
+    ):
         model.fit(log)
     assert model.history_["valid_ndcg"].max() < model.history_["popularity_ndcg"][0]
     model.set_params(n_iter_no_change=9).fit(log)  # too few epochs to be judged
+    with pytest.warns(UserWarning, match="not in the catalogue"):  # clicks that nothing could hit
+        model.set_params(n_iter_no_change=1).fit(log, eval_set=log.assign(item_id=-1))
+    assert model.history_["popularity_ndcg"][0] == 0
 
 
 def test_what_is_held_out_is_the_last_click_of_a_share_of_users(log, monkeypatch):

@@ -70,13 +70,16 @@ ENCODE_EACH = """
 import joblib, numpy as np, pathlib, sys
 X = np.load(sys.argv[1] + "/X.npy")
 for path in pathlib.Path(sys.argv[1]).glob("*.joblib"):
-    np.save(path.with_suffix(".npy"), joblib.load(path).transform(X))
+    try:
+        np.save(path.with_suffix(".npy"), joblib.load(path).transform(X))
+    except Exception as error:  # of this one alone; its test finds no codes
+        print(path.stem, repr(error), file=sys.stderr)
 """
 
 
 @pytest.fixture(scope="module")
 def codes_here_and_in_a_fresh_process(items, tmp_path_factory):
-    """Codes of each tokenizer, by its class, where it was fitted and in one process that loads them all."""
+    """Codes of each tokenizer by its class, and the folder of those that one process made which loaded them all."""
     folder = tmp_path_factory.mktemp("tokenizers")
     np.save(folder / "X.npy", items.embeddings)
     here = {}
@@ -85,12 +88,13 @@ def codes_here_and_in_a_fresh_process(items, tmp_path_factory):
         here[type(tokenizer)] = tokenizer.fit_transform(items.embeddings)
         joblib.dump(tokenizer, folder / f"{type(tokenizer).__name__}.joblib")
     subprocess.run([sys.executable, "-c", ENCODE_EACH, str(folder)], check=True, timeout=120)
-    return {kind: (codes, np.load(folder / f"{kind.__name__}.npy")) for kind, codes in here.items()}
+    return here, folder
 
 
 def test_codes_are_equal_after_reload_in_a_fresh_process(tokenizer, codes_here_and_in_a_fresh_process):
-    here, there = codes_here_and_in_a_fresh_process[type(tokenizer)]
-    np.testing.assert_array_equal(there, here)
+    here, folder = codes_here_and_in_a_fresh_process
+    there = np.load(folder / f"{type(tokenizer).__name__}.npy")
+    np.testing.assert_array_equal(there, here[type(tokenizer)])
 
 
 def test_the_file_is_hardly_larger_than_the_weights(tokenizer, items, tmp_path):

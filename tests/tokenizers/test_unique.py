@@ -402,9 +402,20 @@ def test_searches_in_threads_find_what_one_after_the_other_finds(rng, monkeypatc
     monkeypatch.setattr(_reassignment, "_WORTH_SHARING", 2**16)  # some together, others alone
     alone = UniqueTokenizer(ResidualKMeansTokenizer(2, 64, random_state=0)).fit(X)
     monkeypatch.setattr(NearestCodes, "n_threads", 3)
+    monkeypatch.setattr(_reassignment, "BLOCK", 64)
+    torch.set_num_threads(2)
     in_threads = clone(alone).fit(X)
-    assert torch.get_num_threads() == 1  # given back
+    assert torch.get_num_threads() == 2  # given back
+    torch.set_num_threads(1)
     np.testing.assert_array_equal(in_threads.codes_, alone.codes_)
+
+
+def test_an_error_in_a_thread_of_the_search_is_raised(rng, monkeypatch):
+    X = _tight_clusters(rng)
+    monkeypatch.setattr(NearestCodes, "n_threads", 3)
+    monkeypatch.setattr(NearestCodes, "of", lambda self, X, k: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        UniqueTokenizer(ResidualKMeansTokenizer(2, 64, random_state=0)).fit(X)
 
 
 def test_a_crowd_that_bids_in_large_steps_loses_next_to_nothing(rng, monkeypatch):

@@ -136,7 +136,7 @@ def push_generation(
     token : str or None, default None
         Token that may write there; None for that of ``hf auth login``.
     endpoint : str or None, default None
-        Address of a hub; None for Hugging Face's own.
+        Address of a hub, which takes huggingface_hub 1.8 or later; None for Hugging Face's own.
 
     Returns
     -------

@@ -293,7 +293,11 @@ class HistoryArray(ExtensionArray):
         dtype = types.pandas_dtype(dtype)
         if dtype == self.dtype:
             return self.copy() if copy else self
-        return self.with_item(dtype.item) if isinstance(dtype, HistoryDtype) else super().astype(dtype, copy=copy)
+        if isinstance(dtype, HistoryDtype):
+            return self.with_item(dtype.item)
+        if isinstance(dtype, np.dtype) and dtype.kind == "U":  # pandas 2: of tuples numpy makes no text by itself
+            return np.array([str(history) for history in self], dtype=object)
+        return super().astype(dtype, copy=copy)
 
     def _values_for_factorize(self):
         return np.asarray(self, dtype=object), ()

@@ -28,6 +28,7 @@ def catalogue(tmp_path, items):
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    pytest.importorskip("huggingface_hub", minversion="1.8")  # earlier ones publish at their own hub alone
     pytest.importorskip("huggingface_hub.utils").disable_progress_bars()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # this hub is on the machine itself
     with FakeHub() as hub:

@@ -162,9 +162,8 @@ def test_arrow_lists_are_read_without_python_objects(kind):
     assert list(HistoryArray._from_sequence(pa.nulls(2))) == [(), ()]
 
 
-N_ROWS = (
-    10 if "== 10" in inspect.getsource(base.BaseInterfaceTests.test_len) else 100
-)  # as this version of pandas has it
+N_ROWS = 100 if "== 100" in inspect.getsource(base.BaseInterfaceTests.test_len) else 10  # of this version of pandas
+_IS_PANDAS_2 = pd.__version__.startswith("2.")
 
 
 # What pandas demands of any extension array, where a history can comply: none is missing, and a tuple is a value.
@@ -193,6 +192,8 @@ class TestDtype(base.BaseDtypeTests):
 
 class TestInterface(base.BaseInterfaceTests):
     test_contains = test_isna_extension_array = None  # of missing values
+    if _IS_PANDAS_2:  # wants a view, where later ones take the error that numpy asks for
+        test_array_interface_copy = None
 
 
 class TestConstructors(base.BaseConstructorsTests):

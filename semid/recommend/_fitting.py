@@ -16,7 +16,7 @@ from semid.features import ClickHistory
 from semid.features._times import read_times
 from semid.recommend._catalogue import learn_catalogue, positions_in, with_new_ids
 from semid.recommend._parameters import check_unchanged
-from semid.recommend._recommending import Histories, as_histories, cut, ndcg, recommend
+from semid.recommend._recommending import Histories, Ranker, as_histories, cut, ndcg, recommend
 from semid.tables._frames import find_column, split_columns
 from semid.tables._ids import find_ids, id_index, plain_name, warn_of_other_kind
 
@@ -144,14 +144,7 @@ def train(model, module, clicks, bounds, held_out, max_iter, seed, *, is_whole_f
 def _popularity_ndcg(model, clicks, bounds, held_out):
     """Return the held-out NDCG of what was clicked most, in the clicks that were learned from, less what was seen."""
     counts = np.bincount(cut(clicks.entries, *bounds).entries, minlength=len(model.items_))
-    order = np.argsort(-counts, kind="stable")
-    entries, offsets = held_out.histories
-    best = np.full((len(held_out.targets), min(10, len(order))), -2)  # no target, not even an unknown one
-    for row, seen in enumerate(np.split(entries, offsets[1:-1])):
-        left = order[: best.shape[1] + len(seen)]
-        left = left[~np.isin(left, seen)][: best.shape[1]]
-        best[row, : len(left)] = left
-    return ndcg(best, held_out.targets)
+    return _score(Ranker(None, torch.device("cpu"), model.max_length, counts), held_out)
 
 
 def _warn_unless_learned(model, held_out):

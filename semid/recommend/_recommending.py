@@ -3,6 +3,7 @@
 Letters: B histories, I items, n recommendations of each.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -161,6 +162,8 @@ def _scores(ranker, histories):
 
 def recommend(ranker, histories, n, *, exclude_seen, beam_size):
     """Return rows of the catalogue (B, n) and log p (B, n), best first."""
+    if ranker.module is None:
+        return _most_clicked(ranker, histories, n, exclude_seen)
     best = np.empty((len(histories), n), dtype=np.int64)
     values = np.empty((len(histories), n), dtype=np.float32)
     with torch.inference_mode():
@@ -170,6 +173,21 @@ def recommend(ranker, histories, n, *, exclude_seen, beam_size):
             else:
                 found = _best_of_beam(ranker, histories.of(rows), n, exclude_seen, width)
             best[rows], values[rows] = found
+    return best, values
+
+
+def _most_clicked(ranker, histories, n, exclude_seen):
+    """Return the first n of one order for all, less what each history has: that comes last, at -inf."""
+    shares = shares_of_all(ranker.clicks)
+    order = np.argsort(-shares, kind="stable")
+    best = np.empty((len(histories), n), dtype=np.int64)
+    values = np.empty((len(histories), n), dtype=np.float32)
+    for row, (start, stop) in enumerate(pairwise(histories.offsets)):
+        seen = histories.entries[start:stop] if exclude_seen else []
+        first = order[: n + len(seen)]
+        is_seen = np.isin(first, seen)
+        best[row] = np.append(first[~is_seen], np.sort(first[is_seen]))[:n]
+        values[row] = np.where(np.arange(n) < np.count_nonzero(~is_seen), shares[best[row]], -np.inf)
     return best, values
 
 

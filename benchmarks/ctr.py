@@ -12,6 +12,7 @@ repository, tag v2.3.7. Without one, FuxiCTR is left out.
 
 import argparse
 import statistics
+import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +22,9 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+
+sys.path.insert(0, str(Path(__file__).parent / "study"))
+import data as study_data
 from ctr_peers import DeepCTRTorch, FuxiCTR
 from machine import OwnMemory, describe_machine
 from records import markdown_table, publish
@@ -39,7 +43,6 @@ from semid.ctr import AutoIntClassifier, DCNv2Classifier, DeepFMClassifier, Deep
 from semid.ctr._encoding import ImpressionEncoder
 from semid.ctr._fitting import begin, train_module
 from semid.ctr._training_data import check_training_data
-from semid.datasets import leave_last_out, sample_negatives
 from semid.engine._impressions import Impressions
 from semid.tokenizers import ResidualKMeansTokenizer
 
@@ -284,26 +287,15 @@ def movielens(folder):
 
 
 def beauty(folder):
-    """Return user, item and three codes of Amazon Beauty's impressions, the labels, and the parts of leave-last-out."""
-    folder = Path(folder)
-    clicks = pd.read_parquet(folder / "beauty_interactions.parquet")
-    items = pd.read_parquet(folder / "beauty_items.parquet")
-    part = leave_last_out(clicks, order="position")
-    negatives = sample_negatives(clicks, items["item_id"], random_state=0)
-    X = pd.concat([clicks.assign(click=1, part=part), negatives.assign(click=0, part=part)], ignore_index=True)
-    tokenizer = ResidualKMeansTokenizer(n_codebooks=3, codebook_size=256, random_state=0)
-    codes = tokenizer.fit_transform(np.load(folder / "beauty_minilm.npy").astype(np.float32))
-    rows = pd.Index(items["item_id"]).get_indexer(X["item_id"])
-    names = ["code0", "code1", "code2"]
-    X[names] = codes[rows]
-    parts = [X[X["part"] == name] for name in ("train", "validation", "test")]
-    ends = np.cumsum([0, *map(len, parts)])
+    """Return user, item and three codes of the study's impressions of Amazon Beauty, labels, and the parts."""
+    data = study_data.load("beauty", folder)
+    parts = [data.train, data.valid, data.test]
     X = pd.concat(parts, ignore_index=True)
-    return (
-        X[["user_id", "item_id", *names]].astype(str),
-        X["click"].to_numpy(),
-        [slice(a, b) for a, b in pairwise(ends)],
-    )
+    tokenizer = ResidualKMeansTokenizer(n_codebooks=3, codebook_size=256, random_state=0)
+    names = ["code0", "code1", "code2"]
+    X[names] = tokenizer.fit_transform(data.embeddings)[pd.Index(data.item_ids).get_indexer(X["item_id"])]
+    slices = [slice(a, b) for a, b in pairwise(np.cumsum([0, *map(len, parts)]))]
+    return X[[*data.fields, *names]].astype(str), X["click"].to_numpy(), slices
 
 
 class Quality(NamedTuple):

@@ -81,14 +81,6 @@ def as_of_0_1_0(classifier, X, y, *, fusion_query=None, buckets=None, **architec
     return fitted
 
 
-@pytest.fixture(autouse=True, scope="session")
-def disk_is_not_waited_for():
-    # Thousands of small files are written; that they survive a power cut is nothing that a test could see.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        yield
-
-
 @pytest.fixture(autouse=True)
 def one_torch_thread():
     torch.set_num_threads(1)

@@ -12,6 +12,7 @@ from semid.ctr._column_learner import ColumnLearner
 from semid.ctr._fitting import new_encoder, shared_random_state, start_module, train_on
 from semid.ctr._labelled_parts import LabelledParts
 from semid.ctr._suspects import warn_of_ids_as_numbers, warn_of_suspects
+from semid.engine._ranks import current_ranks
 from semid.engine._stored_impressions import StoredImpressions
 from semid.tables._frames import check_table, split_columns
 from semid.tables._in_parts import is_read_in_parts
@@ -77,7 +78,7 @@ def begin_in_parts(model, parts, seed):
 
 @contextlib.contextmanager
 def stored_impressions(model, parts):
-    """Write what the encoder makes of `parts` to a folder that is there as long as the block; give it, and the labels.
+    """Write what the encoder makes of `parts` to files that are there as long as the block; give it, and the labels.
 
     Labels are (n,) uint8.
     """
@@ -85,10 +86,7 @@ def stored_impressions(model, parts):
     n_categorical, n_lists = len(encoder.categorical_), len(encoder.lists_)
     n_numbers = len(encoder.means_) + len(encoder.indicated_)
     _check_room(parts.n_rows * 4 * (n_categorical + 3 * n_lists + n_numbers + 2))
-    with tempfile.TemporaryDirectory(prefix="semid-") as folder:
-        stored = StoredImpressions(
-            folder, n_categorical, n_lists, n_numbers, resolve_device(model.device), model._dtype
-        )
+    with StoredImpressions(n_categorical, n_lists, n_numbers, resolve_device(model.device), model._dtype) as stored:
         labels = []
         for X, y, weights in parts:
             with _names_the_folder():
@@ -98,12 +96,15 @@ def stored_impressions(model, parts):
 
 
 def _check_room(n_bytes):
+    # Each process writes its own; those of this machine are counted by torchrun.
+    n_processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if current_ranks().size > 1 else 1
     free = shutil.disk_usage(tempfile.gettempdir()).free
-    if free < n_bytes:
+    if free < n_bytes * n_processes:
+        in_each = f" in each of {n_processes} processes" if n_processes > 1 else ""
         raise OSError(
-            f"the folder of temporary files must have room for {n_bytes / 1e9:.1f} GB of encoded impressions, got "
-            f"{free / 1e9:.1f} GB in {tempfile.gettempdir()!r}. Name another in the environment variable TMPDIR, or "
-            "set tempfile.tempdir."
+            f"the folder of temporary files must have room for {n_bytes / 1e9:.1f} GB of encoded impressions{in_each}, "
+            f"got {free / 1e9:.1f} GB in {tempfile.gettempdir()!r}. Name another in the environment variable TMPDIR, "
+            "or set tempfile.tempdir."
         )
 
 

@@ -4,11 +4,14 @@ A pass at random goes through chunks of about a megabyte, each of neighbouring i
 many chunks as a block holds are read together and their impressions shuffled, so that a batch is of all chunks of its
 block. Impressions that fit in one block are shuffled as those in memory are, to the same order.
 
+The files have no names, where the system lets files be without: whatever ends the process, they are gone.
+
 Letters: n impressions, C categorical fields, M numbers.
 """
 
+import contextlib
 import copy
-from pathlib import Path
+import tempfile
 from typing import NamedTuple
 
 import numpy as np
@@ -35,28 +38,37 @@ class _Encoded(NamedTuple):
 
 
 class StoredImpressions(Dataset):
-    """What `Impressions` are, in files of a folder: `append` writes them, and then they are read in parts.
+    """What `Impressions` are, in temporary files: `append` writes them, and then they are read in parts.
+
+    A context manager, which closes the files.
 
     Parameters
     ----------
-    folder : path
-        An empty one, which is the caller's to remove.
     n_categorical, n_lists, n_numbers : int
     device : torch.device
         Where blocks are, not all of it.
     dtype : torch.dtype
     """
 
-    def __init__(self, folder, n_categorical, n_lists, n_numbers, device, dtype):
-        self.folder, self.device, self.dtype = Path(folder), device, dtype
+    def __init__(self, n_categorical, n_lists, n_numbers, device, dtype):
+        self.device, self.dtype = device, dtype
+        self._files = contextlib.ExitStack()
         numpy_dtype = {torch.float32: np.float32, torch.float64: np.float64}[dtype]
-        self._categories = [_Rows(self.folder / f"categories{n}", np.int32) for n in range(n_categorical)]
-        self._lists = [_Lists(self.folder / f"list{n}") for n in range(n_lists)]
-        self._numbers = _Rows(self.folder / "numbers", np.float32, n_numbers)
-        self._y = _Rows(self.folder / "y", numpy_dtype)
-        self._weights = _Rows(self.folder / "weights", numpy_dtype)
+        self._categories = [self._new_rows(np.int32) for _ in range(n_categorical)]
+        self._lists = [_Lists(self._new_rows(np.int32), self._new_rows(np.int64)) for _ in range(n_lists)]
+        self._numbers = self._new_rows(np.float32, n_numbers)
+        self._y, self._weights = self._new_rows(numpy_dtype), self._new_rows(numpy_dtype)
         self._is_in_part = None  # (n,) bool, of a part
         self._n_rows = 0
+
+    def _new_rows(self, dtype, width=None):
+        return _Rows(self._files.enter_context(tempfile.TemporaryFile(buffering=0)), dtype, width)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._files.close()
 
     def append(self, encoded, y, weights):
         """Write impressions behind those that are there; `complete` comes after the last."""
@@ -90,7 +102,7 @@ class StoredImpressions(Dataset):
         return _Parts(self)
 
     def kept_by_part(self):
-        return _KeptTensors(self.folder)
+        return _KeptTensors(self._new_rows(np.float64))
 
     def least_weight(self):
         least = min(part.labels_and_weights()[1].min().item() for part in self.parts)
@@ -218,45 +230,54 @@ class _Parts:
 
 
 class _KeptTensors:
-    """Tensors by number, in files."""
+    """Tensors (n,) of float64 by number, in a file; each may be set again, to one of the same length."""
 
-    def __init__(self, folder):
-        self._folder = folder
+    def __init__(self, rows):
+        self._rows, self._spans = rows, {}
 
     def __setitem__(self, number, tensor):
-        np.save(self._folder / f"kept{number}.npy", tensor.cpu().numpy())
+        if number not in self._spans:
+            start = max((span.stop for span in self._spans.values()), default=0)
+            self._spans[number] = slice(start, start + len(tensor))
+        self._rows.write(tensor.cpu().numpy(), self._spans[number].start)
         self._device = tensor.device
 
     def __getitem__(self, number):
-        return torch.from_numpy(np.load(self._folder / f"kept{number}.npy")).to(self._device)
+        return torch.from_numpy(self._rows.read(self._spans[number])).to(self._device)
 
 
 class _Rows:
-    """An array (n,) or (n, width) in a file, written from its start and read in slices."""
+    """An array (n,) or (n, width) in a file without a buffer, written from its start and read in slices."""
 
-    def __init__(self, path, dtype, width=None):
-        self.path, self.dtype, self.width, self.n_bytes = path, np.dtype(dtype), width, 0
+    def __init__(self, file, dtype, width=None):
+        self._file, self.dtype, self.width, self.n_bytes = file, np.dtype(dtype), width, 0
 
     def append(self, rows):
         rows = np.ascontiguousarray(rows, dtype=self.dtype)
-        with open(self.path, "ab") as file:
-            rows.tofile(file)
+        self._file.seek(self.n_bytes)
+        rows.tofile(self._file)
         self.n_bytes += rows.nbytes
+
+    def write(self, rows, first):
+        """Overwrite, or add, rows from the one of number `first` on, of an array (n,)."""
+        self._file.seek(first * self.dtype.itemsize)
+        np.ascontiguousarray(rows, dtype=self.dtype).tofile(self._file)
 
     def read(self, span):
         n_rows, n_at_once = span.stop - span.start, 1 if self.width is None else self.width
         if n_at_once * n_rows == 0:
             return np.empty((n_rows, *(() if self.width is None else (self.width,))), dtype=self.dtype)
         offset = span.start * n_at_once * self.dtype.itemsize
-        rows = np.fromfile(self.path, dtype=self.dtype, count=n_rows * n_at_once, offset=offset)
+        self._file.seek(offset)
+        rows = np.fromfile(self._file, dtype=self.dtype, count=n_rows * n_at_once)
         return rows if self.width is None else rows.reshape(n_rows, self.width)
 
 
 class _Lists:
     """A column of lists in two files: entries end to end, and where each list ends."""
 
-    def __init__(self, path):
-        self._entries, self._stops = _Rows(path, np.int32), _Rows(path.with_suffix(".stops"), np.int64)
+    def __init__(self, entries, stops):
+        self._entries, self._stops = entries, stops
         self._n_entries = 0
 
     @property

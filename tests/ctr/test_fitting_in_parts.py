@@ -1,5 +1,6 @@
 """Click models on files: the fit of a table in memory, in memory that does not grow with the files."""
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,9 +20,11 @@ from semid.ctr import (
     DINClassifier,
     FactorizationMachineClassifier,
     MLPCTRClassifier,
+    _fitting_in_parts,
 )
 from semid.engine import _stored_impressions
 from semid.engine._impressions import Impressions
+from semid.engine._ranks import SharedFit
 from semid.engine._stored_impressions import StoredImpressions, order_of_pass
 from semid.tables import _in_parts
 
@@ -211,25 +214,40 @@ class Fails(Callback):
             raise self.error
 
 
-@pytest.mark.parametrize("error", [None, RuntimeError("no"), KeyboardInterrupt()])
-def test_the_scratch_files_are_removed(model, path, scratch, error):
-    folders = []
+def _open_files(folder):
+    """How many files of a folder this process has open, those without a name too."""
+    links = (os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd"))
+    return sum(link.startswith(str(folder)) for link in links)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="asks Linux for the files that are open")
+def test_the_scratch_files_have_no_name_that_a_killed_process_could_leave(model, path, scratch):
+    seen = []
 
     class Sees(Callback):
         def on_train_begin(self, net, **kwargs):
-            folders.extend(scratch.iterdir())
+            seen.append((_open_files(scratch), list(scratch.iterdir())))
 
-    model.set_params(callbacks=[Sees()] if error is None else [Fails(error)])
+    model.set_params(callbacks=[Sees()]).fit(path, "click", "weight")
+    ((n_open, names),) = seen
+    assert n_open >= 5
+    assert not names
+    assert _open_files(scratch) == 0
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt()])
+def test_the_scratch_files_are_closed_after_an_error(model, path, scratch, error):
+    model.set_params(callbacks=[Fails(error)])
     if isinstance(error, RuntimeError):
         with pytest.raises(RuntimeError):
             model.fit(path, "click", "weight")
         assert not hasattr(model, "state_")
-    elif error is not None:
+    else:
         with pytest.warns(UserWarning, match="interrupted"):
             model.fit(path, "click", "weight")
-    else:
-        model.fit(path, "click", "weight")
     assert not list(scratch.iterdir())
+    if os.path.isdir("/proc/self/fd"):
+        assert _open_files(scratch) == 0
 
 
 def test_a_fit_on_files_that_failed_goes_on_at_its_checkpoint(model, path, tmp_path_factory):
@@ -257,6 +275,17 @@ def test_a_folder_without_room_is_told_before_anything_is_written(model, path, s
     with pytest.raises(OSError, match=r"must have room for .* GB of encoded impressions, got 0.0 GB in .*TMPDIR"):
         model.fit(path, "click", "weight")
     assert not list(scratch.iterdir())
+
+
+def test_processes_of_one_machine_that_share_a_fit_need_room_for_each(monkeypatch):
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    _fitting_in_parts._check_room(900)  # which no other process shares
+    monkeypatch.setattr(_fitting_in_parts, "current_ranks", lambda: SharedFit(0, 4, 4))
+    _fitting_in_parts._check_room(250)
+    with pytest.raises(OSError, match=r"of encoded impressions in each of 4 processes"):
+        _fitting_in_parts._check_room(251)
 
 
 @pytest.mark.parametrize(

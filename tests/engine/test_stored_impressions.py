@@ -29,7 +29,7 @@ def _rows_of(encoded, rows):
 
 
 @pytest.fixture
-def both(tmp_path, monkeypatch):
+def both(monkeypatch):
     """The same impressions in memory and in files, of small chunks, blocks and parts."""
     monkeypatch.setattr(_stored_impressions, "CHUNK_BYTES", 1500)
     monkeypatch.setattr(_stored_impressions, "BLOCK_BYTES", 10_000)
@@ -37,10 +37,10 @@ def both(tmp_path, monkeypatch):
     monkeypatch.setattr(_stored_impressions, "_SCANNED_ROWS", 70)
     rng = np.random.default_rng(0)
     encoded, y, weights = _encoded(rng), rng.integers(2, size=N), rng.uniform(0.5, 2, size=N)
-    stored = StoredImpressions(tmp_path, 3, 1, 2, torch.device("cpu"), torch.float32)
-    for rows in np.split(np.arange(N), [1, 300, 999]):
-        stored.append(_rows_of(encoded, rows), y[rows], weights[rows])
-    return Impressions(encoded, y, weights, "cpu", torch.float32), stored.complete()
+    with StoredImpressions(3, 1, 2, torch.device("cpu"), torch.float32) as stored:
+        for rows in np.split(np.arange(N), [1, 300, 999]):
+            stored.append(_rows_of(encoded, rows), y[rows], weights[rows])
+        yield Impressions(encoded, y, weights, "cpu", torch.float32), stored.complete()
 
 
 def _flat(batch):

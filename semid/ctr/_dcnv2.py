@@ -14,7 +14,7 @@ from semid.base._typing import Columns, RandomState, StrPath
 from semid.ctr._base import BaseCTRClassifier
 from semid.nn._click_module import InteractionHead
 from semid.nn._interactions import CrossNetwork, LowRankCrossNetwork
-from semid.nn._mlp import MLP, LogitHead
+from semid.nn._mlp import HalvedMLP, LogitHead
 
 
 class StackedDCNv2(nn.Module):
@@ -27,7 +27,7 @@ class StackedDCNv2(nn.Module):
         super().__init__()
         sizes = (cross.width, *hidden_layer_sizes)
         self.cross = cross
-        self.mlp = MLP(sizes, dropout)
+        self.mlp = HalvedMLP(sizes, dropout)
         self.head = LogitHead(sizes[-1])
 
     def forward(self, e):

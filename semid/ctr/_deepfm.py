@@ -9,7 +9,7 @@ from torch import nn
 
 from semid.ctr._base import BaseCTRClassifier
 from semid.nn._interactions import FactorizationMachine
-from semid.nn._mlp import MLP, LogitHead
+from semid.nn._mlp import HalvedMLP, LogitHead
 
 
 class DeepFM(nn.Module):
@@ -22,7 +22,7 @@ class DeepFM(nn.Module):
         super().__init__()
         sizes = (n_fields * dim, *hidden_layer_sizes)
         self.pairs = FactorizationMachine(n_fields, dim)
-        self.mlp = MLP(sizes, dropout)
+        self.mlp = HalvedMLP(sizes, dropout)
         self.head = LogitHead(sizes[-1])
 
     def forward(self, e):

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from semid.ctr._base import BaseCTRClassifier
-from semid.nn._mlp import MLP, LogitHead
+from semid.nn._mlp import HalvedMLP, LogitHead
 
 
 class EmbeddingMLP(nn.Module):
@@ -18,7 +18,7 @@ class EmbeddingMLP(nn.Module):
     def __init__(self, n_fields, dim, hidden_layer_sizes, dropout):
         super().__init__()
         sizes = (n_fields * dim, *hidden_layer_sizes)
-        self.mlp = MLP(sizes, dropout)
+        self.mlp = HalvedMLP(sizes, dropout)
         self.head = LogitHead(sizes[-1])
 
     def forward(self, e):

@@ -9,7 +9,7 @@ from torch import nn
 from semid.nn._fields import FieldEmbedding
 from semid.nn._fusions import FieldFusion
 from semid.nn._histories import POOLINGS
-from semid.nn._mlp import MLP, LogitHead
+from semid.nn._mlp import HalvedMLP, LogitHead
 
 
 class ClickModule(nn.Module):
@@ -99,7 +99,7 @@ class InteractionHead(nn.Module):
     def __init__(self, interaction, width, hidden_layer_sizes, dropout):
         super().__init__()
         self.interaction = interaction
-        self.mlp = MLP((width, *hidden_layer_sizes), dropout)
+        self.mlp = HalvedMLP((width, *hidden_layer_sizes), dropout)
         self.head = LogitHead(interaction.width + (width, *hidden_layer_sizes)[-1])
 
     def forward(self, e):
@@ -121,9 +121,9 @@ class MultiEmbedding(nn.Module):
         first = hidden_layer_sizes[0]
         self.interactions = nn.ModuleList(interactions)
         self.first_layers = nn.ModuleList(
-            MLP((interaction.width + width, first), dropout) for interaction in interactions
+            HalvedMLP((interaction.width + width, first), dropout) for interaction in interactions
         )
-        self.mlp = MLP(hidden_layer_sizes, dropout)
+        self.mlp = HalvedMLP(hidden_layer_sizes, dropout)
         self.head = LogitHead(hidden_layer_sizes[-1])
 
     def forward(self, *sets):

@@ -6,6 +6,8 @@ Letters: B impressions, F fields, d width of an embedding, D = F·d, x0 = the em
 import torch
 from torch import nn
 
+from semid.nn._half_products import half_products
+
 
 class FactorizationMachine(nn.Module):
     """½ [(Σ_f e_f)² - Σ_f e_f²] per dimension; its sum is that of the inner products of all pairs of fields.
@@ -62,8 +64,9 @@ class CrossNetwork(nn.Module):
 
     def forward(self, e):
         x0 = x = e.flatten(1)
-        for layer in self.layers:
-            x = torch.addcmul(x, x0, layer(x))
+        with half_products(x0, self.training):
+            for layer in self.layers:
+                x = torch.addcmul(x, x0, layer(x))
         return x
 
 
@@ -83,8 +86,9 @@ class LowRankCrossNetwork(nn.Module):
 
     def forward(self, e):
         x0 = x = e.flatten(1)
-        for layer in self.layers:
-            x = layer(x0, x, self.gates(x).softmax(1))
+        with half_products(x0, self.training):
+            for layer in self.layers:
+                x = layer(x0, x, self.gates(x).softmax(1))
         return x
 
 

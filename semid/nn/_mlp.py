@@ -5,6 +5,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from semid.nn._half_products import half_products
+
 
 class SeededDropout(nn.Module):
     """Dropout whose masks come from a generator of its own, to be set as ``generator`` before training.
@@ -51,6 +53,17 @@ class MLP(nn.Sequential):
             if dropout > 0:
                 layers.append(SeededDropout(dropout))
         super().__init__(*layers)
+
+
+class HalvedMLP(MLP):
+    """An MLP that multiplies in bfloat16 in training, where that is faster, and in the dtype of its input otherwise.
+
+    Shape: (B, sizes[0]) → (B, sizes[-1])
+    """
+
+    def forward(self, x):
+        with half_products(x, self.training):
+            return super().forward(x).to(x.dtype)
 
 
 class LogitHead(nn.Linear):

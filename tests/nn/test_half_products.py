@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.metrics import roc_auc_score
 
-from semid.datasets import make_items
+from semid.ctr import AutoIntClassifier, DCNv2Classifier, DeepFMClassifier
+from semid.datasets import make_clicks, make_items
 from semid.nn import _half_products, _kmeans, _quantizers
 from semid.nn._half_products import proven_nearest
+from semid.nn._interactions import CrossNetwork, LowRankCrossNetwork
 from semid.nn._kmeans import kmeans, nearest
+from semid.nn._mlp import HalvedMLP
 from semid.nn._quantizers import ResidualQuantizer
 from semid.tokenizers import (
     MixtureOfCodesTokenizer,
@@ -127,9 +131,63 @@ def test_training_in_bfloat16_reconstructs_as_well_as_in_float32(monkeypatch, to
 
 
 def test_narrow_embeddings_are_trained_in_float32_on_every_processor(monkeypatch):
-    X = make_items(n_items=300, n_features=64, random_state=0).embeddings
+    X = make_items(n_items=300, n_features=32, random_state=0).embeddings
     losses = []
     for is_fast in (False, True):
         monkeypatch.setattr(_half_products, "_is_fast", lambda is_fast=is_fast: is_fast)
         losses.append(RQVAETokenizer(2, 8, max_iter=3, device="cpu", random_state=0).fit(X).history_["loss"])
     np.testing.assert_array_equal(*losses)
+
+
+CLICK_BLOCKS = {
+    "MLP": lambda: HalvedMLP((96, 64, 32)),
+    "MLP with dropout": lambda: HalvedMLP((96, 64, 32), dropout=1e-6),
+    "cross network": lambda: CrossNetwork(6, 16, 3),
+    "low-rank cross network": lambda: LowRankCrossNetwork(6, 16, 3, 8, 2),
+}
+
+
+@pytest.mark.parametrize("name", CLICK_BLOCKS)
+def test_blocks_of_click_models_have_nearly_the_gradients_of_float32_and_the_very_predictions(name, monkeypatch):
+    torch.manual_seed(0)
+    block = CLICK_BLOCKS[name]()
+    x = torch.randn(300, 6, 16) if "cross" in name else torch.randn(300, 96)
+    results = {}
+    for is_fast in (False, True):
+        monkeypatch.setattr(_half_products, "_is_fast", lambda is_fast=is_fast: is_fast)
+        inputs = x.clone().requires_grad_()
+        out = block.train()(inputs)
+        assert out.dtype == torch.float32
+        gradients = torch.autograd.grad(out.square().mean(), [inputs, *block.parameters()])
+        results[is_fast] = [out.detach(), *gradients], block.eval()(x).detach()
+    (exact, predicted), (halved, predicted_fast) = results[False], results[True]
+    assert torch.equal(predicted, predicted_fast)
+    assert not torch.equal(exact[0], halved[0])
+    for tensor, expected in zip(halved, exact, strict=True):
+        assert tensor.dtype == torch.float32
+        assert (tensor - expected).norm() < 0.05 * expected.norm()  # a ReLU here and there is on the other side
+
+
+@pytest.mark.parametrize("shape", [(255, 96), (300, 63)])
+def test_small_steps_of_click_models_are_of_float32(shape, fast):
+    x = torch.randn(*shape)
+    block = HalvedMLP((shape[1], 64)).train()
+    assert torch.equal(block(x), block.eval()(x))
+
+
+@pytest.mark.parametrize("model", [DeepFMClassifier, DCNv2Classifier, AutoIntClassifier])
+def test_click_models_trained_in_bfloat16_rank_as_well(monkeypatch, model):
+    items = make_items(n_items=400, random_state=0)
+    clicks = make_clicks(items, n_impressions=16_000, random_state=0).frame
+    columns = ["user_id", "item_id", "hour"]
+    clicks["copy"] = clicks["item_id"]  # four fields of 16: wide enough
+    train, test = clicks[:14_000], clicks[14_000:]
+    probabilities = {}
+    for is_fast in (False, True):
+        monkeypatch.setattr(_half_products, "_is_fast", lambda is_fast=is_fast: is_fast)
+        fitted = model(hidden_layer_sizes=(32,), max_iter=4, batch_size=512, device="cpu", random_state=0)
+        fitted.fit(train[[*columns, "copy"]], train["click"])
+        probabilities[is_fast] = fitted.predict_proba(test[[*columns, "copy"]])[:, 1]
+    assert not np.array_equal(probabilities[True], probabilities[False])
+    auc = {is_fast: roc_auc_score(test["click"], p) for is_fast, p in probabilities.items()}
+    assert auc[True] == pytest.approx(auc[False], abs=0.01)

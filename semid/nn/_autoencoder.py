@@ -54,7 +54,7 @@ class QuantizedAutoencoder(nn.Module):
         )
 
     def standardize(self, x):
-        return (x - self.mean) / self.scale
+        return (x - self.mean).div_(self.scale)
 
     def encode(self, x, tolerance):
         """Codes of `x` and whether they are beyond doubt, see `Codebook.nearest`."""

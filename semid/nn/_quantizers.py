@@ -133,10 +133,11 @@ class ResidualQuantizer(nn.Module):
         if self.beam_size > 1:
             beam = self.joint_search().beam(z, self.beam_size, tolerance)
             return CertainCodes(beam.codes[:, 0], beam.certain)
-        residual, codes, certain = z.clone(), [], torch.ones(len(z), dtype=torch.bool, device=z.device)
-        for codebook in self.codebooks:
+        residual, codes, certain = z, [], torch.ones(len(z), dtype=torch.bool, device=z.device)
+        for n, codebook in enumerate(self.codebooks):
+            if n > 0:
+                residual = residual - self.codebooks[n - 1].code_vectors.index_select(0, codes[-1])
             code, sure = codebook.nearest(residual, tolerance)
-            residual -= codebook.code_vectors.index_select(0, code)
             codes.append(code)
             certain &= sure
         return CertainCodes(torch.stack(codes, 1), certain)

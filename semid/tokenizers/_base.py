@@ -26,6 +26,7 @@ from semid.base._checks import (
 from semid.base._documentation import fill_in
 from semid.base._live_module import LiveModule, build_seeded, export_state, resolve_device
 from semid.base._search_space import HasSearchSpace
+from semid.base._threads import on_all_cores
 from semid.base._versioned import Versioned
 from semid.engine._catalogue import ENCODE_ROWS, Catalogue, mean_and_scale
 from semid.metrics import reconstruction_r2
@@ -41,6 +42,7 @@ from semid.tokenizers._documentation import SHARED_PARTS
 # in a residual chain, what copies that differ by 1e-5 leave over has the rounding of the latent, larger than itself.
 _FLOAT32_DOUBT = 3e-5
 _FLOAT64_TIE = 1e-11
+_CACHED_ROWS = 2_048  # encoded at once by a core, in whose cache they stay
 _FOR_IDS = "Codes for a column of item ids are given by SemanticIDEncoder(tokenizer, items=ItemTable(ids, embeddings))"
 _LARGEST_SCALE = 1e37  # of embeddings whose deviations from the mean float32 can hold
 
@@ -401,16 +403,21 @@ class BaseTokenizer(HasSearchSpace, GivesCandidates, EmbeddingsToCodes):
     def _encode(self, X, device, dtype, tolerance):
         """Codes of `X` in arithmetic of `dtype`, and whether they are beyond the doubt that it leaves."""
         module = self._live.get(self._build_module, self.state_, device, dtype)
-        codes = np.empty((len(X), len(self.codebook_sizes_)), dtype=np.int64)
-        certain = np.empty(len(X), dtype=bool)
-        for start in range(0, len(X), ENCODE_ROWS):
-            rows = slice(start, start + ENCODE_ROWS)
+
+        def encode(rows):
             with torch.inference_mode():
-                encoded = module.encode(
-                    torch.tensor(np.ascontiguousarray(X[rows]), dtype=dtype, device=device), tolerance
-                )
-            codes[rows], certain[rows] = encoded.codes.cpu().numpy(), encoded.certain.cpu().numpy()
-        return codes, certain
+                encoded = module.encode(_as_tensor(X[rows]).to(device, dtype), tolerance)
+            return encoded.codes.cpu().numpy(), encoded.certain.cpu().numpy()
+
+        n_at_once = _CACHED_ROWS if device.type == "cpu" else ENCODE_ROWS
+        codes, certain = zip(*on_all_cores(encode, len(X), n_at_once, device), strict=True)
+        return np.concatenate(codes), np.concatenate(certain)
 
     def _check_codes(self, X: ArrayLike) -> np.ndarray:
         return check_codes(X, self.codebook_sizes_, may_be_cut=True)
+
+
+def _as_tensor(rows):
+    """Return a tensor of `rows`, which must not be written to: of the same memory, where torch takes that."""
+    rows = np.ascontiguousarray(rows)
+    return torch.from_numpy(rows) if rows.flags.writeable else torch.tensor(rows)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# torch.autocast on a processor leaves softmax, layer norm and sums in bfloat16, which on CUDA become float32.
+# torch.autocast on a processor leaves log_softmax, layer_norm and cumsum in bfloat16, which on CUDA become float32.
 #
 # Expected: autocast takes the same care on every device. By torch's documentation of CUDA (not run here), log_softmax,
 #   layer_norm and cumsum become float32 by themselves there, and mv has its arguments cast.

@@ -4,6 +4,7 @@ An estimator keeps ``state_``, a plain ``dict[str, ndarray]``. It pickles small,
 the same in every process. The module that computes with it is built on first use and kept until the next fit.
 """
 
+import contextlib
 import sys
 import threading
 
@@ -29,6 +30,13 @@ def resolve_device(device: str) -> torch.device:
             "Pass device='auto' to use what there is."
         )
     return resolved
+
+
+@contextlib.contextmanager
+def prediction_mode(device):
+    """Compute without gradients, and without a caller's autocast, by whose rounding codes and scores would differ."""
+    with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+        yield
 
 
 def build_seeded(build, seed):

@@ -6,9 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Lock
 
-_MOST_THREADS = 16  # each of which holds what it computes with
-_LEAST_ROWS = 512  # for which a thread is started
-
 
 def in_threads(function, arguments, n_threads):
     """Yield the results of `function` in the order of `arguments`; two for each thread are under way at most."""
@@ -24,23 +21,6 @@ def in_threads(function, arguments, n_threads):
         finally:
             for future in waiting:
                 future.cancel()
-
-
-def on_all_cores(function, n_rows, most_rows, device):
-    """Return the results of `function` for slices of `n_rows`, of at most `most_rows` each, in their order.
-
-    On a processor in as many threads as torch computes in here, each on one core: blocks side by side do not wait for
-    each other, as threads that share one product do. On another device one after the other.
-    """
-    n_threads = 1
-    if device.type == "cpu":
-        n_threads = max(min(sys.modules["torch"].get_num_threads(), _MOST_THREADS, n_rows // _LEAST_ROWS), 1)
-    n_blocks = max(-(-n_rows // (most_rows * n_threads)) * n_threads, 1)  # as many for each thread
-    size = max(-(-n_rows // n_blocks), 1)
-    blocks = [slice(start, start + size) for start in range(0, max(n_rows, 1), size)]
-    if n_threads == 1:
-        return [function(rows) for rows in blocks]
-    return list(in_threads(function, zip(blocks, strict=True), n_threads))
 
 
 def _calls(function, arguments):

@@ -85,7 +85,8 @@ def stored_impressions(model, parts):
     encoder = model.encoder_
     n_categorical, n_lists = len(encoder.categorical_), len(encoder.lists_)
     n_numbers = len(encoder.means_) + len(encoder.indicated_)
-    _check_room(parts.n_rows * 4 * (n_categorical + 3 * n_lists + n_numbers + 2))
+    n_bytes = parts.n_rows * 4 * (n_categorical + 3 * n_lists + n_numbers + 2)
+    current_ranks().on_first(lambda: _check_room(n_bytes))  # before any of them has written
     with StoredImpressions(n_categorical, n_lists, n_numbers, resolve_device(model.device), model._dtype) as stored:
         labels = []
         for X, y, weights in parts:

@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from semid.base._live_module import resolve_device
+from semid.base._live_module import prediction_mode, resolve_device
 from semid.engine._impressions import Impressions
 from semid.tables._frames import check_table
 from semid.tables._in_parts import TableInParts, is_read_in_parts
@@ -25,7 +25,7 @@ def streamed(model, X, compute):
         n_rows = len(encoded.categories)
         part = Impressions(encoded, np.zeros(n_rows), np.ones(n_rows), device, model._dtype)
         n_at_once = _WITH_HISTORIES if model.encoder_.histories_ else _PREDICT_ROWS
-        with torch.inference_mode():
+        with prediction_mode(device):
             for batch in torch.arange(n_rows, device=device).split(n_at_once):
                 categories, numbers, _, _ = part[batch]
                 results.append(compute(module, categories, numbers).cpu().numpy())

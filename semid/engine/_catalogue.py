@@ -6,7 +6,7 @@ import torch
 # Standardised embeddings up to this many numbers (512 MB) are held on the device. Of a larger catalogue, batches are
 # read when they are due, and what needs all rows at once, like k-means, sees a sample of this size.
 RESIDENT_NUMBERS = 2**27
-ENCODE_ROWS = 8_192  # rows encoded at once outside of training steps
+ENCODE_ROWS = 8_192  # rows encoded at once outside of training steps, but for `transform` on a processor
 ROWS_PER_CODE = 64  # at least, in the sample that k-means sees
 _READ_ROWS = 4_096
 

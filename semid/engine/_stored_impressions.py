@@ -12,6 +12,8 @@ Letters: n impressions, C categorical fields, M numbers.
 import contextlib
 import copy
 import tempfile
+from bisect import bisect_right
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -54,7 +56,7 @@ class StoredImpressions(Dataset):
         self.device, self.dtype = device, dtype
         self._files = contextlib.ExitStack()
         numpy_dtype = {torch.float32: np.float32, torch.float64: np.float64}[dtype]
-        self._categories = [self._new_rows(np.int32) for _ in range(n_categorical)]
+        self._categories = _Columns(self._new_rows(np.int32), n_categorical)
         self._lists = [_Lists(self._new_rows(np.int32), self._new_rows(np.int64)) for _ in range(n_lists)]
         self._numbers = self._new_rows(np.float32, n_numbers)
         self._y, self._weights = self._new_rows(numpy_dtype), self._new_rows(numpy_dtype)
@@ -72,8 +74,7 @@ class StoredImpressions(Dataset):
 
     def append(self, encoded, y, weights):
         """Write impressions behind those that are there; `complete` comes after the last."""
-        for n, column in enumerate(self._categories):
-            column.append(encoded.categories[:, n])
+        self._categories.append(encoded.categories)
         for column, of_batch in zip(self._lists, encoded.lists, strict=True):
             column.append(*of_batch)
         self._numbers.append(encoded.numbers)
@@ -126,7 +127,7 @@ class StoredImpressions(Dataset):
 
     @property
     def _bytes_per_row(self):
-        columns = (*self._categories, *self._lists, self._numbers, self._y, self._weights)
+        columns = (self._categories, *self._lists, self._numbers, self._y, self._weights)
         return sum(column.n_bytes for column in columns) / max(self._n_rows, 1)
 
     def _spans(self, n_rows):
@@ -151,9 +152,9 @@ class StoredImpressions(Dataset):
 
     def _entries(self, span, field):
         """Return the `FieldEntries` of a field in a slice."""
-        kept, n_categorical = self._kept(span), len(self._categories)
+        kept, n_categorical = self._kept(span), self._categories.n_columns
         if field < n_categorical:
-            categories = torch.from_numpy(self._categories[field].read(span)[kept]).to(self.device).long()
+            categories = torch.from_numpy(self._categories.read(field, span)[kept]).to(self.device).long()
             impressions = torch.arange(len(categories), device=self.device)
             return FieldEntries(categories, impressions, torch.ones_like(categories, dtype=torch.float64))
         column = [torch.from_numpy(a).to(self.device) for a in self._lists[field - n_categorical].read([(span, kept)])]
@@ -165,16 +166,16 @@ class StoredImpressions(Dataset):
         """Return the impressions of several slices of the files as `Impressions`, with weights on the scale of all."""
         spans = [(span, self._kept(span)) for span in spans]
 
-        def together(column):
-            return np.concatenate([column.read(span)[kept] for span, kept in spans])
+        def together(read):
+            return np.concatenate([read(span)[kept] for span, kept in spans])
 
-        y = together(self._y)
-        categories = np.empty((len(y), len(self._categories)), dtype=np.int32)
-        for n, column in enumerate(self._categories):
-            categories[:, n] = together(column)
+        y = together(self._y.read)
+        categories = np.empty((len(y), self._categories.n_columns), dtype=np.int32)
+        for n in range(self._categories.n_columns):
+            categories[:, n] = together(partial(self._categories.read, n))
         lists = [column.read(spans) for column in self._lists]
-        encoded = _Encoded(categories, lists, together(self._numbers))
-        impressions = Impressions(encoded, y, together(self._weights), self.device, self.dtype)
+        encoded = _Encoded(categories, lists, together(self._numbers.read))
+        impressions = Impressions(encoded, y, together(self._weights.read), self.device, self.dtype)
         impressions.weight_scale = self.weight_scale
         return impressions
 
@@ -253,24 +254,59 @@ class _Rows:
         self._file, self.dtype, self.width, self.n_bytes = file, np.dtype(dtype), width, 0
 
     def append(self, rows):
-        rows = np.ascontiguousarray(rows, dtype=self.dtype)
-        self._file.seek(self.n_bytes)
-        rows.tofile(self._file)
-        self.n_bytes += rows.nbytes
+        self._write(rows, self.n_bytes)
 
     def write(self, rows, first):
         """Overwrite, or add, rows from the one of number `first` on, of an array (n,)."""
-        self._file.seek(first * self.dtype.itemsize)
-        np.ascontiguousarray(rows, dtype=self.dtype).tofile(self._file)
+        self._write(rows, first * self.dtype.itemsize)
+
+    def _write(self, rows, offset):
+        # Not with tofile, which does not tell of the last bytes that had no room.
+        left = memoryview(np.ascontiguousarray(rows, dtype=self.dtype)).cast("B") if rows.size else b""
+        self.n_bytes = max(self.n_bytes, offset + len(left))
+        self._file.seek(offset)
+        while left:
+            left = left[self._file.write(left) :]
 
     def read(self, span):
-        n_rows, n_at_once = span.stop - span.start, 1 if self.width is None else self.width
-        if n_at_once * n_rows == 0:
-            return np.empty((n_rows, *(() if self.width is None else (self.width,))), dtype=self.dtype)
-        offset = span.start * n_at_once * self.dtype.itemsize
-        self._file.seek(offset)
-        rows = np.fromfile(self._file, dtype=self.dtype, count=n_rows * n_at_once)
-        return rows if self.width is None else rows.reshape(n_rows, self.width)
+        shape = (span.stop - span.start, *(() if self.width is None else (self.width,)))
+        rows = np.empty(shape, dtype=self.dtype)
+        if rows.size:
+            self._file.seek(span.start * rows[0].nbytes)
+            left = memoryview(rows).cast("B")
+            while left:
+                n_read = self._file.readinto(left)
+                if n_read == 0:
+                    raise OSError(f"a temporary file must have {len(left)} bytes more than it has: it has been cut.")
+                left = left[n_read:]
+        return rows
+
+
+class _Columns:
+    """An array (n, C) in one file, whose columns are read one by one: what is written at once lies column by column."""
+
+    def __init__(self, rows, n_columns):
+        self._rows, self.n_columns = rows, n_columns
+        self._starts = [0]  # of what was written at once, in rows of the array, and behind them n
+
+    @property
+    def n_bytes(self):
+        return self._rows.n_bytes
+
+    def append(self, block):
+        self._rows.append(block.T)
+        self._starts.append(self._starts[-1] + len(block))
+
+    def read(self, column, span):
+        """Return a slice of a column."""
+        parts = [np.empty(0, dtype=self._rows.dtype)]
+        for number in range(bisect_right(self._starts, span.start) - 1, len(self._starts) - 1):
+            first, stop = self._starts[number : number + 2]
+            if first >= span.stop:
+                break
+            begin = first * self.n_columns + column * (stop - first) - first  # where row 0 would be
+            parts.append(self._rows.read(slice(begin + max(first, span.start), begin + min(stop, span.stop))))
+        return np.concatenate(parts)
 
 
 class _Lists:

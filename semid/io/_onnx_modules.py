@@ -6,7 +6,7 @@ A converter is the module's ``forward`` once more, on `Value`s; the shapes are t
 from torch import nn
 
 from semid.nn._autoencoder import LinearPlusMLP
-from semid.nn._mlp import MLP, LogitHead, SeededDropout
+from semid.nn._mlp import MLP, HalvedMLP, LogitHead, SeededDropout
 
 _CONVERTERS: dict = {}
 
@@ -70,7 +70,7 @@ def _linear(graph, module, x):
     return product if module.bias is None else product + module.bias
 
 
-@converts(nn.Sequential, MLP)
+@converts(nn.Sequential, MLP, HalvedMLP)
 def _sequential(graph, module, x):
     for layer in module:
         x = convert(graph, layer, x)

@@ -88,7 +88,7 @@ class LowRankCrossNetwork(nn.Module):
         x0 = x = e.flatten(1)
         with half_products(x0, self.training):
             for layer in self.layers:
-                x = layer(x0, x, self.gates(x).softmax(1))
+                x = layer(x0, x, self.gates(x).to(x.dtype).softmax(1))
         return x
 
 

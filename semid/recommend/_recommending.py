@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from semid.base._live_module import prediction_mode
 from semid.nn._next_item import CodeTree, ResidualHead
 from semid.nn._next_item_search import beam_search, parallel_scores, residual_scores
 from semid.recommend._catalogue import shares_of_all
@@ -130,7 +131,7 @@ def states(ranker, histories):
 def scores_of_all(ranker, histories):
     """Return log p of all items, (B, I) float32."""
     size = _n_at_once(ranker)
-    with torch.inference_mode():
+    with prediction_mode(ranker.device):
         parts = [_scores(ranker, histories.part(i, i + size)) for i in range(0, len(histories), size)]
     return np.concatenate(parts) if parts else np.empty((0, len(ranker.clicks)), dtype=np.float32)
 
@@ -166,7 +167,7 @@ def recommend(ranker, histories, n, *, exclude_seen, beam_size):
         return _most_clicked(ranker, histories, n, exclude_seen)
     best = np.empty((len(histories), n), dtype=np.int64)
     values = np.empty((len(histories), n), dtype=np.float32)
-    with torch.inference_mode():
+    with prediction_mode(ranker.device):
         for rows, width in _searches(ranker, histories, n, exclude_seen, beam_size):
             if width is None:
                 found = _best_of_all(ranker, histories.of(rows), n, exclude_seen)

@@ -231,6 +231,7 @@ def test_the_scratch_files_have_no_name_that_a_killed_process_could_leave(model,
     model.set_params(callbacks=[Sees()]).fit(path, "click", "weight")
     ((n_open, names),) = seen
     assert n_open >= 5
+    assert n_open <= 8  # however many columns: some systems allow a process no more than 256
     assert not names
     assert _open_files(scratch) == 0
 
@@ -269,12 +270,21 @@ def test_a_fit_on_files_that_failed_goes_on_at_its_checkpoint(model, path, tmp_p
     assert epochs == [1, 2, 3, 3, 4]
 
 
-def test_a_folder_without_room_is_told_before_anything_is_written(model, path, scratch, monkeypatch):
+@pytest.fixture
+def no_files(monkeypatch):
+    """An error if a temporary file is opened."""
+
+    def fail(*args, **kwargs):
+        raise AssertionError("a temporary file was opened")
+
+    monkeypatch.setattr(_stored_impressions.tempfile, "TemporaryFile", fail)
+
+
+def test_a_folder_without_room_is_told_before_anything_is_written(model, path, no_files, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda folder: usage)
     with pytest.raises(OSError, match=r"must have room for .* GB of encoded impressions, got 0.0 GB in .*TMPDIR"):
         model.fit(path, "click", "weight")
-    assert not list(scratch.iterdir())
 
 
 def test_processes_of_one_machine_that_share_a_fit_need_room_for_each(monkeypatch):
@@ -308,11 +318,10 @@ def test_processes_of_one_machine_that_share_a_fit_need_room_for_each(monkeypatc
         ({"price": np.inf}, {}, ValueError, r"contains infinity .* in the numeric column 'price'"),
     ],
 )
-def test_what_is_wrong_is_named(model, log, scratch, change, arguments, error, message):
+def test_what_is_wrong_is_named(model, log, no_files, change, arguments, error, message):
     batches = pa.Table.from_pandas(log.assign(**(change or {}))).to_batches()
     with pytest.raises(error, match=message):
         model.fit(**{"X": batches, "y": "click", "sample_weight": "weight", **arguments})
-    assert not list(scratch.iterdir())
     assert not hasattr(model, "classes_")
 
 

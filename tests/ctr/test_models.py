@@ -250,6 +250,13 @@ def test_it_learns_more_than_the_mean(model, clicks):
     assert roc_auc_score(test["click"], model.predict_proba(test[FIELDS])[:, 1]) > 0.6
 
 
+def test_predictions_do_not_mind_autocast(model, clicks):
+    X = clicks[FIELDS]
+    probabilities = model.fit(X, clicks["click"]).predict_proba(X)
+    with torch.autocast("cpu", torch.bfloat16):
+        np.testing.assert_array_equal(model.predict_proba(X), probabilities)
+
+
 def test_equal_probabilities_after_reload(model, clicks, tmp_path):
     model.fit(clicks[FIELDS], clicks["click"])
     joblib.dump(model, tmp_path / "model.joblib")

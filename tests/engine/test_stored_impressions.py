@@ -1,5 +1,8 @@
 """Impressions in files: what those in memory are, part by part, and the order of a pass over them."""
 
+import errno
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -117,3 +120,51 @@ def test_tensors_are_kept_by_number(both):
     kept[0] = kept[0] + 1
     assert kept[0].tolist() == [1, 2, 3]
     assert kept[3].dtype == torch.float64
+
+
+class _Disk:
+    """A file of a full or slow disk: takes so many bytes in all, and so many at once."""
+
+    def __init__(self, room, at_once):
+        self._file, self._room, self._at_once = io.BytesIO(), room, at_once
+
+    def seek(self, offset):
+        self._file.seek(offset)
+
+    def write(self, data):
+        data = bytes(data[: min(self._at_once, self._room - self._file.tell())])
+        if not data:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self._file.write(data)
+
+    def readinto(self, buffer):
+        return self._file.readinto(buffer[: self._at_once])
+
+
+def test_rows_are_whole_where_the_system_takes_them_in_pieces():
+    rows = _stored_impressions._Rows(_Disk(10**6, at_once=1001), np.int64, 3)
+    array = np.arange(3000).reshape(1000, 3)
+    rows.append(array[:400])
+    rows.append(array[400:])
+    np.testing.assert_array_equal(rows.read(slice(0, 1000)), array)
+    np.testing.assert_array_equal(rows.read(slice(399, 402)), array[399:402])
+
+
+def test_a_disk_that_is_full_and_a_file_that_was_cut_are_told():
+    rows = _stored_impressions._Rows(_Disk(10_000, at_once=4096), np.int32)
+    rows.append(np.arange(2250))
+    with pytest.raises(OSError, match="No space left"):
+        rows.append(np.arange(500))
+    with pytest.raises(OSError, match="it has been cut"):
+        rows.read(slice(0, 2600))
+
+
+@pytest.mark.parametrize("n_columns", [0, 1, 5])
+def test_columns_of_blocks_are_those_of_the_whole(n_columns):
+    array = np.random.default_rng(0).integers(100, size=(500, n_columns)).astype(np.int32)
+    columns = _stored_impressions._Columns(_stored_impressions._Rows(_Disk(10**6, 999), np.int32), n_columns)
+    for block in np.split(array, [0, 1, 200, 200, 499]):
+        columns.append(block)
+    for first, stop in [(0, 500), (0, 0), (0, 1), (1, 200), (150, 499), (199, 201), (499, 500), (500, 500)]:
+        for n in range(n_columns):
+            np.testing.assert_array_equal(columns.read(n, slice(first, stop)), array[first:stop, n])

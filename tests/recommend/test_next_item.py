@@ -6,6 +6,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
@@ -105,6 +106,8 @@ def test_recommendations_are_the_highest_scores_without_what_was_seen(kind, fitt
 def test_scores_are_the_logarithms_of_probabilities(kind, fitted):
     scores = fitted[kind].score_items([[fitted[kind].items_[0]], []])
     np.testing.assert_allclose(np.exp(scores).sum(axis=1), 1, rtol=1e-4)
+    with torch.autocast("cpu", torch.bfloat16):  # a caller's, of no concern here
+        np.testing.assert_array_equal(fitted[kind].score_items([[fitted[kind].items_[0]], []]), scores)
 
 
 def test_items_of_the_same_codes_share_their_probability_by_clicks(fitted):

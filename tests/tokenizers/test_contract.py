@@ -238,6 +238,14 @@ def test_fits_in_threads_equal_those_alone(tokenizer, items):
             np.testing.assert_array_equal(codes, alone)
 
 
+def test_transform_does_not_mind_autocast_nor_embeddings_that_are_read_only(tokenizer, items):
+    codes = tokenizer.fit(items.embeddings).transform(items.embeddings)
+    read_only = items.embeddings.copy()
+    read_only.flags.writeable = False
+    with torch.autocast("cpu", torch.bfloat16):
+        np.testing.assert_array_equal(tokenizer.transform(read_only), codes)
+
+
 def test_fit_does_not_mind_torchs_ambient_modes(tokenizer, items):
     codes = clone(tokenizer).fit_transform(items.embeddings)
     with torch.no_grad():

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 # Below these the passes over (B, K) scores take as long as the product. Measured with AVX-512 BF16, one thread.
-_LEAST_WIDTH, _LEAST_VECTORS = 128, 64
+_LEAST_ROWS, _LEAST_WIDTH, _LEAST_VECTORS = 512, 128, 64
 # A step of layers of 256 and 128 units takes .55 to .8 of the time from here on, and more than before with 64 rows.
 _LEAST_TRAINED_ROWS, _LEAST_TRAINED_WIDTH = 256, 64
 _BLOCK = 4_096  # rows whose scores are held at once
@@ -30,8 +30,8 @@ class Proven(NamedTuple):
 
 def can_prove(x, n_vectors):
     """Return whether `proven_nearest` is worth while for rows like `x` (B, D)."""
-    is_plain = x.device.type == "cpu" and x.dtype == torch.float32
-    return is_plain and x.shape[1] >= _LEAST_WIDTH and n_vectors >= _LEAST_VECTORS and _is_fast()
+    is_large = len(x) >= _LEAST_ROWS and x.shape[1] >= _LEAST_WIDTH and n_vectors >= _LEAST_VECTORS
+    return is_large and _is_plain(x) and _is_fast()
 
 
 @functools.cache
@@ -44,9 +44,12 @@ def _is_fast():
 
 def half_products(x, is_wanted=True):
     """Return a context in which layers that rows like `x` (B, D) pass multiply in bfloat16, if that is faster."""
-    is_plain = x.device.type == "cpu" and x.dtype == torch.float32
     is_large = len(x) >= _LEAST_TRAINED_ROWS and x.shape[1] >= _LEAST_TRAINED_WIDTH
-    return torch.autocast("cpu", torch.bfloat16, enabled=is_wanted and is_plain and is_large and _is_fast())
+    return torch.autocast("cpu", torch.bfloat16, enabled=is_wanted and is_large and _is_plain(x) and _is_fast())
+
+
+def _is_plain(x):
+    return x.device.type == "cpu" and x.dtype == torch.float32
 
 
 def proven_nearest(x, norms, vectors, offsets, margins=None):

@@ -28,6 +28,7 @@ def fast(monkeypatch):
     """As on a processor with instructions for bfloat16, whatever this one has."""
     monkeypatch.setattr(_half_products, "_is_fast", lambda: True)
     monkeypatch.setattr(_half_products, "_BLOCK", 100)
+    monkeypatch.setattr(_half_products, "_LEAST_ROWS", 1)
 
 
 def _rows(n, width, scale=1.0, seed=0):

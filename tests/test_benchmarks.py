@@ -125,3 +125,25 @@ def test_every_piece_of_work_is_measured_on_a_mapped_file(benchmark, tmp_path):
     assert np.array_equal(np.load(path), np.load(scale.catalogue(tmp_path, n_rows=700, n_features=8))[:500])
     result = scale.measure("`ResidualKMeansTokenizer().fit`", path, threads=1)
     assert scale.row({**result, "work": "fit", "rows": 500})["rows"] == "500"
+
+
+def test_a_fit_from_files_is_measured_beside_one_in_memory(benchmark, tmp_path, monkeypatch):
+    files = benchmark("files")
+    monkeypatch.setattr(files, "N_TEST", 500)
+    monkeypatch.setattr(files, "OF_GROUP", 1_000)
+    files.write(tmp_path, 2_500)
+    found = []
+    for source in ("memory", "files"):
+        files.Times.seen.clear()
+        found.append(files.fit(tmp_path, source))
+    assert [(row["n_rows"], row["source"]) for row in found] == [(2500, "memory"), (2500, "files")]
+    assert found[0]["auc"] == found[1]["auc"]  # so few impressions are one block
+    assert all(0 < row["before"] < 60 and row["rate"] > 0 for row in found)
+    records = files.Records(tmp_path / "lines.jsonl")
+    for row in found:
+        records.add(row)
+    rows = files.table_rows(records)
+    assert [(row["impressions"], row["fit from"], row["fits"]) for row in rows] == [
+        ("2,500", "memory", "1"),
+        ("2,500", "files", "1"),
+    ]

@@ -35,7 +35,8 @@ def resolve_device(device: str) -> torch.device:
 @contextlib.contextmanager
 def prediction_mode(device):
     """Compute without gradients, and without a caller's autocast, by whose rounding codes and scores would differ."""
-    with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+    kind = "cuda" if device.type == "cuda" else "cpu"  # what `resolve_device` gives
+    with torch.inference_mode(), torch.autocast(kind, enabled=False):
         yield
 
 

@@ -238,8 +238,7 @@ class _KeptTensors:
 
     def __setitem__(self, number, tensor):
         if number not in self._spans:
-            start = max((span.stop for span in self._spans.values()), default=0)
-            self._spans[number] = slice(start, start + len(tensor))
+            self._spans[number] = slice(len(self._rows), len(self._rows) + len(tensor))
         self._rows.write(tensor.cpu().numpy(), self._spans[number].start)
         self._device = tensor.device
 
@@ -253,6 +252,9 @@ class _Rows:
     def __init__(self, file, dtype, width=None):
         self._file, self.dtype, self.width, self.n_bytes = file, np.dtype(dtype), width, 0
 
+    def __len__(self):
+        return self.n_bytes // self.dtype.itemsize  # of an array (n,), the only one that is asked
+
     def append(self, rows):
         self._write(rows, self.n_bytes)
 
@@ -263,10 +265,11 @@ class _Rows:
     def _write(self, rows, offset):
         # Not with tofile, which does not tell of the last bytes that had no room.
         left = memoryview(np.ascontiguousarray(rows, dtype=self.dtype)).cast("B") if rows.size else b""
-        self.n_bytes = max(self.n_bytes, offset + len(left))
+        end = offset + len(left)
         self._file.seek(offset)
         while left:
             left = left[self._file.write(left) :]
+        self.n_bytes = max(self.n_bytes, end)
 
     def read(self, span):
         shape = (span.stop - span.start, *(() if self.width is None else (self.width,)))

@@ -34,7 +34,7 @@ LEGEND = f"""\
 {N_COLUMNS} columns of integers, Zipf, with {SIZES[0]} to {SIZES[-1]:,} values that add up to the log-odds of a click;
 DeepFM at its defaults but for one epoch, nothing held out and batches of 8,192. *Before*: all that comes before the
 first step, of a table also reading it. *Peak* is that of the process, libraries included (0.4 GB). The AUC is that of
-{N_TEST:,} impressions of other files."""
+{N_TEST:,} impressions of another file."""
 
 
 class Times(Callback):

@@ -56,12 +56,12 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
     _changeable_parameters = ("dropout",)  # which acts on the steps to come
     # What nobody needs to choose is kept beside the parameters, since a model that is loaded may have chosen it.
     _architecture_constants: Mapping[str, int | float | str] = MappingProxyType(
-        {"fusion_rank": 32, "adapter_width": 64, "embedding_init_std": 0.05}
+        {"fusion_rank": 32, "adapter_width": 64, "adapter_norm": "rms", "embedding_init_std": 0.05}
     )
     _averaged_epochs = 0.75  # whose weights are averaged to predict; 0 for the last weights, in tests alone
     _removed_parameters: ClassVar[Mapping[str, str]] = REMOVED
     _poolings: tuple[str, ...] = ("mean", "attention")  # of histories, keys of `POOLINGS`
-    _later_parameters = ("history_pooling",)  # that models of version 0.1.0 do not have
+    _later_parameters = ("history_pooling", "adapter_norm")  # that models of version 0.1.0 do not have
 
     def __init__(
         self,

@@ -70,5 +70,6 @@ def build_module(model):
         fusion_rank=architecture["fusion_rank"],
         fusion_query=model.fields_.fusion_query,
         adapter_width=architecture["adapter_width"],
+        adapter_norm=architecture.get("adapter_norm"),
         history_pooling=architecture.get("history_pooling", "mean"),
     )

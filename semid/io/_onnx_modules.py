@@ -64,6 +64,12 @@ def _layer_norm(graph, module, x):
     return graph.call("LayerNormalization", x, module.weight, module.bias, axis=-1, epsilon=module.eps)
 
 
+@converts(nn.RMSNorm)
+def _rms_norm(graph, module, x):
+    # An operation of its own only from opset 23 on; here it is one without weights.
+    return x / (x.square().mean(-1, keepdim=True) + module.eps).sqrt()
+
+
 @converts(nn.Linear)
 def _linear(graph, module, x):
     product = x @ module.weight.T

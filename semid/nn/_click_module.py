@@ -39,13 +39,14 @@ class ClickModule(nn.Module):
         fusion_rank,
         fusion_query,
         adapter_width,
+        adapter_norm="rms",
         history_pooling="mean",
     ):
         super().__init__()
         self.n_sets, self.dim, self.n_first_order = n_embedding_sets, embedding_dim, int(has_first_order)
         self.bias = nn.Parameter(torch.tensor(base_logit))
         width = n_embedding_sets * embedding_dim + self.n_first_order
-        self.embedding = FieldEmbedding(shapes, width, embedding_init_std, adapter_width)
+        self.embedding = FieldEmbedding(shapes, width, embedding_init_std, adapter_width, adapter_norm)
         self.fusions = nn.ModuleList(
             FieldFusion(fusion, fusion_groups, embedding_dim, fusion_rank, fusion_query)
             for _ in range(n_embedding_sets)

@@ -11,8 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from semid.nn._mlp import MLP
-
 MISSING, UNKNOWN = 0, 1  # rows at the start of each vocabulary
 FIRST_CATEGORY = 2
 
@@ -143,7 +141,7 @@ class FieldEmbedding(nn.Module):
     Shape: categories (B, C) int64, or `CategoriesWithLists`, numbers (B, M + vector columns) → (B, F, w)
     """
 
-    def __init__(self, shapes, width, init_std, adapter_width):
+    def __init__(self, shapes, width, init_std, adapter_width, adapter_norm="rms"):
         super().__init__()
         self.n_histories = len(shapes.histories)
         self.n_categorical, self.n_lists = len(shapes.vocabulary_sizes), len(shapes.list_vocabulary_sizes)
@@ -154,7 +152,9 @@ class FieldEmbedding(nn.Module):
             self.register_buffer(f"first_rows_of_items{n}", self.first_rows[list(history.fields)], persistent=False)
         self.table = nn.Parameter(torch.empty(int(sizes.sum()), width).normal_(std=init_std))
         self.numeric = nn.Parameter(torch.empty(shapes.n_numeric, width).normal_(std=init_std))
-        self.adapters = nn.ModuleList(VectorAdapter(vector, width, adapter_width) for vector in shapes.vectors)
+        self.adapters = nn.ModuleList(
+            VectorAdapter(vector, width, adapter_width, adapter_norm) for vector in shapes.vectors
+        )
         self.widths = [shapes.n_numeric, *(vector.n_columns for vector in shapes.vectors)]
         with torch.no_grad():
             for reserved in (MISSING, UNKNOWN):
@@ -231,17 +231,26 @@ class FieldEmbedding(nn.Module):
 
 
 class VectorAdapter(nn.Module):
-    """Linear → ReLU → Linear from a vector, such as an item's embedding, to the embeddings of one or several fields.
+    """Linear → RMSNorm → ReLU → Linear from a vector, such as an item's embedding, to embeddings of one or more fields.
 
-    One linear map where there are no hidden units, as in models of 0.1.0 alone.
+    Some vectors are long: embeddings of clicks have items fifty times as far out as most, and interactions of high
+    order raise that to their power. With the norm all hidden units are of one size, and however far Adam moves weights
+    that a wide input shares, they turn more than they grow.
+
+    Models of 0.1.0 have no norm; those without hidden units, of 0.1.0 as well, are one linear map.
 
     Shape: (B, n_columns) → (B, n_fields, w)
     """
 
-    def __init__(self, vector, width, hidden_width):
+    def __init__(self, vector, width, hidden_width, norm="rms"):
         super().__init__()
         self.n_fields = vector.n_fields
-        self.hidden = MLP((vector.n_columns, hidden_width) if hidden_width else (vector.n_columns,))
+        self.hidden = nn.Sequential()
+        if hidden_width:
+            self.hidden.append(nn.Linear(vector.n_columns, hidden_width))
+            if norm == "rms":
+                self.hidden.append(nn.RMSNorm(hidden_width, eps=1e-6, elementwise_affine=False))
+            self.hidden.append(nn.ReLU(inplace=True))
         self.out = nn.Linear(hidden_width or vector.n_columns, vector.n_fields * width)
 
     def forward(self, x):

@@ -73,7 +73,8 @@ def test_field_embedding_equals_a_table_per_field():
             torch.testing.assert_close(e[row, field], tables[field][categories.alone[row, field]])
             torch.testing.assert_close(e[row, 4 + field], numbers[row, field] * fields.numeric[field])
         adapter, hidden = fields.adapters[0], fields.adapters[0].hidden[0]
-        adapted = adapter.out.weight @ torch.relu(hidden.weight @ numbers[row, 2:] + hidden.bias)
+        units = hidden.weight @ numbers[row, 2:] + hidden.bias
+        adapted = adapter.out.weight @ torch.relu(units / (units.square().mean() + 1e-6).sqrt())
         torch.testing.assert_close(e[row, 6:].flatten(), adapted + adapter.out.bias)
     torch.testing.assert_close(e[0, 2], (tables[2][2] + tables[2][3]) / 2)
     torch.testing.assert_close(e[0, 3], tables[3][5])
@@ -87,6 +88,12 @@ def test_field_embedding_equals_a_table_per_field():
 def test_an_adapter_without_hidden_units_is_one_linear_map():
     adapter, x = VectorAdapter(VectorField(3, 2), 5, 0), torch.randn(4, 3)
     torch.testing.assert_close(adapter(x).flatten(1), x @ adapter.out.weight.T + adapter.out.bias)
+
+
+def test_an_adapter_of_0_1_0_does_not_divide_by_the_size_of_its_hidden_units():
+    adapter, x = VectorAdapter(VectorField(3, 2), 5, 4, norm=None), torch.randn(4, 3)
+    hidden = torch.relu(x @ adapter.hidden[0].weight.T + adapter.hidden[0].bias)
+    torch.testing.assert_close(adapter(x).flatten(1), hidden @ adapter.out.weight.T + adapter.out.bias)
 
 
 def test_missing_and_unknown_values_start_at_zero():

@@ -74,7 +74,8 @@ def as_of_0_1_0(classifier, X, y, *, fusion_query=None, buckets=None, **architec
         encoder.vocabularies_[names.index(column)] = n_buckets
     fitted.fields_ = fitted.fields_._replace(shapes=encoder.shapes, fusion_query=fusion_query)
     assert fitted._architecture.keys() >= architecture.keys()
-    fitted._architecture = fitted._architecture | architecture
+    of_then = {name: value for name, value in fitted._architecture.items() if name not in fitted._later_architecture}
+    fitted._architecture = of_then | architecture
     fitted.set_params(**{name: value for name, value in architecture.items() if name in fitted.get_params()})
     fitted.state_ = export_state(build_seeded(fitted._build_module, seed=0))
     fitted._live = LiveModule()

@@ -10,7 +10,7 @@ gets the part of the grid that answers it:
 - ``tune``: every arm and data set at seven codes for DeepFM, the same `SETTINGS` for all, on a seed that no later stage
   uses. The setting of best validation AUC goes into all later stages, whatever their number of codes and fusion, and
   into the other models. Arms of `TUNED_FOR_EACH` have the same tuning for every model: ours, and vectors in adapters,
-  which stayed on the plateau of DCNv2 and DeepIM with the rate that was best for DeepFM.
+  which stayed on the plateau of DCNv2 and DeepIM with the rate that was best for DeepFM while adapters had no norm.
 - ``reuse``: is that safe for the other arms? On Beauty the tuning of `REUSED` for each model.
 - ``primary``: is `CODES` better than every baseline, for each of the four models? Ten seeds, of tokenizer and click
   model together, for it and the arms of `CONTRASTS`; for DeepFM five for all others.

@@ -74,6 +74,8 @@ def markdown_tables(store):
     intervals = store.parquet.with_name(INTERVALS)
     by_users = intervals_table(pd.read_parquet(intervals)) if intervals.exists() else []
     found = tables(_reported(store)) | {"intervals": by_users}
+    if not found["plateaus"] and found["arms"]:
+        found["plateaus"] = [{"data": "all", "arm": "all", "runs": "all", "on the plateau": "0"}]
     return {name: markdown_table(table) if table else "*To be run.*" for name, table in found.items()}
 
 

@@ -61,7 +61,7 @@ class BaseCTRClassifier(Versioned, ClassifierMixin, BaseEstimator):
     _averaged_epochs = 0.75  # whose weights are averaged to predict; 0 for the last weights, in tests alone
     _removed_parameters: ClassVar[Mapping[str, str]] = REMOVED
     _poolings: tuple[str, ...] = ("mean", "attention")  # of histories, keys of `POOLINGS`
-    _later_parameters = ("history_pooling", "adapter_norm")  # that models of version 0.1.0 do not have
+    _later_architecture = ("history_pooling", "adapter_norm")  # what models of version 0.1.0 do not have
 
     def __init__(
         self,

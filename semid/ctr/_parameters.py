@@ -61,8 +61,7 @@ def _check_stopping_parameters(model):
 def check_unchanged(model):
     """Raise if a parameter that must stay is not as it was in the first fit."""
     way_out = "set warm_start=False" if model.warm_start else "call fit"
-    later = {name: defaults(type(model)).get(name) for name in model._later_parameters}
-    before = later | model._architecture | model._columns_as
+    before = defaults(type(model)) | model._architecture | model._columns_as
     for name in (*model._architecture_parameters, *model._column_parameters):
         now, fitted = getattr(model, name), before[name]
         if name == "hidden_layer_sizes":

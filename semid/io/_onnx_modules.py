@@ -66,8 +66,9 @@ def _layer_norm(graph, module, x):
 
 @converts(nn.RMSNorm)
 def _rms_norm(graph, module, x):
-    # An operation of its own only from opset 23 on; here it is one without weights.
-    return x / (x.square().mean(-1, keepdim=True) + module.eps).sqrt()
+    # An operation of its own only from opset 23 on.
+    normed = x / (x.square().mean(-1, keepdim=True) + module.eps).sqrt()
+    return normed if module.weight is None else normed * module.weight
 
 
 @converts(nn.Linear)

@@ -320,7 +320,7 @@ def _check_classifier(classifier):
     if classifier.classes_.shape != (2,) or classifier.n_features_in_ != len(encoder.names_):
         raise ValueError(f"classes_ must be two and n_features_in_ {len(encoder.names_)}, got {classifier.classes_!r}.")
     names = (*classifier._architecture_parameters, *classifier._architecture_constants)
-    check_architecture(architecture, names, of_later_versions=classifier._later_parameters)
+    check_architecture(architecture, names, of_later_versions=classifier._later_architecture)
     if fields.shapes != encoder.shapes:
         raise ValueError("fields_ must have the shapes of encoder_.")
     _check_groups(fields.fusion_groups, fields.shapes.n_fields)

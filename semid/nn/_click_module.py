@@ -39,7 +39,7 @@ class ClickModule(nn.Module):
         fusion_rank,
         fusion_query,
         adapter_width,
-        adapter_norm="rms",
+        adapter_norm,
         history_pooling="mean",
     ):
         super().__init__()

@@ -5,6 +5,7 @@ fields, F fields in all, w width of a table, U rows of it that a batch needs; I 
 of a batch, K fields of each.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,9 @@ from torch import nn
 
 MISSING, UNKNOWN = 0, 1  # rows at the start of each vocabulary
 FIRST_CATEGORY = 2
+
+# By the names that architectures have of them; without weights, so that a state is the same with either.
+_NORMS = {None: nn.Identity, "rms": partial(nn.RMSNorm, eps=1e-6, elementwise_affine=False)}
 
 
 class VectorField(NamedTuple):
@@ -141,7 +145,7 @@ class FieldEmbedding(nn.Module):
     Shape: categories (B, C) int64, or `CategoriesWithLists`, numbers (B, M + vector columns) → (B, F, w)
     """
 
-    def __init__(self, shapes, width, init_std, adapter_width, adapter_norm="rms"):
+    def __init__(self, shapes, width, init_std, adapter_width, adapter_norm):
         super().__init__()
         self.n_histories = len(shapes.histories)
         self.n_categorical, self.n_lists = len(shapes.vocabulary_sizes), len(shapes.list_vocabulary_sizes)
@@ -233,24 +237,22 @@ class FieldEmbedding(nn.Module):
 class VectorAdapter(nn.Module):
     """Linear → RMSNorm → ReLU → Linear from a vector, such as an item's embedding, to embeddings of one or more fields.
 
-    Some vectors are long: embeddings of clicks have items fifty times as far out as most, and interactions of high
-    order raise that to their power. With the norm all hidden units are of one size, and however far Adam moves weights
-    that a wide input shares, they turn more than they grow.
+    A few vectors may be fifty times as long as most, and products of the fields that they become raise that to a power.
+    With the norm the hidden units of every row have root mean square 1, however long it is; a vector of zeros speaks by
+    the bias.
 
     Models of 0.1.0 have no norm; those without hidden units, of 0.1.0 as well, are one linear map.
 
     Shape: (B, n_columns) → (B, n_fields, w)
     """
 
-    def __init__(self, vector, width, hidden_width, norm="rms"):
+    def __init__(self, vector, width, hidden_width, norm):
         super().__init__()
         self.n_fields = vector.n_fields
         self.hidden = nn.Sequential()
         if hidden_width:
-            self.hidden.append(nn.Linear(vector.n_columns, hidden_width))
-            if norm == "rms":
-                self.hidden.append(nn.RMSNorm(hidden_width, eps=1e-6, elementwise_affine=False))
-            self.hidden.append(nn.ReLU(inplace=True))
+            layers = nn.Linear(vector.n_columns, hidden_width), _NORMS[norm](hidden_width), nn.ReLU(inplace=True)
+            self.hidden.extend(layers)
         self.out = nn.Linear(hidden_width or vector.n_columns, vector.n_fields * width)
 
     def forward(self, x):

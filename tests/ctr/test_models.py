@@ -688,19 +688,22 @@ def test_lists_vectors_and_gaps_go_through_fit_and_predict(model, clicks, items)
     np.testing.assert_allclose(model.predict_proba(X[7:8])[0], probabilities[7], atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "model", [AutoIntClassifier, DCNv2Classifier, DeepFMClassifier, DeepIMClassifier, MLPCTRClassifier]
-)
+@pytest.mark.parametrize("model", [AutoIntClassifier, DCNv2Classifier, DeepFMClassifier, DeepIMClassifier])
 def test_a_few_vectors_far_out_leave_what_the_others_say(model):
     rng = np.random.default_rng(0)
     vectors, slope = rng.standard_normal((400, 32)), rng.standard_normal(32) / 3
     items = rng.integers(len(vectors), size=6000)
     y = (rng.random(len(items)) < 1 / (1 + np.exp(-vectors[items] @ slope))).astype(int)
-    vectors[rng.random(len(vectors)) < 0.03] *= 200
-    X = pd.DataFrame(vectors[items]).add_prefix("item_vector_")
-    fitted = model(max_iter=4, learning_rate=0.012, vector_fields=3, random_state=0).fit(X[:4500], y[:4500])
-    # Without the norm of the adapter four of the five have .61 to .79.
-    assert roc_auc_score(y[4500:], fitted.predict_proba(X[4500:])[:, 1]) > 0.8
+    is_far = rng.random(len(vectors)) < 0.03
+    near = ~is_far[items[4500:]]
+
+    def auc_of_the_others(vectors):
+        X = pd.DataFrame(vectors[items]).add_prefix("item_vector_")
+        fitted = model(max_iter=4, learning_rate=0.012, vector_fields=3, random_state=0).fit(X[:4500], y[:4500])
+        return roc_auc_score(y[4500:][near], fitted.predict_proba(X[4500:][near])[:, 1])
+
+    # Without the norm of the adapter it loses .09 to .19.
+    assert auc_of_the_others(np.where(is_far[:, None], 400 * vectors, vectors)) > auc_of_the_others(vectors) - 0.02
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,9 @@ class Users(torch.nn.Module):
         super().__init__()
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            self.embedding = FieldEmbedding(FieldShapes((6,)), width=3, init_std=0.5, adapter_width=1)
+            self.embedding = FieldEmbedding(
+                FieldShapes((6,)), width=3, init_std=0.5, adapter_width=1, adapter_norm="rms"
+            )
             self.matrix = torch.nn.Parameter(torch.randn(2, 1))
 
     def forward(self, categories, numbers, touched=None):

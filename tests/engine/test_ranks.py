@@ -161,6 +161,7 @@ def _click_net(ranks, dropout=0.0):
         fusion_rank=4,
         fusion_query=None,
         adapter_width=4,
+        adapter_norm="rms",
     ).double()
     options = NetOptions(2, 16, 0.01, 1.0, 1.0, 0.9, 5, (), False)
     return train_click_model(module, data, None, options, torch.Generator().manual_seed(0), ranks=ranks)

@@ -2,7 +2,7 @@
 
 ``python tests/io/make_corpus.py`` adds what is not there yet, for a new estimator or a new version of the format. What
 is there stays: an artifact that changes with the code that reads it tests nothing. Those that end in ``-removed`` were
-fitted by 0.1.0 with parameters that later versions have not.
+fitted by 0.1.0 with parameters that later versions have not, the one that ends in ``-vectors`` with its adapter.
 """
 
 import json
@@ -56,6 +56,10 @@ def question(name, inputs):
         return [["item3", "item5"], ["gone"]]
     if name.startswith("History"):
         return _timed(inputs)[-20:]
+    if name.endswith("-vectors"):
+        impressions = pd.DataFrame(inputs["impressions"])
+        vectors = pd.DataFrame(inputs["embeddings"], index=inputs["ids"]).add_prefix("vector")
+        return impressions[["user_id", "item_id"]].join(vectors, on="item_id")[-20:]
     if name.endswith(("Classifier", "ClickPipeline")):
         return pd.DataFrame(inputs["impressions"])[-20:]
     if name.startswith("Text"):

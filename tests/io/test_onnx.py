@@ -257,7 +257,7 @@ FORMER = {  # what models of 0.1.0 could be besides
     "DCNv2, two experts": (CLASSIFIERS["DCNv2, low rank"], {"n_experts": 2}),
     "AutoInt, three heads": (CLASSIFIERS["AutoInt, one width"], {"n_heads": 3}),
     "without adapter": (DeepFMClassifier(vector_fields=3, **_DEEP), {"adapter_width": 0}),
-    "without the norm": (DeepFMClassifier(vector_fields=3, **_DEEP), {"adapter_norm": None}),
+    "without the norm": (DeepFMClassifier(vector_fields=3, **_DEEP), {}),
     "with buckets": (CLASSIFIERS["DeepFM"], {"buckets": {"user_id": 5, "tags": 3}}),
     "with a query": (CLASSIFIERS["fusion=attention"], {"fusion_query": 0}),
     "with a narrow bottleneck": (CLASSIFIERS["fusion=gate"], {"fusion_rank": 5}),

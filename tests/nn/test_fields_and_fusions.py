@@ -47,7 +47,7 @@ def test_the_head_takes_parts_as_if_they_were_side_by_side():
 
 def _fields():
     shapes = FieldShapes((4, 3), (5, 6), 2, (VectorField(3, 2),))
-    return shapes, FieldEmbedding(shapes, 5, init_std=1.0, adapter_width=7)
+    return shapes, FieldEmbedding(shapes, 5, init_std=1.0, adapter_width=7, adapter_norm="rms")
 
 
 def _column(lists):
@@ -86,25 +86,32 @@ def test_field_embedding_equals_a_table_per_field():
 
 
 def test_an_adapter_without_hidden_units_is_one_linear_map():
-    adapter, x = VectorAdapter(VectorField(3, 2), 5, 0), torch.randn(4, 3)
+    adapter, x = VectorAdapter(VectorField(3, 2), 5, 0, None), torch.randn(4, 3)
     torch.testing.assert_close(adapter(x).flatten(1), x @ adapter.out.weight.T + adapter.out.bias)
 
 
+def test_an_adapter_does_not_mind_how_long_a_vector_is():
+    adapter, x = VectorAdapter(VectorField(3, 2), 5, 4, "rms"), torch.randn(4, 3)
+    with torch.no_grad():
+        adapter.hidden[0].bias.zero_()
+    torch.testing.assert_close(adapter(200 * x), adapter(x), rtol=1e-4, atol=1e-4)
+
+
 def test_an_adapter_of_0_1_0_does_not_divide_by_the_size_of_its_hidden_units():
-    adapter, x = VectorAdapter(VectorField(3, 2), 5, 4, norm=None), torch.randn(4, 3)
+    adapter, x = VectorAdapter(VectorField(3, 2), 5, 4, None), torch.randn(4, 3)
     hidden = torch.relu(x @ adapter.hidden[0].weight.T + adapter.hidden[0].bias)
     torch.testing.assert_close(adapter(x).flatten(1), hidden @ adapter.out.weight.T + adapter.out.bias)
 
 
 def test_missing_and_unknown_values_start_at_zero():
-    fields = FieldEmbedding(FieldShapes((4, 3)), 5, init_std=1.0, adapter_width=1)
+    fields = FieldEmbedding(FieldShapes((4, 3)), 5, init_std=1.0, adapter_width=1, adapter_norm="rms")
     assert not fields(torch.tensor([[0, 1], [1, 0]]), torch.empty(2, 0)).any()
     assert fields(torch.tensor([[3, 2]]), torch.empty(1, 0)).all()
 
 
 def test_a_grown_table_keeps_what_was_there():
     small, large = FieldShapes((3,), (4,)), FieldShapes((5,), (4,))
-    before, after = (FieldEmbedding(shapes, 2, 1.0, 1) for shapes in (small, large))
+    before, after = (FieldEmbedding(shapes, 2, 1.0, 1, None) for shapes in (small, large))
     grown = grown_table(before.table.detach(), small, after)
     torch.testing.assert_close(grown[:3], before.table.detach()[:3])
     torch.testing.assert_close(grown[3:5], after.table.detach()[3:5])

@@ -213,7 +213,7 @@ def _opened(embedding, categories):
 
 
 def test_items_have_the_rows_of_the_candidates_fields_and_zeros_where_one_is_not_known():
-    embedding, categories = FieldEmbedding(SHAPES, 4, init_std=1.0, adapter_width=1), _categories()
+    embedding, categories = FieldEmbedding(SHAPES, 4, init_std=1.0, adapter_width=1, adapter_norm="rms"), _categories()
     for shape, history, items in zip(SHAPES.histories, categories.histories, embedding.items(categories), strict=True):
         for k, field in enumerate(shape.fields):
             table = embedding.table[embedding.first_rows[field] :]
@@ -222,7 +222,7 @@ def test_items_have_the_rows_of_the_candidates_fields_and_zeros_where_one_is_not
 
 
 def test_touched_rows_stand_for_the_table_with_lists_and_histories():
-    embedding, categories = FieldEmbedding(SHAPES, 4, init_std=1.0, adapter_width=1), _categories()
+    embedding, categories = FieldEmbedding(SHAPES, 4, init_std=1.0, adapter_width=1, adapter_norm="rms"), _categories()
     rows, touched = _opened(embedding, categories)
     numbers = torch.empty(5, 0)
 
@@ -237,7 +237,7 @@ def test_touched_rows_stand_for_the_table_with_lists_and_histories():
 
 
 def test_what_is_in_a_history_is_no_visit():
-    embedding, categories = FieldEmbedding(SHAPES, 4, init_std=1.0, adapter_width=1), _categories()
+    embedding, categories = FieldEmbedding(SHAPES, 4, init_std=1.0, adapter_width=1, adapter_norm="rms"), _categories()
     weights = torch.arange(1.0, 6.0)
     rows, of_rows = field_visits(embedding, categories, weights)
     own_rows, of_own = field_visits(embedding, categories.own, weights)

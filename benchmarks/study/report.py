@@ -74,8 +74,6 @@ def markdown_tables(store):
     intervals = store.parquet.with_name(INTERVALS)
     by_users = intervals_table(pd.read_parquet(intervals)) if intervals.exists() else []
     found = tables(_reported(store)) | {"intervals": by_users}
-    if not found["plateaus"] and found["arms"]:
-        found["plateaus"] = [{"data": "all", "arm": "all", "runs": "all", "on the plateau": "0"}]
     return {name: markdown_table(table) if table else "*To be run.*" for name, table in found.items()}
 
 
@@ -429,7 +427,7 @@ def plateaus_table(runs):
             rows.append(
                 {"data": TITLES[data], "arm": arm.label, "runs": f"{of.sum()}", "on the plateau": f"{stayed[of].sum()}"}
             )
-    return rows
+    return rows or [{"data": "all", "arm": "all", "runs": f"{len(trained)}", "on the plateau": "0"}]
 
 
 def settings_table(runs):

@@ -586,7 +586,8 @@ def spectrum_figure(runs):
         )
         display.plot(ax)
         ax.set_title(ARMS[arm].label, fontsize="medium")
-        ax.label_outer()
+        if ax not in axes[:, 0]:
+            ax.set_ylabel("")  # panels share this axis, and not the other: methods have codes of up to another number
         legend = {"ncols": 2, "fontsize": "small", "frameon": False, "title_fontsize": "small"}
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.19), title=_SPECTRUM_LEGEND, **legend)  # over no curve
     return figure

@@ -20,6 +20,7 @@ from semid.features import ClickHistory, HistoryEncoder, ItemTable, PrefixNGramE
 from semid.features._times import DATES, NUMBERS, ZONED_DATES
 from semid.io._examples import example_row, parts_of, table_of
 from semid.io._restored_state import check_architecture, check_sizes, check_state
+from semid.nn._fields import NORMS
 from semid.recommend import NextItemRecommender
 from semid.tables._rows import row_hashes
 from semid.tokenizers import UniqueTokenizer
@@ -321,6 +322,7 @@ def _check_classifier(classifier):
         raise ValueError(f"classes_ must be two and n_features_in_ {len(encoder.names_)}, got {classifier.classes_!r}.")
     names = (*classifier._architecture_parameters, *classifier._architecture_constants)
     check_architecture(architecture, names, of_later_versions=classifier._later_architecture)
+    check_option("adapter_norm", architecture.get("adapter_norm"), NORMS)
     if fields.shapes != encoder.shapes:
         raise ValueError("fields_ must have the shapes of encoder_.")
     _check_groups(fields.fusion_groups, fields.shapes.n_fields)

@@ -16,7 +16,7 @@ MISSING, UNKNOWN = 0, 1  # rows at the start of each vocabulary
 FIRST_CATEGORY = 2
 
 # By the names that architectures have of them; without weights, so that a state is the same with either.
-_NORMS = {None: nn.Identity, "rms": partial(nn.RMSNorm, eps=1e-6, elementwise_affine=False)}
+NORMS = {None: nn.Identity, "rms": partial(nn.RMSNorm, eps=1e-6, elementwise_affine=False)}
 
 
 class VectorField(NamedTuple):
@@ -251,7 +251,7 @@ class VectorAdapter(nn.Module):
         self.n_fields = vector.n_fields
         self.hidden = nn.Sequential()
         if hidden_width:
-            layers = nn.Linear(vector.n_columns, hidden_width), _NORMS[norm](hidden_width), nn.ReLU(inplace=True)
+            layers = nn.Linear(vector.n_columns, hidden_width), NORMS[norm](hidden_width), nn.ReLU(inplace=True)
             self.hidden.extend(layers)
         self.out = nn.Linear(hidden_width or vector.n_columns, vector.n_fields * width)
 

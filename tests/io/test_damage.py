@@ -178,6 +178,16 @@ def test_sizes_that_no_memory_holds_are_refused_at_once(tmp_path, bomb):
         load(_forged(tmp_path, name, lambda manifest, _: _set_in_dict(_fitted(manifest)["_architecture"], key, value)))
 
 
+@pytest.mark.parametrize("norm", ["layer", ["rms"], 1])
+@pytest.mark.parametrize("name", ["DeepFMClassifier", "DeepFMClassifier-vectors"])
+def test_an_adapter_with_a_norm_of_another_version_is_refused(tmp_path, name, norm):
+    def change(manifest, arrays):
+        _fitted(manifest)["_architecture"]["items"].append(["adapter_norm", norm])
+
+    with pytest.raises(ArtifactError, match="adapter_norm must be one of None, 'rms'"):
+        load(_forged(tmp_path, name, change))
+
+
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("name", ["PrefixNGramEncoder", "SemanticIDEncoder", "RandomTokenizer", "EmbeddingPipeline"])
 @pytest.mark.parametrize("n_features", [10**6, 10**12, 2**64, -1, 0, True, "3", None])

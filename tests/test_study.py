@@ -254,6 +254,12 @@ def test_what_is_made_is_kept_and_not_made_again(small, scripts, finished):
     assert set(of_primary) == {2}
 
 
+def _intervals(small, folder):
+    """Bootstrap from the predictions that are left in `folder`; return what is kept afterwards."""
+    small(["bootstrap", "--data", "nowhere", *_where(folder)])
+    return pd.read_parquet(folder / "intervals.parquet").set_index(["model", "arm"]).sort_index()
+
+
 def test_runs_become_tables_figures_and_intervals(small, scripts, finished, tmp_path):
     plan, where = scripts("plan"), _where(tmp_path)
     shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
@@ -263,11 +269,15 @@ def test_runs_become_tables_figures_and_intervals(small, scripts, finished, tmp_
     page.write_text(
         "".join(f"<!-- study_{name}: begin -->\n<!-- study_{name}: end -->\n" for name in [*tables, "intervals"])
     )
-    small(["bootstrap", "--data", "nowhere", *where])
-    before = pd.read_parquet(tmp_path / "intervals.parquet")
-    next((tmp_path / "outputs" / "predictions").iterdir()).unlink()
-    small(["bootstrap", "--data", "nowhere", *where])
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "intervals.parquet"), before)
+    of_both_seeds = _intervals(small, tmp_path)
+    of_one_arm = sorted((tmp_path / "outputs" / "predictions").glob("primary_*_DCNv2_none_*"))
+    of_one_arm[0].unlink()
+    of_the_other_seed = _intervals(small, tmp_path)
+    is_new = of_both_seeds["low"] != of_the_other_seed["low"]
+    assert set(is_new.index[is_new]) == {("DCNv2", "none"), ("DCNv2", "random")}
+    for file in of_one_arm[1:]:
+        file.unlink()
+    pd.testing.assert_frame_equal(_intervals(small, tmp_path), of_the_other_seed)
     small(["report", "--pages", str(page), "--images", str(tmp_path / "images"), *where])
     text = page.read_text()
     assert "| Amazon Beauty | DeepFM | parallel k-means, graded sizes |" in text

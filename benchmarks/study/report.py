@@ -594,31 +594,34 @@ def spectrum_figure(runs):
 
 
 def bootstrap_primary(store, folder, predictions):
-    """Write intervals over users, ours less each other arm, of the mean of all seeds' predictions, where these are."""
+    """Write intervals over users, ours less each contrast, of the mean prediction of the seeds whose files are here."""
     runs = at_their_best(store.frame())
     path = store.parquet.with_name(INTERVALS)
     kept = pd.read_parquet(path) if path.exists() else pd.DataFrame(columns=["data", "model"])
     rows = []
     for name, model in product(NAMES, MODELS):
-        some = _of(runs, "primary", name, model)
-        seeds = set.intersection(*(set(group["seed"]) for _, group in some.groupby("arm"))) if len(some) else set()
-        some = some[some["seed"].isin(seeds)]  # the same for all arms
-        files = {
-            arm: [Path(predictions) / file_name(run) for run in _as_runs(group)] for arm, group in some.groupby("arm")
-        }
-        if not files or not all(file.exists() for arm in files for file in files[arm]):
+        files = _kept_predictions(_of(runs, "primary", name, model), predictions)
+        if CODES not in files:
             continue  # made on another machine: its intervals stay as they are
-        mean = {arm: np.mean([np.load(file) for file in files[arm]], axis=0) for arm in files}
-        if CODES not in mean:
-            continue
-        ours, others = CODES, [arm for arm in mean if arm not in OURS]
+        mean = {arm: np.mean([np.load(file) for file in of_arm], axis=0) for arm, of_arm in files.items()}
+        others = [arm for arm in mean if arm != CODES]
         test = load(name, folder).test
-        aucs = bootstrap_aucs(test["click"], [mean[ours], *(mean[arm] for arm in others)], test["user_id"])
+        aucs = bootstrap_aucs(test["click"], [mean[CODES], *(mean[arm] for arm in others)], test["user_id"])
         kept = kept[(kept["data"] != name) | (kept["model"] != model)]
         for arm, (low, high) in zip(others, interval_of_differences(aucs), strict=True):
-            rows.append({"data": name, "model": model, "ours": ours, "arm": arm, "low": low, "high": high})
+            rows.append({"data": name, "model": model, "ours": CODES, "arm": arm, "low": low, "high": high})
             print(rows[-1], flush=True)
     pd.concat([kept, pd.DataFrame(rows)], ignore_index=True).to_parquet(path, index=False)
+
+
+def _kept_predictions(runs, folder):
+    """Return the files of `CODES` and of each contrast, for the seeds of which all of them are in `folder`."""
+    runs = runs[runs["arm"].isin([CODES, *CONTRASTS])]
+    runs = runs.assign(file=[Path(folder) / file_name(run) for run in _as_runs(runs)])
+    is_here = [file.exists() for file in runs["file"]]
+    n_kept = runs[is_here].groupby("seed")["arm"].nunique()
+    complete = n_kept.index[n_kept == runs["arm"].nunique()]
+    return {arm: list(group["file"]) for arm, group in runs[runs["seed"].isin(complete)].groupby("arm")}
 
 
 def interval_of_differences(aucs):

@@ -2,16 +2,15 @@
 # nanopq's fit sets the seed of numpy's global generator: what a program draws after it is the same in every repetition.
 #
 # Expected: `fit(X, seed=123)` has a generator of its own, or leaves the global one as it was.
-# Instead: it calls for that seed on the global generator, and its default is a number. Two experiments with seeds 1 and
-#   2 draw the same negatives, splits and noise once each has fitted a quantizer, so that a deviation "over seeds" is too
-#   small. scikit-learn with `random_state=None` draws from that generator too. A `np.random.default_rng(seed)` of one's
-#   own for all else is not touched by it.
+# Instead: it calls `np.random.seed(seed)`, and its default is a number. Two experiments with seeds 1 and 2 draw the same
+#   negatives, splits and noise once each has fitted a quantizer, so that a deviation "over seeds" is too small.
+#   scikit-learn with `random_state=None` draws from that generator too. Give all else a generator of its own.
 # Version: nanopq 0.2.2.
 # Matters to: benchmarks that fit product quantization among other things, with `np.random.seed` at their beginning.
 # Seen on 2026-11-30:
 #   draws of seeds 1 and 2, no fit before    0.417, 0.436
 #   draws of seeds 1 and 2, after a fit      0.015, 0.015
-#   train_test_split(100 rows) after a fit   the same for both seeds: True, without one: False
+#   the same train_test_split(100 rows)      after a fit: True, without one: False
 set -euo pipefail
 
 work=$(mktemp -d)
@@ -39,7 +38,7 @@ def experiment(seed, *, fits):
 (draw1, part1), (draw2, part2) = (experiment(seed, fits=True) for seed in (1, 2))
 print(f"{'draws of seeds 1 and 2, no fit before':40} {plain1}, {plain2}")
 print(f"{'draws of seeds 1 and 2, after a fit':40} {draw1}, {draw2}")
-print(f"{'train_test_split(100 rows) after a fit':40} the same for both seeds: {part1 == part2}, without one: {split1 == split2}")
+print(f"{'the same train_test_split(100 rows)':40} after a fit: {part1 == part2}, without one: {split1 == split2}")
 
 holds = draw1 == draw2 and part1 == part2 and plain1 != plain2 and split1 != split2
 raise SystemExit(0 if holds else "nanopq leaves numpy's generator alone now")

@@ -4,6 +4,7 @@ import re
 import shutil
 import sys
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -254,6 +255,14 @@ def test_what_is_made_is_kept_and_not_made_again(small, scripts, finished):
     assert set(of_primary) == {2}
 
 
+def test_codes_beside_vectors_are_run_with_dcnv2_as_well(scripts):
+    plan, runs = scripts("plan"), scripts("runs")
+    model, arm = plan.BESIDE
+    tries = [runs.Run("tune", "toys", plan.TUNED_MODEL, arm, 7, "gate", *setting, 100) for setting in plan.SETTINGS]
+    planned = plan.primary(pd.DataFrame(tries).assign(valid_auc=0.7))
+    assert {(run.model, run.seed) for run in planned} == set(product([plan.TUNED_MODEL, model], plan.SEEDS))
+
+
 def _intervals(small, folder):
     """Bootstrap from the predictions that are left in `folder`; return what is kept afterwards."""
     small(["bootstrap", "--data", "nowhere", *_where(folder)])
@@ -269,19 +278,28 @@ def test_runs_become_tables_figures_and_intervals(small, scripts, finished, tmp_
     page.write_text(
         "".join(f"<!-- study_{name}: begin -->\n<!-- study_{name}: end -->\n" for name in [*tables, "intervals"])
     )
+    predictions = tmp_path / "outputs" / "predictions"
     of_both_seeds = _intervals(small, tmp_path)
-    of_one_arm = sorted((tmp_path / "outputs" / "predictions").glob("primary_*_DCNv2_none_*"))
-    of_one_arm[0].unlink()
+    assert set(of_both_seeds["n_seeds"]) == {2}
+
+    # Of the seed that one arm has lost, no other arm's files are read.
+    one, *others = sorted(predictions.glob("primary_*_DCNv2_*_0_short.npy"))
+    one.unlink()
     of_the_other_seed = _intervals(small, tmp_path)
-    is_new = of_both_seeds["low"] != of_the_other_seed["low"]
-    assert set(is_new.index[is_new]) == {("DCNv2", "none"), ("DCNv2", "random")}
-    for file in of_one_arm[1:]:
+    has_changed = of_both_seeds["low"] != of_the_other_seed["low"]
+    assert set(has_changed.index[has_changed]) == {("DCNv2", "none"), ("DCNv2", "random")}
+    for file in others:
         file.unlink()
     pd.testing.assert_frame_equal(_intervals(small, tmp_path), of_the_other_seed)
+
+    # Without a seed that all arms have, what was found before stays.
+    next(predictions.glob("primary_*_DCNv2_*_1_short.npy")).unlink()
+    pd.testing.assert_frame_equal(_intervals(small, tmp_path), of_the_other_seed)
+    assert scripts("report")._kept_predictions(kept.iloc[:0], predictions) == {}
     small(["report", "--pages", str(page), "--images", str(tmp_path / "images"), *where])
     text = page.read_text()
     assert "| Amazon Beauty | DeepFM | parallel k-means, graded sizes |" in text
-    assert "| Amazon Beauty | DCNv2 | no codes | +" in text
+    assert "| Amazon Beauty | DCNv2 | no codes | 1 | +" in text
     assert {path.name for path in (tmp_path / "images").iterdir()} == {
         f"beauty_{name}.png" for name in ("arms", "curves", "reconstruction", "scaling", "cold", "spectrum")
     }

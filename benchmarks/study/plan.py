@@ -13,8 +13,7 @@ gets the part of the grid that answers it:
   which stayed on the plateau of DCNv2 and DeepIM with the rate that was best for DeepFM while adapters had no norm.
 - ``reuse``: is that safe for the other arms? On Beauty the tuning of `REUSED` for each model.
 - ``primary``: is `CODES` better than every baseline, for each of the four models? Ten seeds, of tokenizer and click
-  model together, for it and the arms of `CONTRASTS`; for DeepFM five for all others, for
-  DCNv2 five for `BESIDE` (asked for after vectors had won there).
+  model together, for it and the arms of `CONTRASTS`; for DeepFM five for all others, and for `BESIDE`.
 - ``scale``: does the number of codes help? Table 1 and Figures 1 to 4, all four models, five seeds. Cells of seven
   codes are those of ``primary``, where it has them.
 - ``storage``: what do codes save? `STORED` arms without the item's id and with it, DeepFM, three seeds.
@@ -48,7 +47,7 @@ TUNED = ["learning_rate", "forgetting"]
 LIBRARY_SETTING = (0.006, 1.0)  # of the patient training
 TUNED_MODEL = "DeepFM"
 CODES = "co_clicks"  # ours that is codes alone, seen against every other arm
-BESIDE = "hybrid_co_clicks"  # the same codes, beside vectors
+BESIDE = ("DCNv2", "hybrid_co_clicks")  # the same codes beside vectors, where vectors had won
 TUNED_FOR_EACH = (CODES, "adapter", "adapters_joint")  # arms with a tuning for each model
 REUSED = ("none", "rqvae")
 PACED = ("none", "adapters_joint", "repeat_256", "pq", "rqvae", "moc", "graded", "moc_aligned", "co_clicks")
@@ -101,14 +100,10 @@ def primary(runs):
     return [
         Run("primary", data, model, arm, N_CODES, "gate", *setting, seed)
         for seed, model, (data, arm), setting in _tuned(runs, PRIMARY_SEEDS)
-        if (arm in (CODES, *CONTRASTS) or (seed in SEEDS and _is_of_tables(model, arm)))
+        if (arm in (CODES, *CONTRASTS) or (seed in SEEDS and (model == TUNED_MODEL or (model, arm) == BESIDE)))
         and (model == TUNED_MODEL or data != COUNTER_EXAMPLE)
         and (seed in SEEDS or data != COUNTER_EXAMPLE)
     ]
-
-
-def _is_of_tables(model, arm):
-    return model == TUNED_MODEL or (model, arm) == ("DCNv2", BESIDE)
 
 
 def scale(runs):

@@ -275,6 +275,7 @@ def intervals_table(intervals):
             "data": TITLES[row.data],
             "model": row.model,
             "other arm": ARMS[row.arm].label,
+            "seeds": f"{row.n_seeds:.0f}",
             "ours less its AUC, over users": f"{row.low:+.4f} to {row.high:+.4f}",
         }
         for row in intervals.sort_values(["data", "model", "low"]).itertuples()
@@ -609,16 +610,27 @@ def bootstrap_primary(store, folder, predictions):
         aucs = bootstrap_aucs(test["click"], [mean[CODES], *(mean[arm] for arm in others)], test["user_id"])
         kept = kept[(kept["data"] != name) | (kept["model"] != model)]
         for arm, (low, high) in zip(others, interval_of_differences(aucs), strict=True):
-            rows.append({"data": name, "model": model, "ours": CODES, "arm": arm, "low": low, "high": high})
+            rows.append(
+                {
+                    "data": name,
+                    "model": model,
+                    "ours": CODES,
+                    "arm": arm,
+                    "low": low,
+                    "high": high,
+                    "n_seeds": len(files[arm]),
+                }
+            )
             print(rows[-1], flush=True)
-    pd.concat([kept, pd.DataFrame(rows)], ignore_index=True).to_parquet(path, index=False)
+    if rows:
+        pd.concat([kept, pd.DataFrame(rows)], ignore_index=True).to_parquet(path, index=False)
 
 
-def _kept_predictions(runs, folder):
-    """Return the files of `CODES` and of each contrast, for the seeds of which all of them are in `folder`."""
+def _kept_predictions(runs, predictions):
+    """Return the files by arm, of `CODES` and of each contrast, for the seeds of which all are in `predictions`."""
     runs = runs[runs["arm"].isin([CODES, *CONTRASTS])]
-    runs = runs.assign(file=[Path(folder) / file_name(run) for run in _as_runs(runs)])
-    is_here = [file.exists() for file in runs["file"]]
+    runs = runs.assign(file=[Path(predictions) / file_name(run) for run in _as_runs(runs)])
+    is_here = np.array([file.exists() for file in runs["file"]], dtype=bool)
     n_kept = runs[is_here].groupby("seed")["arm"].nunique()
     complete = n_kept.index[n_kept == runs["arm"].nunique()]
     return {arm: list(group["file"]) for arm, group in runs[runs["seed"].isin(complete)].groupby("arm")}

@@ -610,17 +610,8 @@ def bootstrap_primary(store, folder, predictions):
         aucs = bootstrap_aucs(test["click"], [mean[CODES], *(mean[arm] for arm in others)], test["user_id"])
         kept = kept[(kept["data"] != name) | (kept["model"] != model)]
         for arm, (low, high) in zip(others, interval_of_differences(aucs), strict=True):
-            rows.append(
-                {
-                    "data": name,
-                    "model": model,
-                    "ours": CODES,
-                    "arm": arm,
-                    "low": low,
-                    "high": high,
-                    "n_seeds": len(files[arm]),
-                }
-            )
+            seen = {"data": name, "model": model, "ours": CODES, "arm": arm, "n_seeds": len(files[arm])}
+            rows.append({**seen, "low": low, "high": high})
             print(rows[-1], flush=True)
     if rows:
         pd.concat([kept, pd.DataFrame(rows)], ignore_index=True).to_parquet(path, index=False)
